@@ -1,0 +1,45 @@
+// Which level of the instruction set runs: the best that the processor and its operating system support.
+#include <cstdlib>
+#include <stdexcept>
+
+#include "kernels.h"
+
+namespace seqloom {
+
+namespace plain { extern const kernels table; }
+#ifdef SEQLOOM_X86
+namespace avx2 { extern const kernels table; }
+namespace avx512 { extern const kernels table; }
+#endif
+
+const std::vector<const kernels*>& runnable() {
+    static const std::vector<const kernels*> tables = [] {
+        std::vector<const kernels*> found = {&plain::table};
+#ifdef SEQLOOM_X86
+        const bool avx2_runs = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        if (avx2_runs) found.push_back(&avx2::table);
+        if (avx2_runs && __builtin_cpu_supports("avx512f")) found.push_back(&avx512::table);
+#endif
+        return found;
+    }();
+    return tables;
+}
+
+static const kernels& choose() {
+    const char* wanted = std::getenv("SEQLOOM_ISA");
+    if (wanted == nullptr || *wanted == '\0') return *runnable().back();
+    std::string allowed;
+    for (const kernels* table : runnable()) {
+        if (std::string(wanted) == table->isa) return *table;
+        allowed += (allowed.empty() ? "" : ", ") + std::string(table->isa);
+    }
+    throw std::invalid_argument("SEQLOOM_ISA is \"" + std::string(wanted) + "\", but this machine runs: " + allowed +
+                                ". Set one of these, or unset it to use the best.");
+}
+
+const kernels& active() {
+    static const kernels& chosen = choose();
+    return chosen;
+}
+
+}  // namespace seqloom

@@ -1,0 +1,127 @@
+// One vector type `vec` for every instruction set: the kernels above are written once and compiled once a level.
+//
+// A translation unit says which level it is by its compiler flags (-mavx512f, -mavx2 -mfma, or none). Everything lives
+// in a namespace named after the level, so that the linker never mixes code of one level into another.
+//
+// Levels agree to the bit where `fma` rounds once: avx2, avx512 and plain code on a machine whose baseline has FMA (such
+// as AArch64). On baseline x86-64, plain `fma` rounds twice and may differ by an ulp. Contraction by the compiler is off.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define SEQLOOM_LEVEL avx512
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define SEQLOOM_LEVEL avx2
+#else
+#define SEQLOOM_LEVEL plain
+#endif
+
+namespace seqloom::SEQLOOM_LEVEL {
+
+// Every level has the same words:
+//   set(a)           all lanes a                load(p), store(p, v)   `lanes` floats, any alignment
+//   fma(a, b, c)     a * b + c                  max(a, b)              b where either is NaN
+//   magnitude(v)     |v|                        with_sign(m, s)        m >= 0 with the sign of s
+//   where_negative(s, a, b)   a where the sign bit of s is set, else b
+//   power_of_two(n)  2^n for whole n in -126..127; anything for other n
+#if defined(__AVX512F__)
+
+constexpr std::int64_t lanes = 16;
+struct vec { __m512 v; };
+
+inline vec set(float a) { return {_mm512_set1_ps(a)}; }
+inline vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void store(float* p, vec a) { _mm512_storeu_ps(p, a.v); }
+inline vec operator+(vec a, vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline vec operator-(vec a, vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline vec operator*(vec a, vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline vec operator/(vec a, vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline vec fma(vec a, vec b, vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline vec max(vec a, vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline vec magnitude(vec a) { return {_mm512_abs_ps(a.v)}; }
+inline vec with_sign(vec m, vec s) {
+    const __m512i sign = _mm512_and_si512(_mm512_castps_si512(s.v), _mm512_set1_epi32(INT32_MIN));
+    return {_mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(m.v), sign))};
+}
+inline vec where_negative(vec s, vec a, vec b) {
+    const __mmask16 negative = _mm512_cmplt_epi32_mask(_mm512_castps_si512(s.v), _mm512_setzero_si512());
+    return {_mm512_mask_blend_ps(negative, b.v, a.v)};
+}
+inline vec power_of_two(vec n) {
+    const __m512i biased = _mm512_cvtps_epi32(_mm512_add_ps(n.v, _mm512_set1_ps(127.0f)));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};
+}
+
+#elif defined(__AVX2__) && defined(__FMA__)
+
+constexpr std::int64_t lanes = 8;
+struct vec { __m256 v; };
+
+inline vec set(float a) { return {_mm256_set1_ps(a)}; }
+inline vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
+inline void store(float* p, vec a) { _mm256_storeu_ps(p, a.v); }
+inline vec operator+(vec a, vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline vec operator-(vec a, vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
+inline vec operator*(vec a, vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
+inline vec operator/(vec a, vec b) { return {_mm256_div_ps(a.v, b.v)}; }
+inline vec fma(vec a, vec b, vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+inline vec max(vec a, vec b) { return {_mm256_max_ps(a.v, b.v)}; }
+inline vec magnitude(vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
+inline vec with_sign(vec m, vec s) { return {_mm256_or_ps(m.v, _mm256_and_ps(s.v, _mm256_set1_ps(-0.0f)))}; }
+inline vec where_negative(vec s, vec a, vec b) { return {_mm256_blendv_ps(b.v, a.v, s.v)}; }
+inline vec power_of_two(vec n) {
+    const __m256i biased = _mm256_cvtps_epi32(_mm256_add_ps(n.v, _mm256_set1_ps(127.0f)));
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
+}
+
+#else
+
+constexpr std::int64_t lanes = 1;
+struct vec { float v; };
+
+inline std::uint32_t bits(float a) { std::uint32_t b; std::memcpy(&b, &a, sizeof b); return b; }
+inline float from_bits(std::uint32_t b) { float a; std::memcpy(&a, &b, sizeof a); return a; }
+
+inline vec set(float a) { return {a}; }
+inline vec load(const float* p) { return {*p}; }
+inline void store(float* p, vec a) { *p = a.v; }
+inline vec operator+(vec a, vec b) { return {a.v + b.v}; }
+inline vec operator-(vec a, vec b) { return {a.v - b.v}; }
+inline vec operator*(vec a, vec b) { return {a.v * b.v}; }
+inline vec operator/(vec a, vec b) { return {a.v / b.v}; }
+inline vec fma(vec a, vec b, vec c) {
+#ifdef __FP_FAST_FMAF
+    return {__builtin_fmaf(a.v, b.v, c.v)};
+#else
+    return {a.v * b.v + c.v};
+#endif
+}
+inline vec max(vec a, vec b) { return {a.v > b.v ? a.v : b.v}; }
+inline vec magnitude(vec a) { return {from_bits(bits(a.v) & 0x7fffffffu)}; }
+inline vec with_sign(vec m, vec s) { return {from_bits(bits(m.v) | (bits(s.v) & 0x80000000u))}; }
+inline vec where_negative(vec s, vec a, vec b) { return bits(s.v) >> 31 ? a : b; }
+inline vec power_of_two(vec n) {
+    // Adding 2^23 leaves the whole number in the low bits: defined for NaN too, where a cast to int is not.
+    return {from_bits(bits(n.v + (127.0f + 8388608.0f)) << 23)};
+}
+
+#endif
+
+// `count` < lanes floats, the other lanes zero: tails go through the same arithmetic as whole vectors.
+inline vec load_first(const float* p, std::int64_t count) {
+    float padded[lanes] = {};
+    std::memcpy(padded, p, static_cast<std::size_t>(count) * sizeof(float));
+    return load(padded);
+}
+
+inline void store_first(float* p, vec a, std::int64_t count) {
+    float padded[lanes];
+    store(padded, a);
+    std::memcpy(p, padded, static_cast<std::size_t>(count) * sizeof(float));
+}
+
+}  // namespace seqloom::SEQLOOM_LEVEL

@@ -1,0 +1,113 @@
+"""The Python face: `train`, `load`, and a `Model` that predicts and evaluates. The commands are thin prints of these."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from seqloom.bundle import Bundle, load_bundle
+from seqloom.config import load_config
+from seqloom.data import Example, Rejected, read_table, table_of_texts
+from seqloom.errors import DataError
+from seqloom.inference import answer_table, encode
+from seqloom.nn import Summary, summary
+from seqloom.training import Report, compare, score_rows, train_model
+
+
+class Model:
+    """A trained model: texts in, answers out."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    def predict(self, texts: str | Iterable[str]) -> list[dict[str, Any]]:
+        """One answer for each text, in order: `{"input", "prediction", "probabilities"}`.
+
+        A text that cannot be read keeps its place: `{"input", "error"}`.
+        """
+        given = [texts] if isinstance(texts, str) else list(texts)
+        return list(answer_table(self.bundle, table_of_texts(given, column=self.bundle.input)))
+
+    def predict_file(self, path: str | Path) -> list[dict[str, Any]]:
+        """One answer for each row of a file that has the input column, in order. Raises DataError."""
+        return list(answer_table(self.bundle, read_table(path)))
+
+    def evaluate(self, path: str | Path) -> dict[str, Any]:
+        """The metrics of the task on a file with input and target column, beside the answer of one who never looks.
+
+        The linear baseline stands there too where this is the very file it was scored on when the model was trained.
+        Raises DataError where no row can be used.
+        """
+        started = time.perf_counter()
+        table = read_table(path)
+        rows = encode(self.bundle, table, with_target=True)
+        used = [row for row in rows if isinstance(row, Example)]
+        rejected = [row for row in rows if isinstance(row, Rejected)]
+        if not used:
+            why = f": line {rejected[0].line}: {rejected[0].reason}" if rejected else ""
+            raise DataError(f"{path}: no row can be used{why}")
+        scores = score_rows(self.bundle, used)
+        baselines = compare(self.bundle, [], used, linear=False, report=lambda event: None)
+        if table.fingerprint == self.bundle.metrics.get("fingerprint"):
+            baselines |= self.bundle.metrics["baselines"]
+        return {
+            "task": self.bundle.targets.task,
+            "metrics": scores.metrics,
+            "intervals": {name: list(ends) for name, ends in scores.intervals.items()},
+            "baselines": baselines,
+            "rows": {"used": len(used), "rejected": len(rejected)},
+            "rejected": [{"line": row.line, "reason": row.reason} for row in rejected],
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What the training run measured at its end."""
+        return self.bundle.metrics
+
+    def summary(self) -> Summary:
+        """Where the parameters are, and the arithmetic that gives their number."""
+        return summary(self.bundle.model)
+
+
+def train(
+    data: str | Path,
+    *,
+    task: str | None = None,
+    input: str | None = None,
+    target: str | None = None,
+    out: str | Path | None = None,
+    valid: str | Path | None = None,
+    test: str | Path | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    report: Report = lambda event: None,
+) -> Model:
+    """Train a model on a CSV, TSV, JSONL or Parquet file and leave it in the folder `out`.
+
+    What is not given of task, input and target is inferred. `config` is a TOML file; `settings` such as
+    `{"model.cell": "gru"}` go over it. Raises SeqloomError: DataError, ConfigError, TrainingError, Interrupted.
+    """
+    asked = {"task": task, "data.input": input, "data.target": target, **(settings or {})}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in asked.items() if value is not None]
+    ready = load_config(config, overrides)
+    folder = Path(out) if out is not None else free_folder(Path("runs") / stem(data))
+    return Model(train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report))
+
+
+def load(folder: str | Path) -> Model:
+    """Load a trained model, running no code of it. Raises BundleError."""
+    return Model(load_bundle(folder))
+
+
+def stem(data: str | Path) -> str:
+    """`reviews` for `data/reviews.csv.gz`: what a run on this file is called."""
+    return Path(data).name.partition(".")[0] or "model"
+
+
+def free_folder(wanted: Path) -> Path:
+    """`wanted`, or with -2, -3 ... where that is taken already."""
+    names = [wanted] + [wanted.with_name(f"{wanted.name}-{number}") for number in range(2, 10_000)]
+    return next(folder for folder in names if not folder.exists())

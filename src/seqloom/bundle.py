@@ -1,0 +1,184 @@
+"""A trained model on disk: a folder of plain files, loaded without running any code.
+
+`config.json` says what it is, `weights.safetensors` and `vocabulary.json` what it learned, `metrics.json`, `history.jsonl`
+and `README.md` how well; `manifest.json` seals them all. Loading reads these names and no others.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from seqloom import __version__
+from seqloom.config import Config, config_from_dict
+from seqloom.data.targets import Target, Targets
+from seqloom.errors import BundleError, SeqloomError
+from seqloom.files import read_folder, replace_folder, strict_json
+from seqloom.models import ManyToOne
+from seqloom.text import Tokeniser, Vocabulary
+
+FORMAT = 1
+
+MEGABYTE = 1 << 20
+LIMITS = {
+    "config.json": 16 * MEGABYTE,
+    "weights.safetensors": 16 * 1024 * MEGABYTE,
+    "vocabulary.json": 1024 * MEGABYTE,
+    "subwords.model": 256 * MEGABYTE,
+    "metrics.json": 16 * MEGABYTE,
+    "history.jsonl": 256 * MEGABYTE,
+    "README.md": 16 * MEGABYTE,
+    "report.html": 256 * MEGABYTE,
+}
+NEEDED = ("config.json", "weights.safetensors", "vocabulary.json", "metrics.json")
+KEYS = {"format", "seqloom", "task", "input", "target", "tokeniser", "targets", "constant", "settings", "data"}
+
+
+class Bundle(NamedTuple):
+    """A trained model with all it needs to answer.
+
+    `constant` is the answer of one who never looks: the most frequent training target. `data` are the sha256 of the
+    files it was trained on, by name.
+    """
+
+    config: Config
+    input: str
+    target: str
+    tokeniser: Tokeniser
+    vocabulary: Vocabulary
+    targets: Targets
+    constant: Target
+    data: dict[str, str]
+    model: ManyToOne
+    metrics: dict[str, Any]
+
+
+def build_model(config: Config, *, vocabulary: Vocabulary, targets: Targets) -> ManyToOne:
+    """The untrained model that these settings, this vocabulary and these targets ask for."""
+    return ManyToOne(
+        config.model, vocabulary_size=len(vocabulary), outputs=len(targets.labels), problem=targets.problem
+    )
+
+
+def save_bundle(folder: Path, bundle: Bundle, *, history: Iterable[Mapping[str, Any]], card: str) -> None:
+    """Write `bundle` into `folder`, durably: whoever loads it meanwhile gets the old or the new, whole.
+
+    Raises BundleError where a weight is not finite, StorageError where the folder cannot be written.
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
+    for name, tensor in weights.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise BundleError(f"{name} holds a NaN or an infinity: such a model is not saved.")
+    described = {
+        "format": FORMAT,
+        "seqloom": __version__,
+        "task": bundle.targets.task,
+        "input": bundle.input,
+        "target": bundle.target,
+        "tokeniser": bundle.tokeniser.to_dict(),
+        "targets": bundle.targets.to_dict(),
+        "constant": bundle.constant,
+        "settings": bundle.config.model_dump(),
+        "data": bundle.data,
+    }
+    files = {
+        "config.json": _to_json(described),
+        "weights.safetensors": safetensors.torch.save(weights),
+        "vocabulary.json": bundle.vocabulary.to_json().encode(),
+        "metrics.json": _to_json(bundle.metrics),
+        "history.jsonl": "".join(json.dumps(row) + "\n" for row in history).encode(),
+        "README.md": card.encode(),
+    }
+    if bundle.tokeniser.subword_model is not None:
+        files["subwords.model"] = bundle.tokeniser.subword_model
+    replace_folder(folder, files)
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """Load a trained model, on the CPU and ready to answer.
+
+    Raises BundleError where anything is missing, damaged, foreign or of a newer format.
+    """
+    folder = Path(folder)
+    files = read_folder(folder, allowed=LIMITS)
+    missing = [name for name in NEEDED if name not in files]
+    if missing:
+        raise BundleError(f"{folder} is not a whole model: {', '.join(missing)} not in its manifest.")
+    described = strict_json(files["config.json"], name=str(folder / "config.json"))
+    _check_described(described, name=str(folder / "config.json"))
+    try:
+        config = config_from_dict(described["settings"], name=str(folder / "config.json"))
+        tokeniser = Tokeniser.from_dict(described["tokeniser"], subword_model=files.get("subwords.model"))
+        vocabulary = Vocabulary.from_json(files["vocabulary.json"].decode("utf-8"))
+        targets = Targets.from_dict(described["targets"])
+    except (SeqloomError, UnicodeDecodeError) as error:
+        raise BundleError(f"{folder} is not a model this version can read: {error}") from None
+    metrics = strict_json(files["metrics.json"], name=str(folder / "metrics.json"))
+    model = _load_model(files["weights.safetensors"], config, vocabulary, targets, name=f"{folder}/weights.safetensors")
+    return Bundle(
+        config=config,
+        input=described["input"],
+        target=described["target"],
+        tokeniser=tokeniser,
+        vocabulary=vocabulary,
+        targets=targets,
+        constant=described["constant"],
+        data=described["data"],
+        model=model.eval(),
+        metrics=metrics,
+    )
+
+
+def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: Targets, *, name: str) -> ManyToOne:
+    try:
+        weights = safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise BundleError(f"{name} is not a safetensors file: {error}.") from None
+    # On the meta device a model takes no memory: settings that ask for a huge one are caught by comparing shapes.
+    with torch.device("meta"):
+        model = build_model(config, vocabulary=vocabulary, targets=targets)
+    expected = model.state_dict()
+    for problem, names in {
+        "missing": expected.keys() - weights.keys(),
+        "unknown": weights.keys() - expected.keys(),
+        "of the wrong shape or type": {
+            key for key in expected.keys() & weights.keys() if not _alike(expected[key], weights[key])
+        },
+    }.items():
+        if names:
+            raise BundleError(
+                f"{name}: tensors {problem}: {', '.join(sorted(names)[:5])}. It belongs to another model."
+            )
+    model.load_state_dict(weights, assign=True)
+    return model
+
+
+def _alike(expected: Tensor, given: Tensor) -> bool:
+    return expected.shape == given.shape and expected.dtype == given.dtype
+
+
+def _check_described(described: Any, *, name: str) -> None:
+    """Raise BundleError unless `config.json` has the keys and kinds of value of a format this version knows."""
+    if not isinstance(described, dict) or not isinstance(described.get("format"), int):
+        raise BundleError(f"{name} does not say the format of a seqloom model.")
+    if described["format"] > FORMAT:
+        raise BundleError(
+            f"{name}: the model has format {described['format']}, this version of seqloom reads up to {FORMAT}. "
+            f"It was made by seqloom {described.get('seqloom', '?')}: install that version or a newer one."
+        )
+    if set(described) != KEYS:
+        odd = ", ".join(sorted(set(described) ^ KEYS))
+        raise BundleError(f"{name}: keys missing or unknown: {odd}.")
+    kinds = {"input": str, "target": str, "tokeniser": dict, "targets": dict, "settings": dict, "data": dict}
+    for key, kind in kinds.items():
+        if not isinstance(described[key], kind):
+            raise BundleError(f"{name}: {key} must be a {kind.__name__}.")
+
+
+def _to_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()

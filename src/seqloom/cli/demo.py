@@ -1,0 +1,65 @@
+"""seqloom demo: the whole way from data to predictions, with nothing but this package."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from seqloom.api import Model
+    from seqloom.lab.demo import Trial
+
+
+def command(
+    text: Annotated[list[str] | None, typer.Argument(help="sentences to judge")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="fewer reviews and epochs: a few seconds")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder for data and models; runs/demo where not given")] = None,
+) -> None:
+    """Generate film reviews, train SimpleRNN, LSTM and GRU on them, compare, and judge a few sentences."""
+    from seqloom.api import Model, free_folder
+    from seqloom.cli.progress import show_training
+    from seqloom.lab import demo
+
+    folder = out or free_folder(Path("runs") / "demo")
+    data = demo.write_reviews(folder, fast=fast)
+    print(f"{data}: generated film reviews, with negation: word order decides", file=sys.stderr)
+    with show_training() as report:
+        trials = demo.train_cells(data, folder, fast=fast, report=lambda cell: report)
+    _compare(trials)
+    models = {trial.cell: Model(trial.bundle) for trial in trials}
+    _judge(models, text or list(demo.SENTENCES))
+    if not text and sys.stdin.isatty() and sys.stdout.isatty():
+        while sentence := input("your own sentence (or just Enter): ").strip():
+            _judge(models, [sentence])
+    best = max(trials, key=lambda trial: trial.accuracy).folder
+    print(f'\nmodels: {folder}\ntry:    seqloom predict {best} --text "not good at all"', file=sys.stderr)
+    print("then:   seqloom train your.csv", file=sys.stderr)
+
+
+def _compare(trials: "list[Trial]") -> None:
+    from rich.console import Console
+
+    from seqloom.cli.tables import plain_table
+
+    table = plain_table("cell", "parameters", "seconds", "accuracy", title="the same task, three kinds of memory")
+    for trial in trials:
+        table.add_row(trial.cell, f"{trial.parameters:,}", f"{trial.seconds:.1f}", f"{trial.accuracy:.3f}")
+    Console().print(table)
+
+
+def _judge(models: "dict[str, Model]", sentences: list[str]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from seqloom.cli.tables import plain_table
+
+    table = plain_table("sentence", *models)
+    answers = [model.predict(sentences) for model in models.values()]
+    for number, sentence in enumerate(sentences):
+        cells = []
+        for answer in (each[number] for each in answers):
+            said = answer.get("prediction")
+            cells.append(f"{said} {answer['probabilities'][said]:.2f}" if said else answer["error"])
+        table.add_row(Text(sentence), *map(Text, cells))
+    Console().print(table)

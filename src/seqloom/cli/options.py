@@ -1,0 +1,24 @@
+"""The options that several commands share."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Data = Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file, also .gz", metavar="DATA")]
+ModelFolder = Annotated[Path, typer.Argument(help="folder of a trained model", metavar="MODEL")]
+Task = Annotated[str | None, typer.Option(help="classify or regress; inferred where not given")]
+Input = Annotated[str | None, typer.Option(help="column to read; inferred where not given")]
+Target = Annotated[str | None, typer.Option(help="column to learn; inferred where not given")]
+Valid = Annotated[Path | None, typer.Option(help="file with validation rows")]
+Test = Annotated[Path | None, typer.Option(help="file with test rows")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="settings, a TOML file")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="one setting, as section.key=value; repeatable")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON for a machine to read")]
+
+
+def overrides(given: list[str] | None, options: dict[str, Any]) -> list[str]:
+    """`--set` settings, then the options that have a value, as `key=value` with the value as TOML reads it."""
+    named = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
+    return [*(given or []), *named]

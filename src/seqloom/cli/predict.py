@@ -1,0 +1,60 @@
+"""seqloom predict: one answer a row, in order."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from seqloom.cli import options
+
+
+def command(
+    model: options.ModelFolder,
+    file: Annotated[
+        str | None,
+        typer.Argument(help="file with the input column, or - for one text a line on stdin", metavar="[FILE]"),
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(help="a text to answer; repeatable")] = None,
+    format: Annotated[Literal["jsonl", "csv"], typer.Option(help="how the answers are printed")] = "jsonl",
+) -> None:
+    """Answer each row of FILE, each line of stdin (-) or each --text, in order; a bad row keeps its place and its error."""
+    from seqloom.api import load
+    from seqloom.errors import ConfigError
+
+    if (file is None) == (not text):
+        raise ConfigError('give either a FILE (or - for stdin) or --text "...".')
+    loaded = load(model)
+    if file is None:
+        answers = loaded.predict(text or [])
+    elif file == "-":
+        answers = loaded.predict(_lines())
+    else:
+        answers = loaded.predict_file(Path(file))
+    if format == "csv":
+        _print_csv(answers, labels=loaded.bundle.targets.labels)
+    else:
+        for answer in answers:
+            print(json.dumps(answer, ensure_ascii=False))
+    failed = sum("error" in answer for answer in answers)
+    if failed:
+        print(f"{failed} of {len(answers)} rows could not be answered: see their errors", file=sys.stderr)
+
+
+def _lines() -> list[str]:
+    """The lines of stdin; only a line feed ends one. Bytes that are not UTF-8 make the row one with an error."""
+    text = sys.stdin.buffer.read().decode("utf-8", errors="surrogateescape")
+    lines = text.split("\n")
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def _print_csv(answers: list[dict[str, Any]], *, labels: tuple[str, ...]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["input", "prediction", *(f"p({label})" for label in labels), "error"])
+    for answer in answers:
+        chances = answer.get("probabilities", {})
+        said = answer.get("prediction", "")
+        said = "|".join(said) if isinstance(said, list) else said
+        writer.writerow([answer["input"], said, *(chances.get(label, "") for label in labels), answer.get("error", "")])

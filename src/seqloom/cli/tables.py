@@ -1,0 +1,58 @@
+"""Results as a person reads them, and as a machine does."""
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from seqloom.data.check import Finding
+
+STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def print_scores(result: dict[str, Any]) -> None:
+    """The model's metrics beside the baselines', each with its 95 % interval where there is one."""
+    rows = {"this model": {**result["metrics"], "intervals": result.get("intervals", {})}, **result["baselines"]}
+    split = f"{result['split']} rows" if "split" in result else "rows"
+    used = f"{result['rows']['used']:,} {split}"
+    if result["rows"]["rejected"]:
+        used += f", {result['rows']['rejected']:,} not used"
+    table = plain_table("", *result["metrics"], title=f"{used} · 95 % interval in brackets")
+    for name, scores in rows.items():
+        table.add_row(name, *(cell(scores, metric) for metric in result["metrics"]))
+    Console().print(table)
+
+
+def cell(scores: dict[str, Any], metric: str) -> str:
+    """A metric with its interval: `0.835 (0.809 to 0.858)`."""
+    shown = f"{scores[metric]:.3f}"
+    if metric in scores.get("intervals", {}):
+        low, high = scores["intervals"][metric]
+        shown += f" ({low:.3f} to {high:.3f})"
+    return shown
+
+
+def print_findings(findings: Iterable["Finding"]) -> None:
+    """Numbered findings, one a line."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        table.add_row(finding.number, Text(finding.level, style=STYLES[finding.level]), Text(finding.text))
+    Console().print(table)
+
+
+def plain_table(*columns: str, title: str | None = None) -> Table:
+    """The one look of our tables: a rule under the head, numbers to the right."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_style="", title_justify="left", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table

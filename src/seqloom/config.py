@@ -1,0 +1,236 @@
+"""Every setting there is, on one page: pydantic models to and from TOML.
+
+A key that does not exist is an error that names its file, its line and the nearest key that does. No torch here: settings
+are checked before anything heavy is imported.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from seqloom.errors import ConfigError, nearest
+
+Task = Literal["classify", "regress"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Settings are frozen, and know no key but their own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(Settings):
+    """How rows become sequences of numbers."""
+
+    input: str | None = Field(None, description="column that is read; inferred where not given")
+    target: str | None = Field(None, description="column that is learned; inferred where not given")
+    tokens: Literal["word", "character", "byte", "subword"] = Field("word", description="what one time step reads")
+    lowercase: bool = Field(True, description="read capitals as small letters")
+    normal_form: Literal["NFC", "NFKC"] = Field("NFC", description="Unicode normal form of the tokens")
+    min_count: Count = Field(1, description="how often a token must occur in training to be known")
+    max_vocabulary: Count = Field(50_000, description="how many tokens are known at most, the most frequent first")
+    max_length: Count | None = Field(None, description="time steps read at most; longer rows are cut, and counted")
+    vectors: str | None = Field(None, description="pretrained word vectors, a GloVe, word2vec or fastText text file")
+    label_separator: str | None = Field(None, description="what stands between the labels of a row that has several")
+    valid_fraction: Fraction = Field(0.1, description="share of the rows kept to choose the best epoch")
+    test_fraction: Fraction = Field(0.1, description="share of the rows kept for the final figures")
+
+
+class ModelSettings(Settings):
+    """What is trained."""
+
+    cell: Literal["simple_rnn", "lstm", "gru"] = Field("lstm", description="the recurrent cell")
+    embedding: Literal["learned", "one_hot"] = Field("learned", description="how a token becomes a vector")
+    embedding_size: Count = Field(128, description="size of a learned token vector")
+    freeze_embedding: bool = Field(False, description="keep the token vectors as they start")
+    hidden_size: Count = Field(128, description="units of each layer and direction")
+    num_layers: Count = Field(1, description="layers, each reading the outputs of the one below")
+    bidirectional: bool = Field(True, description="read from both sides")
+    residual: bool = Field(False, description="add the input of a layer to its output, from the second layer on")
+    pooling: Literal["last", "mean", "max", "attention"] = Field("max", description="how all steps become one vector")
+    activation: Literal["tanh", "relu", "leaky_relu"] = Field("tanh", description="activation of a simple_rnn")
+    init: Literal["uniform", "orthogonal", "identity", "glorot"] = Field(
+        "orthogonal", description="how the feedback weights start"
+    )
+    initial_state: Literal["zeros", "random", "learned"] = Field("zeros", description="the state before the first step")
+    reset_after: bool = Field(False, description="gru: apply the reset gate after the feedback product, as cuDNN does")
+    bias: bool = Field(True, description="add a bias to each gate")
+    layer_norm: bool = Field(False, description="normalise what enters the gates")
+    dropout: Fraction = Field(0.3, description="share of the vector values dropped around and between the layers")
+    word_dropout: Fraction = Field(0.1, description="share of the tokens read as unknown while training")
+    recurrent_dropout: Fraction = Field(0.0, description="share of the fed-back units dropped, one mask a sequence")
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
+
+
+class TrainingSettings(Settings):
+    """How it is trained."""
+
+    epochs: Count = Field(10, description="passes over the training rows at most")
+    max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
+    batch_size: Count = Field(64, description="rows of one step")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="peak learning rate of AdamW")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="weight decay of AdamW")
+    warmup: Fraction = Field(0.05, description="share of the steps in which the learning rate rises")
+    decay: Literal["linear", "cosine", "constant"] = Field("linear", description="how the learning rate then falls")
+    clip_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of all gradients together")
+    label_smoothing: Fraction = Field(0.0, description="share of the target given to the other classes")
+    patience: Count = Field(3, description="epochs without a better validation before stopping")
+    average: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="decay of the running mean of the weights that is validated and kept; 0: the weights themselves",
+    )
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = Field(
+        5.0, description="minutes between checkpoints in an epoch"
+    )
+    baselines: bool = Field(True, description="compare with the majority class and a linear model at the end")
+
+
+class Config(Settings):
+    """All settings of one training run."""
+
+    task: Task | None = Field(None, description="what is learned; inferred where not given")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="decides splits, first weights, data order and dropout")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where to compute; auto: a GPU where there is one"
+    )
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read settings from a TOML file, then apply `section.key=value` overrides in order.
+
+    Raises ConfigError for a file that cannot be read, an unknown key or a value out of its range: all of them at once.
+    """
+    text, name = "", "settings"
+    if path is not None:
+        name = str(path)
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the settings file {path}: {error}") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name} is not TOML: {error}") from None
+    try:
+        Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, name=name, text=text)) from None
+    for override in overrides:
+        _set(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, name="--set", text="")) from None
+
+
+def config_from_dict(values: Mapping[str, Any], *, name: str) -> Config:
+    """Settings from plain values, as a trained model keeps them. Raises ConfigError."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, name=name, text="")) from None
+
+
+def to_toml(config: Config) -> str:
+    """All settings with their values, each key explained by a comment. Keys without a value are left as comments."""
+    lines: list[str] = []
+    for name, field in Config.model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Settings):
+            lines += ["", f"[{name}]"]
+            for key, inner in type(value).model_fields.items():
+                lines.append(_toml_line(key, getattr(value, key), inner.description))
+        else:
+            lines.append(_toml_line(name, value, field.description))
+    return "\n".join(lines) + "\n"
+
+
+def _toml_line(key: str, value: Any, description: str | None) -> str:
+    if value is None:
+        return f"# {key} =    # {description}"
+    if isinstance(value, bool):
+        shown = str(value).lower()
+    elif isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        escaped = "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped)
+        shown = f'"{escaped}"'
+    else:
+        shown = repr(value)
+    return f"{key} = {shown}    # {description}"
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    """Apply one `section.key=value`; the value is read as TOML, and as plain text where that fails."""
+    path, equals, raw = override.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f'--set {override}: no "=" found. Write it as --set section.key=value.')
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    *sections, key = [part.strip() for part in path.split(".")]
+    if not sections and key not in Config.model_fields:
+        sections = [_section_of(key)]
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {override}: {section} is a single setting, not a section.")
+    values[key] = value
+
+
+def _section_of(key: str) -> str:
+    """The one section that has `key`, so that `hidden_size=64` needs no `model.` before it."""
+    sections = _sections()
+    for section, keys in sections.items():
+        if key in keys:
+            return section
+    every = [f"{section}.{name}" for section, keys in sections.items() for name in keys]
+    close = nearest(key, [name.partition(".")[2] for name in every])
+    hint = close if close.startswith("did") else "see all of them with: seqloom train --show-config"
+    raise ConfigError(f"--set {key}: unknown setting, {hint}")
+
+
+def _sections() -> dict[str, list[str]]:
+    return {
+        name: list(field.annotation.model_fields)
+        for name, field in Config.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+    }
+
+
+def _explain(error: ValidationError, *, name: str, text: str) -> str:
+    """One line a mistake: where it stands, what is wrong, what is allowed."""
+    lines = []
+    for mistake in error.errors():
+        path = [str(part) for part in mistake["loc"]]
+        where = f"{name}:{line}" if (line := _line_of(text, path)) else name
+        key = ".".join(path)
+        if mistake["type"] == "extra_forbidden":
+            known = _sections().get(path[0], list(Config.model_fields)) if len(path) > 1 else list(Config.model_fields)
+            lines.append(f"{where}: {key}: unknown setting, {nearest(path[-1], known)}")
+        else:
+            lines.append(f"{where}: {key} = {mistake['input']!r}: {mistake['msg'].lower()}")
+    return "\n".join(lines)
+
+
+def _line_of(text: str, path: list[str]) -> int | None:
+    """The line of `text` on which the key at `path` is set."""
+    section = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.split("#")[0].strip()
+        if stripped.startswith("["):
+            section = stripped.strip("[] ")
+            if section == ".".join(path):
+                return number
+        key = stripped.partition("=")[0].strip().strip('"')
+        if stripped and ".".join(filter(None, [section, key])) == ".".join(path):
+            return number
+    return None

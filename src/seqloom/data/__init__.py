@@ -1,0 +1,26 @@
+"""From files to batches: read strictly, told apart without leaks, encoded, and padded little."""
+
+from seqloom.data.batches import batch_order as batch_order
+from seqloom.data.batches import collate as collate
+from seqloom.data.batches import evaluation_order as evaluation_order
+from seqloom.data.batches import pad as pad
+from seqloom.data.check import FINDINGS as FINDINGS
+from seqloom.data.check import Finding as Finding
+from seqloom.data.check import Report as Report
+from seqloom.data.check import check as check
+from seqloom.data.columns import Columns as Columns
+from seqloom.data.columns import infer_columns as infer_columns
+from seqloom.data.examples import Example as Example
+from seqloom.data.examples import encode_rows as encode_rows
+from seqloom.data.generators import reviews as reviews
+from seqloom.data.prepare import Prepared as Prepared
+from seqloom.data.prepare import RejectedRow as RejectedRow
+from seqloom.data.prepare import prepare as prepare
+from seqloom.data.rows import Rejected as Rejected
+from seqloom.data.rows import Row as Row
+from seqloom.data.rows import Table as Table
+from seqloom.data.rows import table_of_texts as table_of_texts
+from seqloom.data.splits import Split as Split
+from seqloom.data.splits import split_rows as split_rows
+from seqloom.data.table import read_table as read_table
+from seqloom.data.targets import Targets as Targets

@@ -1,0 +1,60 @@
+"""From examples to tensors: rows of similar length together, in an order that is a function of seed and epoch alone.
+
+No iterator holds state, so a resumed run sees the very batches that an uninterrupted one would have seen.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqloom.data.examples import Example
+from seqloom.shapes import Batch
+
+POOL = 50
+
+
+def batch_order(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Row numbers of each batch of one epoch: shuffled, each row once, rows of similar length together.
+
+    Within pools of 50 shuffled batches the rows are sorted by length and cut; then the batches are shuffled.
+    """
+    random = np.random.default_rng([seed, epoch])
+    rows = random.permutation(len(lengths))
+    sizes = np.asarray(lengths)
+    batches: list[list[int]] = []
+    for start in range(0, len(rows), POOL * batch_size):
+        pool = rows[start : start + POOL * batch_size]
+        batches += _cut(pool[np.argsort(sizes[pool], kind="stable")], batch_size)
+    return [batches[index] for index in random.permutation(len(batches))]
+
+
+def evaluation_order(lengths: Sequence[int], *, batch_size: int) -> list[list[int]]:
+    """Row numbers of each batch for evaluation: sorted by length, the least padding there can be."""
+    return _cut(np.argsort(np.asarray(lengths), kind="stable"), batch_size)
+
+
+def pad(sequences: Sequence[Sequence[int]]) -> Batch:
+    """Token ids (B, T) with 0 after the end of each row, and the lengths (B,), both int64."""
+    lengths = [len(ids) for ids in sequences]
+    values = np.zeros((len(lengths), max(lengths, default=0)), dtype=np.int64)
+    for row, ids in enumerate(sequences):
+        values[row, : len(ids)] = ids
+    return Batch(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.int64))
+
+
+def collate(examples: Sequence[Example]) -> tuple[Batch, Tensor]:
+    """The batch of these examples and their targets.
+
+    Targets: class numbers int64 (B,), zeros and ones float32 (B, labels), or standardised numbers float32 (B,).
+    """
+    targets = [example.target for example in examples]
+    classes = all(isinstance(target, int) for target in targets)
+    dtype = torch.int64 if classes else torch.float32
+    return pad([example.ids for example in examples]), torch.tensor(targets, dtype=dtype)
+
+
+def _cut(rows: "np.ndarray[tuple[int], np.dtype[np.intp]]", batch_size: int) -> list[list[int]]:
+    ordered: list[int] = rows.tolist()
+    return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]

@@ -1,0 +1,170 @@
+"""What was found in the data before anything is trained on it, as numbered findings.
+
+The numbers are stable: `FINDINGS` says what each stands for, and a number is never given a second meaning.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from seqloom.config import Config
+from seqloom.data.examples import Example
+from seqloom.data.prepare import Prepared, overlaps, prepare
+from seqloom.text import UNKNOWN
+
+Level = Literal["ok", "note", "warning", "error"]
+
+FINDINGS = {
+    "D101": "rows used and rejected",
+    "D102": "why rows were rejected, the first few",
+    "D103": "what was inferred or noticed while reading",
+    "D201": "classes and how often each occurs in training",
+    "D202": "range of the target numbers",
+    "D203": "classes that are rare in training",
+    "D204": "classes of very unequal size",
+    "D205": "classes that do not occur in validation or test",
+    "D301": "lengths in tokens",
+    "D401": "size of the vocabulary",
+    "D402": "share of tokens in validation or test that training does not know",
+    "D501": "texts that stand more than once in training",
+    "D502": "texts of validation or test that stand in training too",
+    "D503": "the same training text with different targets",
+}
+SHOWN = 5
+RARE = 10
+UNEQUAL = 10
+MANY_UNKNOWN = 0.1
+
+
+class Finding(NamedTuple):
+    """One thing found: its stable number, how grave it is, and a sentence."""
+
+    number: str
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings in order of their numbers, and the sha256 of each file."""
+
+    findings: list[Finding]
+    fingerprints: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"findings": [finding._asdict() for finding in self.findings], "files": self.fingerprints}
+
+
+def check(
+    config: Config, path: str | Path, *, valid: str | Path | None = None, test: str | Path | None = None
+) -> Report:
+    """Read and part the data as training would, and look at it. Raises DataError where training could not start."""
+    prepared = prepare(config, path, valid=valid, test=test)
+    findings = [
+        *_rows(prepared),
+        *(_numbers(prepared) if prepared.targets.problem == "squared" else _classes(prepared)),
+        *_tokens(prepared),
+        *_repeats(prepared),
+    ]
+    return Report(findings, prepared.fingerprints)
+
+
+def _parts(prepared: Prepared) -> dict[str, list[Example]]:
+    return {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
+
+
+def _rows(prepared: Prepared) -> Iterator[Finding]:
+    used = {part: len(examples) for part, examples in _parts(prepared).items()}
+    rejected = len(prepared.rejected)
+    grave: Level = "error" if rejected > sum(used.values()) else "warning"
+    parts = ", ".join(f"{count:,} {part}" for part, count in used.items())
+    yield Finding(
+        "D101", grave if rejected else "ok", f"{sum(used.values()):,} rows used ({parts}), {rejected:,} rejected"
+    )
+    for row in prepared.rejected[:SHOWN]:
+        yield Finding("D102", grave, f"{row.file}, line {row.line}: {row.reason}")
+    if rejected > SHOWN:
+        yield Finding("D102", grave, f"and {rejected - SHOWN:,} more")
+    leaks = overlaps(_parts(prepared))
+    for note in prepared.notes:
+        if note not in leaks:
+            yield Finding("D103", "note", note)
+
+
+def _classes(prepared: Prepared) -> Iterator[Finding]:
+    counts = _label_counts(prepared, prepared.train)
+    shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20))
+    more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
+    yield Finding("D201", "ok", f"{len(counts)} classes ({prepared.targets.problem}): {shown}{more}")
+    rare = [label for label, count in counts.items() if count < RARE]
+    if rare:
+        yield Finding("D203", "warning", f"{len(rare)} classes have fewer than {RARE} training rows: {_first(rare)}")
+    (most, high), (least, low) = counts.most_common()[0], counts.most_common()[-1]
+    if high >= UNEQUAL * max(low, 1):
+        advice = "accuracy will flatter; see macro_f1, or set class_weights"
+        yield Finding("D204", "warning", f"{most} has {high:,} rows, {least} {low:,}: {advice}")
+    for part in ("valid", "test"):
+        examples = _parts(prepared)[part]
+        missing = [label for label, count in _label_counts(prepared, examples).items() if not count]
+        if examples and missing:
+            yield Finding("D205", "warning", f"{len(missing)} classes do not occur in {part}: {_first(missing)}")
+
+
+def _label_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
+    labels = prepared.targets.labels
+    counts = Counter(dict.fromkeys(labels, 0))
+    for example in examples:
+        if isinstance(example.target, list):
+            counts.update(label for label, given in zip(labels, example.target, strict=True) if given)
+        elif isinstance(example.target, int):
+            counts[labels[example.target]] += 1
+    return counts
+
+
+def _numbers(prepared: Prepared) -> Iterator[Finding]:
+    mean, scale = prepared.targets.mean, prepared.targets.scale
+    numbers = [example.target * scale + mean for example in prepared.train if isinstance(example.target, float)]
+    text = (
+        f"target numbers from {min(numbers):.6g} to {max(numbers):.6g}, mean {mean:.6g}, standard deviation {scale:.6g}"
+    )
+    yield Finding("D202", "ok", text)
+
+
+def _tokens(prepared: Prepared) -> Iterator[Finding]:
+    lengths = sorted(len(example.ids) for example in prepared.train)
+    shown = ", ".join(f"{percent} % {_percentile(lengths, percent)}" for percent in (50, 95, 99))
+    yield Finding("D301", "ok", f"tokens in a training row, at most: {shown}, all {lengths[-1]}")
+    yield Finding("D401", "ok", f"{len(prepared.vocabulary):,} entries in the vocabulary")
+    for part in ("valid", "test"):
+        ids = Counter(token for example in _parts(prepared)[part] for token in example.ids)
+        if ids:
+            rate = ids[UNKNOWN] / ids.total()
+            level: Level = "warning" if rate > MANY_UNKNOWN else "ok"
+            yield Finding("D402", level, f"{rate:.2%} of the tokens in {part} are unknown to training")
+
+
+def _repeats(prepared: Prepared) -> Iterator[Finding]:
+    targets: dict[str, set[str]] = {}
+    for example in prepared.train:
+        targets.setdefault(example.text.strip(), set()).add(repr(example.target))
+    repeated = len(prepared.train) - len(targets)
+    if repeated:
+        yield Finding("D501", "note", f"{repeated:,} training rows repeat the text of another")
+    for leak in overlaps(_parts(prepared)):
+        yield Finding("D502", "warning", leak)
+    torn = [text for text, answers in targets.items() if len(answers) > 1]
+    if torn:
+        text = f'{len(torn):,} training texts have different targets in different rows, such as "{torn[0][:60]}"'
+        yield Finding("D503", "warning", text)
+
+
+def _percentile(ascending: list[int], percent: int) -> int:
+    """The smallest value that at least `percent` of the values do not exceed."""
+    return ascending[-(-len(ascending) * percent // 100) - 1]
+
+
+def _first(labels: list[str]) -> str:
+    return ", ".join(sorted(labels)[:SHOWN]) + (" ..." if len(labels) > SHOWN else "")

@@ -1,0 +1,138 @@
+"""Which column is read, which is learned, and what kind of task that is; what is not given is inferred, and said."""
+
+from dataclasses import dataclass
+
+from seqloom.config import Task
+from seqloom.data.rows import Table, Value
+from seqloom.data.targets import is_number
+from seqloom.errors import DataError
+
+TARGET_NAMES = ("label", "labels", "target", "class", "sentiment", "category", "y", "rating", "score", "stars")
+SPLIT_COLUMNS = ("split", "set", "fold")
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "valid",
+    "valid": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+}
+MOST_CLASSES = 1_000
+FEW = 30
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The part each column plays; `split` is None where no column says which rows are for what."""
+
+    task: Task
+    input: str
+    target: str
+    split: str | None
+    notes: tuple[str, ...]
+
+
+def infer_columns(
+    table: Table,
+    *,
+    task: Task | None = None,
+    input: str | None = None,
+    target: str | None = None,
+    label_separator: str | None = None,
+) -> Columns:
+    """Find the columns and the task that are not given, and say in `notes` what was found and why.
+
+    Raises DataError for a column that is not there, and where nothing can be inferred.
+    """
+    notes: list[str] = []
+    for column, option in ((input, "--input"), (target, "--target")):
+        if column is not None:
+            table.position(column, option=option)
+    if input is not None and input == target:
+        raise DataError(f'column "{input}" cannot be both input and target. Give two columns of {_listed(table)}.')
+    split = _split_column(table, taken=(input, target))
+    if split:
+        notes.append(f"split: {split} (column that says train, valid or test)")
+    free = [column for column in table.columns if column not in (input, target, split)]
+    if input is None:
+        input = _longest_text(table, [column for column in free if column not in _targets_by_name(table, free)[:1]])
+        notes.append(f"input: {input} (longest text column)")
+    if target is None:
+        target, reason = _likely_target(table, [column for column in free if column != input], task=task)
+        notes.append(f"target: {target} ({reason})")
+    if task is None:
+        task, reason = _likely_task(table, target, label_separator=label_separator)
+        notes.append(f"task: {task} ({reason})")
+    return Columns(task, input, target, split, tuple(notes))
+
+
+def read_split(value: Value) -> str | None:
+    """train, valid or test, as a split column says it in one of the usual words; None where it does not."""
+    return SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _split_column(table: Table, *, taken: tuple[str | None, ...]) -> str | None:
+    for column in table.columns:
+        if column.lower() in SPLIT_COLUMNS and column not in taken:
+            parts = {read_split(value) for value in set(table.values(column, option="--input"))}
+            if None not in parts and "train" in parts:
+                return column
+    return None
+
+
+def _targets_by_name(table: Table, columns: list[str]) -> list[str]:
+    """The columns with a name that targets often have, the most telling name first."""
+    named = [column for column in columns if column.lower() in TARGET_NAMES]
+    return sorted(named, key=lambda column: TARGET_NAMES.index(column.lower()))
+
+
+def _longest_text(table: Table, columns: list[str]) -> str:
+    lengths = {column: _mean_text_length(table.values(column, option="--input")) for column in columns}
+    if not any(lengths.values()):
+        raise DataError(f"no text column to read was found in {_listed(table)}. Name it with --input.")
+    return max(lengths, key=lambda column: lengths[column])
+
+
+def _mean_text_length(values: list[Value]) -> float:
+    """How long the texts of a column are on average; numbers and lists are not texts."""
+    return sum(len(v) for v in values if isinstance(v, str) and not is_number(v)) / len(values)
+
+
+def _likely_target(table: Table, columns: list[str], *, task: Task | None) -> tuple[str, str]:
+    if named := _targets_by_name(table, columns):
+        return named[0], "by its name"
+    if len(columns) == 1:
+        return columns[0], "the only other column"
+    values = {column: table.values(column, option="--target") for column in columns}
+    if task == "regress":
+        numeric = [column for column in columns if all(map(is_number, values[column]))]
+        if len(numeric) == 1:
+            return numeric[0], "the only column of numbers"
+    else:
+        counts = {column: len(set(values[column])) for column in columns}
+        repeated = [column for column in columns if 2 <= counts[column] <= min(MOST_CLASSES, len(table.rows) // 2)]
+        if repeated:
+            best = min(repeated, key=lambda column: counts[column])
+            return best, f"fewest different values: {counts[best]}"
+    raise DataError(f"what to learn cannot be inferred from {_listed(table)}. Name the column with --target.")
+
+
+def _likely_task(table: Table, target: str, *, label_separator: str | None) -> tuple[Task, str]:
+    values = table.values(target, option="--target")
+    if label_separator or any(isinstance(value, tuple) for value in values):
+        return "classify", f"{target} holds several labels a row"
+    distinct = {value for value in values if value}
+    mostly_distinct = len(distinct) > max(2, len(values) / 2)
+    if all(map(is_number, distinct)) and (len(distinct) > FEW or mostly_distinct):
+        return "regress", f"{target} holds {len(distinct)} different numbers"
+    if len(distinct) <= MOST_CLASSES and not mostly_distinct:
+        return "classify", f"{target} holds {len(distinct)} different values"
+    raise DataError(
+        f'{table.path.name}: column "{target}" has {len(distinct)} different values in {len(values)} rows, neither few '
+        "labels nor numbers. Give --task classify or --task regress, or another column with --target."
+    )
+
+
+def _listed(table: Table) -> str:
+    return f"{table.path.name} (columns: {', '.join(table.columns)})"

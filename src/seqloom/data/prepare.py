@@ -1,0 +1,233 @@
+"""From files to examples: read, told apart, learned from, encoded.
+
+What training learns from data (vocabulary, labels, scale) it learns here, and from the training rows only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from seqloom.config import Config, DataSettings
+from seqloom.data.columns import Columns, infer_columns, read_split
+from seqloom.data.examples import Example, encode_rows, read_text
+from seqloom.data.rows import Rejected, Row, Table
+from seqloom.data.splits import Stratum, split_rows
+from seqloom.data.table import read_table
+from seqloom.data.targets import Targets, read_target
+from seqloom.errors import DataError
+from seqloom.text import Tokeniser, Vocabulary, train_subwords
+
+
+class RejectedRow(NamedTuple):
+    """A row that was not used: its file, the line it starts on, and why."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs to know of the data; `fingerprints` are the sha256 of the files, by their names."""
+
+    train: list[Example]
+    valid: list[Example]
+    test: list[Example]
+    tokeniser: Tokeniser
+    vocabulary: Vocabulary
+    targets: Targets
+    columns: Columns
+    rejected: list[RejectedRow]
+    notes: list[str]
+    fingerprints: dict[str, str]
+
+
+def prepare(
+    config: Config, path: str | Path, *, valid: str | Path | None = None, test: str | Path | None = None
+) -> Prepared:
+    """Read the files, part the rows where that is not done already, learn from the training rows, encode.
+
+    Without `valid` and `test` a split column decides, else the fractions and the seed of the settings. With one of the
+    two files given, only validation rows are cut from the training file where they lack, never test rows.
+    Raises DataError where a file cannot be read, lacks a column, or leaves no row to use.
+    """
+    settings = config.data
+    paths = {"train": path, "valid": valid, "test": test}
+    files = {part: read_table(given) for part, given in paths.items() if given is not None}
+    names = _names(files)
+    columns = infer_columns(
+        files["train"],
+        task=config.task,
+        input=settings.input,
+        target=settings.target,
+        label_separator=settings.label_separator,
+    )
+    _check_same_columns(files, columns)
+    notes = [f"{names[part]}: {note}" for part, table in files.items() for note in table.notes] + list(columns.notes)
+    usable = {part: _usable(table, columns, settings) for part, table in files.items()}
+    rejected = [RejectedRow(names[part], *row) for part, table in usable.items() for row in table.rejected]
+    parts, said = _part({part: replace(table, rejected=[]) for part, table in usable.items()}, columns, config)
+    tokeniser, vocabulary, targets = _learn(parts["train"], columns, settings)
+
+    encoded: dict[str, list[Example]] = {}
+    for part, table in parts.items():
+        encoded[part], refused = _encode(table, columns, tokeniser, vocabulary=vocabulary, targets=targets)
+        rejected += [RejectedRow(names.get(part, names["train"]), *row) for row in refused]
+        if not encoded[part] and (table.rows or part in files):
+            raise DataError(f"{table.path.name}: no {part} row can be used{_first(refused)}")
+    encoded, cut = _cut(encoded, settings.max_length)
+    return Prepared(
+        **encoded,
+        tokeniser=tokeniser,
+        vocabulary=vocabulary,
+        targets=targets,
+        columns=columns,
+        rejected=sorted(rejected),
+        notes=notes + said + cut + overlaps(encoded),
+        fingerprints={names[part]: table.fingerprint for part, table in files.items()},
+    )
+
+
+def _names(files: Mapping[str, Table]) -> dict[str, str]:
+    """A name for the file of each part: the file's own where that tells them apart, else its whole path."""
+    own = [table.path.name for table in files.values()]
+    return {
+        part: table.path.name if own.count(table.path.name) == 1 else str(table.path) for part, table in files.items()
+    }
+
+
+def _check_same_columns(files: Mapping[str, Table], columns: Columns) -> None:
+    for part, table in files.items():
+        for column in (columns.input, columns.target):
+            if column not in table.columns:
+                raise DataError(
+                    f'{table.path.name} has no column "{column}" (columns: {", ".join(table.columns)}). '
+                    f"A {part} file needs the columns that are used of {files['train'].path.name}: "
+                    f"{columns.input}, {columns.target}."
+                )
+
+
+def _usable(table: Table, columns: Columns, settings: DataSettings) -> Table:
+    """The table with only the rows that have a text and a target; the others join the rejected."""
+    input_at = table.columns.index(columns.input)
+    target_at = table.columns.index(columns.target)
+    rows: list[Row] = []
+    rejected = list(table.rejected)
+    for row in table.rows:
+        try:
+            read_text(row.values[input_at])
+            read_target(row.values[target_at], task=columns.task, label_separator=settings.label_separator)
+            rows.append(row)
+        except DataError as error:
+            rejected.append(Rejected(row.line, str(error)))
+    if not rows:
+        raise DataError(f"{table.path.name}: no row can be used{_first(rejected)}")
+    return replace(table, rows=rows, rejected=rejected)
+
+
+def _part(files: dict[str, Table], columns: Columns, config: Config) -> tuple[dict[str, Table], list[str]]:
+    """The rows of train, valid and test: from files, from the split column, or cut by fraction and seed."""
+    parts, notes = dict(files), []
+    if columns.split and len(files) == 1:
+        parts = _by_column(files["train"], columns.split)
+    elif columns.split:
+        notes.append(f"split column {columns.split} is not used, as files for validation or test are given")
+    valid_fraction = 0.0 if "valid" in parts else config.data.valid_fraction
+    test_fraction = 0.0 if len(parts) > 1 else config.data.test_fraction
+    if valid_fraction or test_fraction:
+        train = parts["train"]
+        split = split_rows(
+            [read_text(value).strip() for value in train.values(columns.input, option="--input")],
+            _strata(train, columns, config.data),
+            valid_fraction=valid_fraction,
+            test_fraction=test_fraction,
+            seed=config.seed,
+        )
+        parts |= {
+            part: replace(train, rows=[train.rows[index] for index in chosen])
+            for part, chosen in split._asdict().items()
+            if chosen
+        }
+    empty = replace(files["train"], rows=[])
+    parts = {part: parts.get(part, empty) for part in ("train", "valid", "test")}
+    notes.append("rows: " + ", ".join(f"{len(table.rows)} {part}" for part, table in parts.items()))
+    return parts, notes
+
+
+def _by_column(table: Table, column: str) -> dict[str, Table]:
+    rows: dict[str, list[Row]] = {"train": []}
+    position = table.columns.index(column)
+    for row in table.rows:
+        if part := read_split(row.values[position]):
+            rows.setdefault(part, []).append(row)
+    if not rows["train"]:
+        raise DataError(f'{table.path.name}: none of the usable rows is marked "train" in the column {column}.')
+    return {part: replace(table, rows=chosen) for part, chosen in rows.items()}
+
+
+def _strata(table: Table, columns: Columns, settings: DataSettings) -> list[Stratum] | None:
+    if columns.task == "regress":
+        return None
+    read = [
+        read_target(value, task=columns.task, label_separator=settings.label_separator)
+        for value in table.values(columns.target, option="--target")
+    ]
+    return [label for label in read if not isinstance(label, float)]
+
+
+def _learn(train: Table, columns: Columns, settings: DataSettings) -> tuple[Tokeniser, Vocabulary, Targets]:
+    texts = [read_text(value) for value in train.values(columns.input, option="--input")]
+    model = None
+    if settings.tokens == "subword":
+        model = train_subwords(
+            texts, settings.max_vocabulary, normal_form=settings.normal_form, lowercase=settings.lowercase
+        )
+    tokeniser = Tokeniser(settings.tokens, settings.lowercase, settings.normal_form, model)
+    vocabulary = Vocabulary.build(
+        map(tokeniser.texts, texts), min_count=settings.min_count, max_size=settings.max_vocabulary
+    )
+    targets = Targets.learn(
+        train.values(columns.target, option="--target"), task=columns.task, label_separator=settings.label_separator
+    )
+    return tokeniser, vocabulary, targets
+
+
+def _encode(
+    table: Table, columns: Columns, tokeniser: Tokeniser, *, vocabulary: Vocabulary, targets: Targets
+) -> tuple[list[Example], list[Rejected]]:
+    rows = encode_rows(
+        table,
+        input=columns.input,
+        target=columns.target,
+        tokeniser=tokeniser,
+        vocabulary=vocabulary,
+        targets=targets,
+        max_length=None,
+    )
+    return [row for row in rows if isinstance(row, Example)], [row for row in rows if isinstance(row, Rejected)]
+
+
+def _cut(encoded: dict[str, list[Example]], max_length: int | None) -> tuple[dict[str, list[Example]], list[str]]:
+    """The examples with at most `max_length` ids, and how many of each part that cut."""
+    notes = []
+    for part, examples in encoded.items():
+        longer = sum(len(example.ids) > max_length for example in examples) if max_length else 0
+        if longer:
+            notes.append(f"{longer} of {len(examples)} {part} rows are cut to {max_length} tokens")
+    return {part: [e._replace(ids=e.ids[:max_length]) for e in examples] for part, examples in encoded.items()}, notes
+
+
+def overlaps(parts: Mapping[str, list[Example]]) -> list[str]:
+    """A sentence for each part that shares texts with `train`, with the count; surrounding blanks do not count."""
+    train = {example.text.strip() for example in parts["train"]}
+    notes = []
+    for part in ("valid", "test"):
+        known = sum(example.text.strip() in train for example in parts[part])
+        if known:
+            notes.append(f"{known} of {len(parts[part])} {part} texts are also in train: their scores flatter")
+    return notes
+
+
+def _first(rejected: list[Rejected]) -> str:
+    return f". The first, in line {rejected[0].line}: {rejected[0].reason}." if rejected else "."

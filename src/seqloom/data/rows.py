@@ -1,0 +1,83 @@
+"""What every reader of files hands over: rows, the rows it had to refuse, and what it noticed.
+
+A row is either used or reported with its line and reason; nothing in between.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from seqloom.errors import DataError, nearest
+
+Value = str | tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """One record: the line it starts on (the row's number in a Parquet file) and a value for each column."""
+
+    line: int
+    values: tuple[Value, ...]
+
+
+class Rejected(NamedTuple):
+    """One record that cannot be used: the line it starts on and why."""
+
+    line: int
+    reason: str
+
+
+class Parsed(NamedTuple):
+    """What is in a file, before it is known as a table."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+    rejected: list[Rejected]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one file in order, with the refused ones, what was noticed, and the sha256 of the file's bytes."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: list[Row]
+    rejected: list[Rejected]
+    notes: list[str]
+    fingerprint: str
+
+    def position(self, column: str, *, option: str) -> int:
+        """Where `column` stands in each row. Raises DataError that names the columns and the `option` to mend."""
+        if column in self.columns:
+            return self.columns.index(column)
+        hint = nearest(column, self.columns)
+        close = hint.split('"')[1] if hint.startswith("did") else None
+        advice = f"{hint}   use {option} {close}" if close else f"use {option} with one of them"
+        raise DataError(
+            f'column "{column}" is not in {self.path.name} (columns: {", ".join(self.columns)})\n  {advice}'
+        )
+
+    def values(self, column: str, *, option: str) -> list[Value]:
+        """The values of one column, row by row. Raises DataError for a column that is not there."""
+        position = self.position(column, option=option)
+        return [row.values[position] for row in self.rows]
+
+
+def table_of_texts(texts: Iterable[str], *, column: str = "text") -> Table:
+    """A table with one column from texts in memory; line 1 is the first text."""
+    rows = [Row(line, (text,)) for line, text in enumerate(texts, start=1)]
+    return Table(path=Path("texts"), columns=(column,), rows=rows, rejected=[], notes=[], fingerprint="")
+
+
+def check_columns(columns: list[str], *, name: str) -> tuple[str, ...]:
+    """The column names without surrounding blanks. Raises DataError for an empty or doubled name."""
+    names = tuple(column.strip() for column in columns)
+    for position, column in enumerate(names, start=1):
+        if not column:
+            raise DataError(
+                f"{name}: column {position} of {len(names)} has no name. Each column needs one in the first line."
+            )
+        if column in names[: position - 1]:
+            raise DataError(f'{name}: two columns are named "{column}". Rename one of them in the first line.')
+    return names

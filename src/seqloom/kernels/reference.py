@@ -1,0 +1,66 @@
+"""The plain path: a Python loop over a cell's step. Every other path is held against it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqloom.cells import CellParameters, project
+from seqloom.shapes import Float, Int, State, Trace, valid_steps
+
+# Each step takes and returns its own kind of state; the loop only passes it on.
+Step = Callable[[CellParameters, Tensor, Any], tuple[Any, Any]]
+
+
+def run(
+    step: Step,
+    p: CellParameters,
+    x: Float[Tensor, "B T I"],
+    lengths: Int[Tensor, " B"],
+    state: State,
+    *,
+    record: bool = False,
+) -> tuple[Float[Tensor, "B T H"], State, Trace | None]:
+    """Read each row of `x` up to its length, from `state` on.
+
+    Returns the outputs (zeros at padding), the state after each row's last real step, and where `record` is set every
+    state and gate of every step.
+    """
+    time = x.shape[1]
+    valid = valid_steps(lengths, time)
+    # NaN times zero is NaN: padding must be gone before the first product, or it reaches the weight gradients.
+    x = x.masked_fill(~valid[..., None], 0)
+    drives = project(p, x.transpose(0, 1)).unbind(0)
+    all_real = 0 if torch.compiler.is_compiling() or not len(lengths) else int(lengths.min())
+    states: list[State] = []
+    gates: list[NamedTuple] = []
+    for t in range(time):
+        moved, opened = step(p, drives[t], state)
+        # A finished row keeps its state: its values stay finite, and no gradient comes from beyond its end.
+        state = moved if t < all_real else _choose(valid[:, t, None], moved, state)
+        states.append(state)
+        if record:
+            gates.append(opened)
+    outputs = _over_time([s.hidden for s in states], valid, like=state.hidden)
+    return outputs, state, _trace(states, gates, valid, like=state) if record else None
+
+
+def _choose(valid: Tensor, moved: State, kept: State) -> State:
+    return type(kept)(*(torch.where(valid, new, old) for new, old in zip(moved, kept, strict=True)))
+
+
+def _over_time(steps: list[Tensor], valid: Tensor, *, like: Tensor) -> Tensor:
+    """(B, T, H) from T tensors (B, H), with zeros at padding."""
+    if not steps:
+        return like.new_zeros(like.shape[0], 0, like.shape[1])
+    return torch.stack(steps, dim=1).masked_fill(~valid[..., None], 0)
+
+
+def _trace(states: list[State], gates: list[NamedTuple], valid: Tensor, *, like: State) -> Trace:
+    paths = {
+        name: _over_time([getattr(s, name) for s in states], valid, like=like.hidden) for name in type(like)._fields
+    }
+    names = type(gates[0])._fields if gates else ()
+    opened = {name: _over_time([getattr(g, name) for g in gates], valid, like=like.hidden) for name in names}
+    return Trace(hidden=paths["hidden"], cell=paths.get("cell"), gates=opened)

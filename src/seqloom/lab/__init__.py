@@ -1,0 +1,1 @@
+"""The ideas as experiments, one file each."""

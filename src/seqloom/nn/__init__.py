@@ -1,0 +1,28 @@
+"""The layers: recurrent, wrapped and pooled, as torch modules."""
+
+from seqloom.nn.convert import from_torch, to_torch
+from seqloom.nn.embedding import OneHot
+from seqloom.nn.pooling import AttentionPool, max_pool, mean_pool
+from seqloom.nn.recurrent import GRU, LSTM, Recurrent, SimpleRNN
+from seqloom.nn.summary import Summary, summary
+from seqloom.nn.wrappers import Bidirectional, Last, Stack, last_hidden, output_size
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "AttentionPool",
+    "Bidirectional",
+    "Last",
+    "OneHot",
+    "Recurrent",
+    "SimpleRNN",
+    "Stack",
+    "Summary",
+    "from_torch",
+    "last_hidden",
+    "max_pool",
+    "mean_pool",
+    "output_size",
+    "summary",
+    "to_torch",
+]

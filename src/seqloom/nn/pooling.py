@@ -1,0 +1,40 @@
+"""How the outputs of all steps become one vector a row. Padding has no part in it; a row of length 0 gives zeros."""
+
+import torch
+from torch import Tensor, nn
+
+from seqloom.shapes import Float, Int, valid_steps
+
+
+def mean_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
+    """The mean over the real steps (outputs are zero at padding)."""
+    return outputs.sum(dim=1) / lengths.clamp(min=1)[:, None]
+
+
+def max_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
+    """The largest value of each unit over the real steps."""
+    if not outputs.shape[1]:
+        return outputs.sum(dim=1)
+    valid = valid_steps(lengths, outputs.shape[1])[..., None]
+    largest = outputs.masked_fill(~valid, -torch.inf).amax(dim=1)
+    return torch.where(lengths[:, None] > 0, largest, 0)
+
+
+class AttentionPool(nn.Module):
+    """A learned weighting of the steps: softmax over v · tanh(h A + b) (Bahdanau et al. 2015, with a learned query)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(size, size)
+        self.score = nn.Linear(size, 1, bias=False)
+
+    def weights(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T"]:
+        """How much each step counts: at least 0, zero at padding, in sum 1 for a row that has steps."""
+        valid = valid_steps(lengths, outputs.shape[1])
+        scores: Tensor = self.score(torch.tanh(self.project(outputs))).squeeze(-1)
+        # The lowest finite number, not minus infinity: a row without steps must not become NaN.
+        scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
+        return scores.softmax(dim=1) * valid
+
+    def forward(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
+        return (self.weights(outputs, lengths)[..., None] * outputs).sum(dim=1)

@@ -1,0 +1,284 @@
+"""The recurrent layers: a cell's weights and options as a torch module.
+
+`outputs, state = layer(x, lengths, state)` with x (B, T, I), outputs (B, T, H), zeros at padding, and the state after the
+last real step of each row. `layer.trace(x, lengths)` returns every state and gate of every step.
+"""
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from seqloom import kernels
+from seqloom.cells import CellParameters, gru_reset_after_step, gru_step, lstm_step, simple_rnn_step
+from seqloom.errors import ConfigError, ShapeError, nearest
+from seqloom.kernels.reference import Step
+from seqloom.nn.initialise import INITS, Init, initialise_hidden, initialise_input
+from seqloom.shapes import Float, LSTMState, RNNState, State, Trace, check_input, check_lengths
+
+Activation = Literal["tanh", "relu", "leaky_relu"]
+InitialState = Literal["zeros", "random", "learned"]
+Lengths = Tensor | Sequence[int] | None
+
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "leaky_relu": nn.functional.leaky_relu}
+INITIAL_STATES = ("zeros", "random", "learned")
+RANDOM_STATE_SCALE = 0.1
+
+
+class Recurrent(nn.Module, ABC):
+    """What the three layers share. Not made itself: use SimpleRNN, LSTM or GRU.
+
+    Shapes: `weight_input` (I, G), `weight_hidden` (H, G), `bias` (G), with G = gates x H and one bias a gate.
+    """
+
+    gates: tuple[str, ...]
+    state_type: type[RNNState] | type[LSTMState] = RNNState
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        init: Init,
+        initial_state: InitialState,
+        recurrent_dropout: float,
+        layer_norm: bool,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        layer = type(self).__name__
+        _check_size(layer, "input_size", input_size)
+        _check_size(layer, "hidden_size", hidden_size)
+        _check_choice(layer, "init", init, INITS)
+        _check_choice(layer, "initial_state", initial_state, INITIAL_STATES)
+        if not 0 <= recurrent_dropout < 1:
+            raise ConfigError(f"{layer}: recurrent_dropout is {recurrent_dropout}. It must lie in 0..1, 1 excluded.")
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.init, self.initial_state, self.recurrent_dropout = init, initial_state, recurrent_dropout
+        columns = max(1, len(self.gates)) * hidden_size
+        self.weight_input = nn.Parameter(torch.empty(input_size, columns))
+        self.weight_hidden = nn.Parameter(torch.empty(hidden_size, columns))
+        self.bias = nn.Parameter(torch.empty(columns)) if bias else None
+        self.norm_input = nn.Parameter(torch.empty(columns)) if layer_norm else None
+        self.norm_hidden = nn.Parameter(torch.empty(columns)) if layer_norm else None
+        learned = len(self.state_type._fields) if initial_state == "learned" else 0
+        self.first_state = nn.ParameterList(nn.Parameter(torch.empty(hidden_size)) for _ in range(learned))
+
+    @abstractmethod
+    def step(self) -> Step:
+        """The cell's step with this layer's options."""
+
+    def reset_parameters(self) -> None:
+        """Start all weights again: `init` for the products, ones for the gains, zeros for biases and first state."""
+        initialise_input(self.weight_input, self.init, hidden=self.hidden_size)
+        initialise_hidden(self.weight_hidden, self.init)
+        for name, parameter in self.named_parameters():
+            if name.startswith("norm"):
+                nn.init.ones_(parameter)
+            elif not name.startswith("weight"):
+                nn.init.zeros_(parameter)
+
+    def forward(
+        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: State | None = None
+    ) -> tuple[Float[Tensor, "B T H"], State]:
+        """Read `x` (B, T, I) up to `lengths` (B,), from `state` on.
+
+        Returns outputs (B, T, H) and the state after each row's last real step; a row of length 0 keeps its first
+        state. Raises ShapeError or LengthError.
+        """
+        outputs, last, _ = self._run(x, lengths, state, record=False)
+        return outputs, last
+
+    def trace(self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: State | None = None) -> Trace:
+        """Every state and gate of every step, each (B, T, H): `.hidden`, `.cell`, `.gates["forget"]` ..."""
+        _, _, trace = self._run(x, lengths, state, record=True)
+        assert trace is not None
+        return trace
+
+    def parameters_of_cell(self, *, batch: int) -> CellParameters:
+        """The weights as the cell takes them, with this sequence's recurrent dropout mask where training draws one."""
+        mask = None
+        if self.training and self.recurrent_dropout:
+            kept = 1 - self.recurrent_dropout
+            mask = (
+                torch.empty_like(self.weight_hidden[:1, : self.hidden_size].expand(batch, -1)).bernoulli_(kept) / kept
+            )
+        return CellParameters(
+            weight_input=self.weight_input,
+            weight_hidden=self.weight_hidden,
+            bias=self.bias,
+            norm_input=self.norm_input,
+            norm_hidden=self.norm_hidden,
+            hidden_mask=mask,
+        )
+
+    def first(self, *, batch: int) -> State:
+        """The state before the first step, (B, H) a path.
+
+        Learned: a parameter. Random: normal noise while training, its mean, zero, otherwise, so that answers do not
+        depend on chance.
+        """
+        like = self.weight_hidden
+        if self.first_state:
+            return self.state_type(*(path.expand(batch, -1) for path in self.first_state))
+        zeros = [like.new_zeros(batch, self.hidden_size) for _ in self.state_type._fields]
+        if self.initial_state == "random" and self.training:
+            return self.state_type(*(path.normal_(std=RANDOM_STATE_SCALE) for path in zeros))
+        return self.state_type(*zeros)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}, init={self.init}, initial_state={self.initial_state}"
+
+    def _run(
+        self, x: Tensor, lengths: Lengths, state: State | None, *, record: bool
+    ) -> tuple[Tensor, State, Trace | None]:
+        layer = type(self).__name__
+        check_input(x, input_size=self.input_size, like=self.weight_input, layer=layer)
+        batch = x.shape[0]
+        start = self.first(batch=batch) if state is None else self._check_state(state, batch=batch)
+        p = self.parameters_of_cell(batch=batch)
+        return kernels.run(self.step(), p, x, check_lengths(lengths, x), start, record=record)
+
+    def _check_state(self, state: State, *, batch: int) -> State:
+        expected = self.state_type.__name__
+        if not isinstance(state, self.state_type):
+            raise ShapeError(
+                f"{type(self).__name__}: state is a {type(state).__name__}, but must be an {expected} of tensors "
+                f"(batch, hidden). Make one with seqloom.shapes.{expected}(...)."
+            )
+        for name, path in zip(state._fields, state, strict=True):
+            if path.shape != (batch, self.hidden_size):
+                raise ShapeError(
+                    f"{type(self).__name__}: state.{name} has shape {tuple(path.shape)}, but must be (batch {batch}, "
+                    f"hidden {self.hidden_size}), one row for each row of x."
+                )
+        return state
+
+
+class SimpleRNN(Recurrent):
+    """The simple recurrent layer, h' = f(x W + h U + b) (Elman 1990): I·H + H·H + H parameters."""
+
+    gates = ()
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        activation: Activation = "tanh",
+        init: Init = "orthogonal",
+        initial_state: InitialState = "zeros",
+        recurrent_dropout: float = 0.0,
+        layer_norm: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            init=init,
+            initial_state=initial_state,
+            recurrent_dropout=recurrent_dropout,
+            layer_norm=layer_norm,
+            bias=bias,
+        )
+        _check_choice("SimpleRNN", "activation", activation, tuple(ACTIVATIONS))
+        self.activation = activation
+        self.reset_parameters()
+
+    def step(self) -> Step:
+        return functools.partial(simple_rnn_step, activation=ACTIVATIONS[self.activation])
+
+
+class LSTM(Recurrent):
+    """The LSTM layer (Hochreiter & Schmidhuber 1997; Gers et al. 2000): 4 (I·H + H·H + H) parameters.
+
+    The forget bias starts at 1, so that memory is kept until something is learned (Jozefowicz et al. 2015).
+    """
+
+    gates = ("input", "forget", "candidate", "output")
+    state_type = LSTMState
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        init: Init = "orthogonal",
+        initial_state: InitialState = "zeros",
+        recurrent_dropout: float = 0.0,
+        layer_norm: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            init=init,
+            initial_state=initial_state,
+            recurrent_dropout=recurrent_dropout,
+            layer_norm=layer_norm,
+            bias=bias,
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.bias is not None:
+            forget = self.gates.index("forget")
+            nn.init.ones_(self.bias[forget * self.hidden_size : (forget + 1) * self.hidden_size])
+
+    def step(self) -> Step:
+        return lstm_step
+
+
+class GRU(Recurrent):
+    """The GRU layer (Cho et al. 2014): 3 (I·H + H·H + H) parameters.
+
+    `reset_after` applies the reset gate after the feedback product, as cuDNN and torch.nn.GRU do; its candidate then has
+    a second bias of H, inside the reset.
+    """
+
+    gates = ("reset", "update", "candidate")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        reset_after: bool = False,
+        init: Init = "orthogonal",
+        initial_state: InitialState = "zeros",
+        recurrent_dropout: float = 0.0,
+        layer_norm: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            init=init,
+            initial_state=initial_state,
+            recurrent_dropout=recurrent_dropout,
+            layer_norm=layer_norm,
+            bias=bias,
+        )
+        self.reset_after = reset_after
+        self.bias_candidate = nn.Parameter(torch.empty(hidden_size)) if reset_after and bias else None
+        self.reset_parameters()
+
+    def step(self) -> Step:
+        return gru_reset_after_step if self.reset_after else gru_step
+
+    def parameters_of_cell(self, *, batch: int) -> CellParameters:
+        return super().parameters_of_cell(batch=batch)._replace(bias_candidate=self.bias_candidate)
+
+
+def _check_size(layer: str, name: str, size: int) -> None:
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigError(f"{layer}: {name} is {size!r}. It must be a whole number from 1 on.")
+
+
+def _check_choice(layer: str, name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f'{layer}: {name} is "{value}", {nearest(str(value), allowed)}')

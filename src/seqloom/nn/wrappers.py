@@ -1,0 +1,192 @@
+"""Layers made of layers: both directions, several on top of each other, and the last real step."""
+
+import copy
+import itertools
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from seqloom.errors import ConfigError, ShapeError
+from seqloom.nn.recurrent import Lengths, Recurrent
+from seqloom.shapes import (
+    BidirectionalState,
+    BidirectionalTrace,
+    Float,
+    LSTMState,
+    RNNState,
+    StackState,
+    State,
+    Trace,
+    check_lengths,
+    reverse_within,
+)
+
+
+class Bidirectional(nn.Module):
+    """Two layers of one kind: one reads each row forward, the other back to front, within its length.
+
+    `Bidirectional(LSTM(5, 3))` uses the layer given for the forward reading and starts a second one like it for the
+    backward reading. Outputs (B, T, 2H): both outputs of a step, forward first.
+    """
+
+    def __init__(self, layer: Recurrent) -> None:
+        super().__init__()
+        self.forward_layer = layer
+        self.backward_layer = copy.deepcopy(layer)
+        self.backward_layer.reset_parameters()
+        self.input_size, self.output_size = layer.input_size, 2 * layer.hidden_size
+
+    def forward(
+        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: BidirectionalState | None = None
+    ) -> tuple[Float[Tensor, "B T HH"], BidirectionalState]:
+        """Read `x` (B, T, I) from both sides; `state.backward` is where the backward reading starts, at the last step.
+
+        Returns outputs (B, T, 2H) and the final state of each reading. Raises ShapeError or LengthError.
+        """
+        first, last = _both(state)
+        ahead, ahead_state = self.forward_layer(x, lengths, first)
+        steps = check_lengths(lengths, x)
+        back, back_state = self.backward_layer(reverse_within(x, steps), steps, last)
+        outputs = torch.cat([ahead, reverse_within(back, steps)], dim=-1)
+        return outputs, BidirectionalState(forward=ahead_state, backward=back_state)
+
+    def trace(
+        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: BidirectionalState | None = None
+    ) -> BidirectionalTrace:
+        """The trace of each reading, both in the order of the sequence."""
+        first, last = _both(state)
+        ahead = self.forward_layer.trace(x, lengths, first)
+        steps = check_lengths(lengths, x)
+        back = self.backward_layer.trace(reverse_within(x, steps), steps, last)
+        return BidirectionalTrace(
+            forward=ahead,
+            backward=Trace(
+                hidden=reverse_within(back.hidden, steps),
+                cell=None if back.cell is None else reverse_within(back.cell, steps),
+                gates={name: reverse_within(gate, steps) for name, gate in back.gates.items()},
+            ),
+        )
+
+
+class Stack(nn.Module):
+    """Layers on top of each other, each reading the outputs of the one below.
+
+    `dropout` falls between the layers while training; `residual` adds a layer's input to its output, from the second
+    layer on, where sizes are equal by need.
+    """
+
+    def __init__(self, layers: Sequence[Recurrent | Bidirectional], *, dropout: float = 0.0, residual: bool = False):
+        super().__init__()
+        if not layers:
+            raise ConfigError("Stack: no layers given. Give at least one.")
+        for number, (below, above) in enumerate(itertools.pairwise(layers), start=1):
+            if output_size(below) != above.input_size:
+                raise ShapeError(
+                    f"Stack: layer {number} reads input_size={above.input_size}, but layer {number - 1} gives outputs "
+                    f"of size {output_size(below)}. Make layer {number} with input_size={output_size(below)}."
+                )
+            if residual and output_size(above) != above.input_size:
+                raise ShapeError(
+                    f"Stack: residual adds the input of layer {number} (size {above.input_size}) to its output (size "
+                    f"{output_size(above)}). Give it equal sizes, or residual=False."
+                )
+        self.layers = nn.ModuleList(layers)
+        self.dropout = nn.Dropout(dropout)
+        self.residual = residual
+        self.input_size, self.output_size = layers[0].input_size, output_size(layers[-1])
+
+    def forward(
+        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: StackState | None = None
+    ) -> tuple[Float[Tensor, "B T H"], StackState]:
+        """Read `x` (B, T, I) by every layer in turn; outputs are those of the last. Raises ShapeError or LengthError."""
+        states = []
+        for number, (layer, first) in enumerate(zip(self.parts, self._states(state), strict=True)):
+            outputs, last = layer(x, lengths, first)
+            states.append(last)
+            x = self._between(x, outputs, number)
+        return x, StackState(layers=tuple(states))
+
+    def trace(
+        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: StackState | None = None
+    ) -> tuple[Trace | BidirectionalTrace, ...]:
+        """The trace of every layer, lowest first."""
+        traces = []
+        for number, (layer, first) in enumerate(zip(self.parts, self._states(state), strict=True)):
+            trace = _trace_of(layer, x, lengths, first)
+            traces.append(trace)
+            x = self._between(x, _outputs_of(trace), number)
+        return tuple(traces)
+
+    @property
+    def parts(self) -> list["Recurrent | Bidirectional"]:
+        """The layers, lowest first."""
+        return cast("list[Recurrent | Bidirectional]", list(self.layers))
+
+    def _between(self, x: Tensor, outputs: Tensor, number: int) -> Tensor:
+        if self.residual and number > 0:
+            outputs = outputs + x
+        dropped: Tensor = self.dropout(outputs)
+        return dropped if number < len(self.layers) - 1 else outputs
+
+    def _states(self, state: StackState | None) -> Sequence[State | BidirectionalState | None]:
+        if state is None:
+            return [None] * len(self.layers)
+        if not isinstance(state, StackState) or len(state.layers) != len(self.layers):
+            raise ShapeError(f"Stack: state must be a StackState of {len(self.layers)} layer states.")
+        return state.layers
+
+
+class Last(nn.Module):
+    """Keeps the last real step: from a layer's (outputs, state) the final hidden state, (B, H).
+
+    After a Bidirectional layer both readings' final states side by side, (B, 2H); after a Stack those of its top layer.
+    """
+
+    def forward(self, outputs_and_state: tuple[Tensor, object]) -> Float[Tensor, "B H"]:
+        _, state = outputs_and_state
+        return last_hidden(state)
+
+
+def last_hidden(state: object) -> Float[Tensor, "B H"]:
+    """The hidden part of a final state, (B, H), both directions side by side. Raises ShapeError for another thing."""
+    if isinstance(state, StackState):
+        return last_hidden(state.layers[-1])
+    if isinstance(state, BidirectionalState):
+        return torch.cat([state.forward.hidden, state.backward.hidden], dim=-1)
+    if isinstance(state, RNNState | LSTMState):
+        return state.hidden
+    raise ShapeError(
+        f"Last: expected (outputs, state) of a recurrent layer, but the state is a {type(state).__name__}."
+    )
+
+
+def output_size(layer: Recurrent | Bidirectional | Stack) -> int:
+    """Values of one step of a layer's outputs."""
+    return layer.hidden_size if isinstance(layer, Recurrent) else layer.output_size
+
+
+def _both(state: BidirectionalState | None) -> tuple[State | None, State | None]:
+    if state is None:
+        return None, None
+    if not isinstance(state, BidirectionalState):
+        raise ShapeError(
+            f"Bidirectional: state is a {type(state).__name__}, but must be a BidirectionalState(forward=..., "
+            "backward=...)."
+        )
+    return state.forward, state.backward
+
+
+def _trace_of(
+    layer: Recurrent | Bidirectional, x: Tensor, lengths: Lengths, state: State | BidirectionalState | None
+) -> Trace | BidirectionalTrace:
+    if isinstance(layer, Bidirectional):
+        return layer.trace(x, lengths, cast("BidirectionalState | None", state))
+    return layer.trace(x, lengths, cast("State | None", state))
+
+
+def _outputs_of(trace: Trace | BidirectionalTrace) -> Tensor:
+    if isinstance(trace, BidirectionalTrace):
+        return torch.cat([trace.forward.hidden, trace.backward.hidden], dim=-1)
+    return trace.hidden

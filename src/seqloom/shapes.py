@@ -1,0 +1,173 @@
+"""The letters of the axes, the batch that carries its lengths, and the states of the cells.
+
+    B batch   T time   I input   H hidden   G gates x hidden   V vocabulary   S source time
+
+Annotations such as `Float[Tensor, "B T I"]` are executed by the tests (jaxtyping + beartype); without jaxtyping they
+mean just `Tensor`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqloom.errors import LengthError, ShapeError
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+else:
+    try:
+        from jaxtyping import Bool, Float, Int
+    except ModuleNotFoundError:
+
+        class Float:
+            """Stands in for jaxtyping's annotation where that package is absent."""
+
+            def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
+                return item[0]
+
+        Bool = Int = Float
+
+__all__ = [
+    "Batch",
+    "BidirectionalState",
+    "BidirectionalTrace",
+    "Bool",
+    "Float",
+    "Int",
+    "LSTMState",
+    "RNNState",
+    "StackState",
+    "State",
+    "Trace",
+    "check_input",
+    "check_lengths",
+    "reverse_within",
+    "valid_steps",
+]
+
+
+class RNNState(NamedTuple):
+    """What a SimpleRNN or a GRU carries from step to step: one memory, which is also its output."""
+
+    hidden: Float[Tensor, "B H"]
+
+
+class LSTMState(NamedTuple):
+    """What an LSTM carries: the short-term path (its output) and the long-term path."""
+
+    hidden: Float[Tensor, "B H"]
+    cell: Float[Tensor, "B H"]
+
+
+State = RNNState | LSTMState
+
+
+class BidirectionalState(NamedTuple):
+    """The final states of both readings: `forward` after the last real step, `backward` after the first."""
+
+    forward: State
+    backward: State
+
+
+class StackState(NamedTuple):
+    """The final state of each layer, lowest first."""
+
+    layers: tuple[State | BidirectionalState, ...]
+
+
+class Trace(NamedTuple):
+    """Every state and gate of every step, zeros at padding. `cell` is None where the cell has no long-term path."""
+
+    hidden: Float[Tensor, "B T H"]
+    cell: Float[Tensor, "B T H"] | None
+    gates: dict[str, Float[Tensor, "B T H"]]
+
+
+class BidirectionalTrace(NamedTuple):
+    """The traces of both readings, each in the order of the sequence."""
+
+    forward: Trace
+    backward: Trace
+
+
+class Batch(NamedTuple):
+    """Sequences padded to one length, with the number of real steps of each.
+
+    `values` is (B, T) of token ids or (B, T, I) of numbers; `lengths` is (B,), each in 0..T. Padding never reaches a
+    result.
+    """
+
+    values: Tensor
+    lengths: Int[Tensor, " B"]
+
+
+def check_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Int[Tensor, " B"]:
+    """The number of real steps of each row of `x` (B, T, ...); all T where `lengths` is None.
+
+    Raises LengthError where there is not one whole number in 0..T for each row.
+    """
+    batch, time = x.shape[:2]
+    if lengths is None:
+        return torch.full((batch,), time, dtype=torch.int64, device=x.device)
+    lengths = torch.as_tensor(lengths, device=x.device)
+    given = f"(x: {describe(x)})"
+    if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
+        raise LengthError(f"lengths are {lengths.dtype}, but must be whole numbers {given}. Use lengths.long().")
+    if lengths.shape != (batch,):
+        raise LengthError(
+            f"lengths have shape {tuple(lengths.shape)}, but x has {batch} rows {given}. Give one length a row."
+        )
+    if not torch.compiler.is_compiling():
+        wrong = (lengths < 0) | (lengths > time)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            raise LengthError(
+                f"lengths[{row}] is {int(lengths[row])} but x has {time} time steps {given}. "
+                f"Lengths must lie in 0..{time}."
+            )
+    return lengths.long()
+
+
+def describe(x: Tensor) -> str:
+    """`batch 8, time 12, input 5`: the sizes of `x` by the names of its axes."""
+    names = ("batch", "time", "input")
+    return ", ".join(f"{name} {size}" for name, size in zip(names, x.shape, strict=False))
+
+
+def check_input(x: Tensor, *, input_size: int, like: Tensor, layer: str) -> None:
+    """Raise ShapeError unless `x` is (B, T, input_size) with the dtype and device of the weights `like`."""
+    if x.dim() != 3:
+        hint = " For one sequence add a batch axis: x.unsqueeze(0)." if x.dim() == 2 else ""
+        raise ShapeError(
+            f"{layer}: x has shape {tuple(x.shape)}, but must have three axes (batch, time, input {input_size}).{hint}"
+        )
+    if x.shape[-1] != input_size:
+        raise ShapeError(
+            f"{layer}: x has input size {x.shape[-1]} ({describe(x)}), but this layer was made with "
+            f"input_size={input_size}. Give x of shape (batch, time, {input_size})."
+        )
+    autocast = torch.is_autocast_enabled(x.device.type)
+    if x.dtype != like.dtype and not autocast:
+        raise ShapeError(
+            f"{layer}: x is {x.dtype} but the weights are {like.dtype}. Convert one of them: "
+            f"x.to({like.dtype}) or layer.to({x.dtype})."
+        )
+    if x.device != like.device:
+        raise ShapeError(
+            f"{layer}: x is on {x.device} but the weights are on {like.device}. Move one of them: "
+            f'x.to("{like.device}") or layer.to("{x.device}").'
+        )
+
+
+def valid_steps(lengths: Int[Tensor, " B"], time: int) -> Bool[Tensor, "B T"]:
+    """True at the real steps of each row, False at padding."""
+    return torch.arange(time, device=lengths.device) < lengths[:, None]
+
+
+def reverse_within(x: Float[Tensor, "B T *rest"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T *rest"]:
+    """Each row back to front within its length; padding stays where it is. Twice is the identity."""
+    steps = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
+    order = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
+    return x.gather(1, order.reshape(*order.shape, *[1] * (x.dim() - 2)).expand_as(x))

@@ -1,0 +1,53 @@
+"""What must be beaten: the answer of one who never looks, and a linear model that knows no order beyond two words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqloom.data import Example
+from seqloom.data.targets import Target, Targets
+from seqloom.errors import import_extra
+
+NEEDS = ("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.multiclass")
+
+
+def constant_target(targets: Targets, train: Sequence[Example]) -> Target:
+    """The best answer without looking: the most frequent class, each label most rows have, or the mean number."""
+    values = torch.tensor([example.target for example in train])
+    if targets.problem == "squared":
+        return 0.0
+    if targets.problem == "multilabel":
+        chosen: list[int] = (values.double().mean(dim=0) > 0.5).long().tolist()
+        return chosen
+    return int(values.bincount().argmax())
+
+
+def decide_constant(targets: Targets, constant: Target, *, rows: int) -> Tensor:
+    """The constant answer for each of `rows`, as decisions."""
+    if targets.problem == "squared":
+        return torch.full((rows,), targets.mean)
+    return torch.tensor(constant).expand(rows, *torch.tensor(constant).shape)
+
+
+def decide_linear(targets: Targets, train: Sequence[Example], rows: Sequence[Example]) -> Tensor:
+    """Decisions of TF-IDF over words and pairs of words with logistic regression (ridge regression for numbers).
+
+    Learned from `train` alone. Raises MissingExtraError without scikit-learn.
+    """
+    text, linear, multi = (
+        import_extra(name, extra="baselines", purpose="the comparison with a linear model") for name in NEEDS
+    )
+    vectoriser = text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    known = vectoriser.fit_transform([example.text for example in train])
+    asked = vectoriser.transform([example.text for example in rows])
+    truth: Any = np.array([example.target for example in train])
+    if targets.problem == "squared":
+        decided = linear.Ridge().fit(known, truth).predict(asked) * targets.scale + targets.mean
+        return torch.as_tensor(decided)
+    model = linear.LogisticRegression(max_iter=1000)
+    if targets.problem == "multilabel":
+        model = multi.OneVsRestClassifier(model)
+    return torch.as_tensor(model.fit(known, truth).predict(asked)).long()

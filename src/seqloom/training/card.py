@@ -1,0 +1,62 @@
+"""The model card: what a stranger must know before trusting the model."""
+
+from typing import Any
+
+from seqloom import __version__
+from seqloom.bundle import Bundle
+from seqloom.nn import summary
+
+
+def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
+    """README.md of a trained model, in Markdown: what it does, on what it was trained, how well, and its limits."""
+    settings, targets = bundle.config.model, bundle.targets
+    reading = "both directions" if settings.bidirectional else "one direction"
+    what = "a number" if targets.problem == "squared" else ", ".join(targets.labels[:20])
+    if len(targets.labels) > 20:
+        what += f" and {len(targets.labels) - 20} more"
+    lines = [
+        f"# A model that reads `{bundle.input}` and answers `{bundle.target}`",
+        "",
+        f"Answers: {what}.",
+        f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, {settings.hidden_size} units, "
+        f"{reading}, {summary(bundle.model).total:,} parameters, {len(bundle.vocabulary):,} known tokens, "
+        f"{len(history)} epoch(s).",
+        "",
+        "## Use",
+        "```",
+        'seqloom predict FOLDER --text "..."',
+        "```",
+        "",
+        "## Data",
+        *[f"- {name}: sha256 {digest}" for name, digest in bundle.data.items()],
+        "",
+        "## Scores",
+        *_scores(bundle.metrics),
+        "",
+        "## Limits",
+        "It knows the words and the kind of text it was trained on; on other texts its answers mean little. "
+        "The probabilities are not calibrated. Unknown words are all read as one.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _scores(metrics: dict[str, Any]) -> list[str]:
+    if "metrics" not in metrics:
+        return ["not evaluated yet"]
+    split = metrics.get("split", "valid")
+    intervals = metrics.get("intervals", {})
+    lines = [f"On the {split} rows (95 % interval in brackets):", "", "| | " + " | ".join(metrics["metrics"]) + " |"]
+    lines.append("| --- " * (len(metrics["metrics"]) + 1) + "|")
+    rows = {"this model": {**metrics["metrics"], "intervals": intervals}, **metrics.get("baselines", {})}
+    for name, scores in rows.items():
+        cells = [_cell(scores, metric) for metric in metrics["metrics"]]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _cell(scores: dict[str, Any], metric: str) -> str:
+    shown = f"{scores[metric]:.4f}"
+    if metric in scores.get("intervals", {}):
+        low, high = scores["intervals"][metric]
+        shown += f" ({low:.4f} to {high:.4f})"
+    return shown

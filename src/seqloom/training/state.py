@@ -1,0 +1,198 @@
+"""A training in progress: everything that a checkpoint keeps, so that stopping and going on changes no bit."""
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seqloom.config import Config, TrainingSettings
+from seqloom.data import Example, collate
+from seqloom.errors import TrainingError
+from seqloom.models import LossOptions, ManyToOne
+from seqloom.training.checkpoints import Checkpoint
+
+
+class StepReport(NamedTuple):
+    """What one step was: its mean loss, its rows and its real tokens."""
+
+    loss: float
+    rows: int
+    tokens: int
+
+
+class TrainingState:
+    """The model with its optimizer, counters and best weights so far.
+
+    Randomness is a function of seed and step, and data order of seed and epoch, so no generator's state is kept.
+    """
+
+    def __init__(self, model: ManyToOne, config: Config, *, total_steps: int, loss_options: LossOptions) -> None:
+        self.model, self.config, self.total_steps, self.loss_options = model, config, total_steps, loss_options
+        self.averaged = copy.deepcopy(model) if config.training.average else None
+        self.optimizer = make_optimizer(model, config.training)
+        self.best: dict[str, Tensor] = {}
+        self.best_key: tuple[float, float] | None = None
+        self.step = self.epoch = self.position = self.stale = 0
+        self.epoch_loss, self.epoch_rows, self.epoch_tokens = 0.0, 0, 0
+        self.seconds = self.epoch_seconds = 0.0
+        self.history: list[dict[str, Any]] = []
+        self.finished = False
+
+    @property
+    def judged(self) -> ManyToOne:
+        """The model that is validated and kept: the running mean of the weights, or the weights themselves."""
+        return self.model if self.averaged is None else self.averaged
+
+    def learn(self, examples: Sequence[Example]) -> StepReport:
+        """One step on one batch. Raises TrainingError, before any weight moves, where loss or gradient is not finite."""
+        started = time.perf_counter()
+        device = self.model.head.weight.device
+        torch.manual_seed(step_seed(self.config.seed, self.step))
+        self.model.train()
+        batch, targets = collate(examples)
+        batch = batch._replace(values=batch.values.to(device), lengths=batch.lengths.to(device))
+        loss = self.model.loss(self.model(batch), targets.to(device), self.loss_options)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), math.inf)
+        self._check_finite(loss, norm, examples)
+        nn.utils.clip_grads_with_norm_(self.model.parameters(), self.config.training.clip_norm, norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config.training, step=self.step, total=self.total_steps)
+        self.optimizer.step()
+        self._update_average()
+        report = StepReport(loss.item(), len(examples), int(batch.lengths.sum()))
+        self._count(report, time.perf_counter() - started)
+        return report
+
+    def keep_if_best(self, key: tuple[float, float]) -> bool:
+        """Remember the judged weights where `key` (larger is better) beats all before; NaN never does, a tie neither."""
+        better = not any(map(math.isnan, key)) and (self.best_key is None or key > self.best_key)
+        if better or not self.best:
+            self.best = {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
+        if better:
+            self.best_key = key
+        self.stale = 0 if better else self.stale + 1
+        return better
+
+    def start_epoch(self) -> None:
+        """Count the next epoch from zero."""
+        self.epoch += 1
+        self.position = 0
+        self.epoch_loss, self.epoch_rows, self.epoch_tokens, self.epoch_seconds = 0.0, 0, 0, 0.0
+
+    def checkpoint(self, **about: Any) -> Checkpoint:
+        """All of it, to go on from; `about` says what the training belongs to and is handed back by `load_latest`."""
+        tensors = {
+            "weights": self.model.state_dict(),
+            "best": self.best,
+            "average": self.averaged.state_dict() if self.averaged else {},
+            "optimizer": _flatten(self.optimizer.state_dict()["state"]),
+        }
+        counters = {name: getattr(self, name) for name in _COUNTERS}
+        return Checkpoint(tensors, {**about, "counters": counters})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from `checkpoint`, which this very training made."""
+        self.model.load_state_dict(checkpoint.tensors["weights"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(checkpoint.tensors["average"])
+        self.best = checkpoint.tensors["best"]
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": _unflatten(checkpoint.tensors["optimizer"]), "param_groups": groups})
+        counters: Any = checkpoint.state["counters"]
+        for name in _COUNTERS:
+            setattr(self, name, counters[name])
+        self.best_key = tuple(counters["best_key"]) if counters["best_key"] else None
+
+    def _update_average(self) -> None:
+        if self.averaged is None:
+            return
+        # A short memory at first: the mean must not hold on to the weights that training began with.
+        decay = min(self.config.training.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for kept, new in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
+                kept.lerp_(new, 1 - decay)
+
+    def _count(self, report: StepReport, seconds: float) -> None:
+        self.step += 1
+        self.position += 1
+        self.epoch_loss += report.loss * report.rows
+        self.epoch_rows += report.rows
+        self.epoch_tokens += report.tokens
+        self.epoch_seconds += seconds
+        self.seconds += seconds
+
+    def _check_finite(self, loss: Tensor, norm: Tensor, examples: Sequence[Example]) -> None:
+        if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
+            return
+        what = "gradient" if bool(torch.isfinite(loss)) else "loss"
+        lines = ", ".join(str(example.line) for example in examples[:10])
+        more = f" and {len(examples) - 10} more" if len(examples) > 10 else ""
+        lower = self.config.training.learning_rate / 4
+        raise TrainingError(
+            f"the {what} is not finite at step {self.step + 1} of epoch {self.epoch + 1} (rows at lines {lines}{more}). "
+            f"No weight was changed by it. Try --set training.learning_rate={lower:g}, or a smaller "
+            "training.clip_norm, and look at these rows; what was saved before is whole."
+        )
+
+
+_COUNTERS = (
+    "step",
+    "epoch",
+    "position",
+    "stale",
+    "best_key",
+    "epoch_loss",
+    "epoch_rows",
+    "epoch_tokens",
+    "seconds",
+    "epoch_seconds",
+    "history",
+    "finished",
+)
+
+
+def make_optimizer(model: ManyToOne, settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019); token vectors, biases, gains and first states do not decay."""
+    embedded = {id(parameter) for parameter in model.embedding.parameters()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [p for p in trained if p.dim() > 1 and id(p) not in embedded]
+    others = [p for p in trained if p.dim() <= 1 or id(p) in embedded]
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def learning_rate(settings: TrainingSettings, *, step: int, total: int) -> float:
+    """The learning rate of a step: a straight rise to the peak, then the decay asked for, to zero after the last step."""
+    rise = settings.warmup * total
+    if step < rise:
+        return settings.learning_rate * (step + 1) / (rise + 1)
+    left = 1 - (step - rise) / max(1.0, total - rise)
+    if settings.decay == "linear":
+        return settings.learning_rate * left
+    if settings.decay == "cosine":
+        return settings.learning_rate * (1 - math.cos(math.pi * left)) / 2
+    return settings.learning_rate
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of one step's dropout: well mixed, so that neighbouring steps share nothing."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _flatten(state: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {f"{number}.{name}": tensor for number, slots in state.items() for name, tensor in slots.items()}
+
+
+def _unflatten(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        number, _, name = path.partition(".")
+        state.setdefault(int(number), {})[name] = tensor
+    return state
