@@ -4,7 +4,6 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-CPU_TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 
 ifneq ($(wildcard ../shared/data),)
 export SEQLOOM_DATA ?= $(abspath ../shared/data)
@@ -21,7 +20,7 @@ install: $(INSTALLED)  ## .venv with everything, the compiled core included
 $(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or later is not found. Install it, or say where: make PYTHON=..."; exit 2; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt --no-deps $(CPU_TORCH) torch
+	$(BIN)/pip install -q -c constraints.txt --no-deps torch
 	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(BIN)/pip install -q -e '.[dev]'
 	@$(BIN)/python -c 'from seqloom.kernels import native; print("compiled core:", native.reason() or native.isa())'
 	@touch $@

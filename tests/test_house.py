@@ -152,12 +152,13 @@ def test_functions_fit_80_lines_and_8_parameters(source: Path) -> None:
         lines = (node.end_lineno or node.lineno) - node.lineno + 1
         parameters = [a for a in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs] if a.arg != "self"]
         assert lines <= 80, f"{node.name} has {lines} lines"
-        if not node.name.startswith("__") and not _is_command(source):
+        if not _is_command(source):
             assert len(parameters) <= 8, f"{node.name} has {len(parameters)} parameters"
 
 
 def _is_command(source: Path) -> bool:
-    return "cli" in source.parts  # a command's parameters are its options
+    """A command's parameters are its options; the Python face has the same ones."""
+    return "cli" in source.parts or source.name == "api.py"
 
 
 def test_nine_functions_in_ten_fit_30_lines() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seqloom import cells, kernels, nn
     from seqloom.api import Model, load, train
-    from seqloom.nn import summary
+    from seqloom.nn.summary import summary
 
 __version__ = "0.1.0"
 

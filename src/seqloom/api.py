@@ -1,4 +1,4 @@
-"""The Python face: `train`, `load`, and a `Model` that predicts and evaluates. The commands are thin prints of these."""
+"""The Python face: `train`, `load`, and a `Model` that predicts and evaluates. The commands print what these return."""
 
 import json
 import time

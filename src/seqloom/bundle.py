@@ -1,7 +1,7 @@
 """A trained model on disk: a folder of plain files, loaded without running any code.
 
-`config.json` says what it is, `weights.safetensors` and `vocabulary.json` what it learned, `metrics.json`, `history.jsonl`
-and `README.md` how well; `manifest.json` seals them all. Loading reads these names and no others.
+`config.json` says what it is, `weights.safetensors` and `vocabulary.json` what it learned, `metrics.json`,
+`history.jsonl` and `README.md` how well; `manifest.json` seals them all. Loading reads these names and no others.
 """
 
 import json

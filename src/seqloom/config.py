@@ -1,7 +1,7 @@
 """Every setting there is, on one page: pydantic models to and from TOML.
 
-A key that does not exist is an error that names its file, its line and the nearest key that does. No torch here: settings
-are checked before anything heavy is imported.
+A key that does not exist is an error that names its file, its line and the nearest key that does. No torch here:
+settings are checked before anything heavy is imported.
 """
 
 import tomllib

@@ -1,7 +1,7 @@
 """What can go wrong, in words a user can act on.
 
-Every expected failure is a `SeqloomError`: what was given, what is allowed, how to fix it. The command line prints it as
-one clear message and exits with 2; anything else that escapes is a bug and exits with 1.
+Every expected failure is a `SeqloomError`: what was given, what is allowed, how to fix it. The command line prints it
+as one clear message and exits with 2; anything else that escapes is a bug and exits with 1.
 """
 
 import difflib

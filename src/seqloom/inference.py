@@ -37,7 +37,7 @@ def logits_of(model: ManyToOne, sequences: Sequence[Sequence[int]], *, batch_siz
 
 
 def decide(targets: Targets, probabilities: Tensor) -> Tensor:
-    """The decision of each row: the likeliest class, each label that is likelier than not, or the number in its unit."""
+    """The decision of each row: the likeliest class, each label likelier than not, or the number in its unit."""
     if targets.problem == "multilabel":
         return (probabilities > 0.5).long()
     if targets.problem == "squared":

@@ -285,15 +285,15 @@ def test_a_whole_folder_that_is_no_checkpoint_is_refused(tmp_path, files, compla
 
 
 @pytest.mark.parametrize("fault", [None, errno.ENOSPC], ids=["killed", "disk full"])
-@pytest.mark.parametrize("saved", [3, 2], ids=["a new step", "the same step again"])
-def test_a_fault_at_any_step_of_a_save_leaves_the_old_or_the_new_as_latest(tmp_path, saved, fault):
+@pytest.mark.parametrize(("saved", "keep"), [(3, 1), (2, 2)], ids=["a new step", "the same step again"])
+def test_a_fault_at_any_step_of_a_save_leaves_the_old_or_the_new_as_latest(tmp_path, saved, keep, fault):
     newer = checkpoint(3)._replace(state={"newer": True})
     new = []
     for step in range(1, MOST_STEPS):
         run = tmp_path / str(step)
         save(run, 1)
         save(run, 2)
-        end = with_fault(lambda run=run: save_checkpoint(run, newer, step=saved), step=step, fault=fault)
+        end = with_fault(lambda run=run: save_checkpoint(run, newer, step=saved, keep=keep), step=step, fault=fault)
         found = loaded(run)
         assert found.skipped == ()
         if end == "untouched":

@@ -15,12 +15,12 @@ def command(
     model: options.ModelFolder,
     file: Annotated[
         str | None,
-        typer.Argument(help="file with the input column, or - for one text a line on stdin", metavar="[FILE]"),
+        typer.Argument(help="file with the input column, or - for stdin, a text a line", metavar="[FILE]"),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="a text to answer; repeatable")] = None,
     format: Annotated[Literal["jsonl", "csv"], typer.Option(help="how the answers are printed")] = "jsonl",
 ) -> None:
-    """Answer each row of FILE, each line of stdin (-) or each --text, in order; a bad row keeps its place and its error."""
+    """Answer each row of FILE, line of stdin (-) or --text, in order; a bad row keeps its place and its error."""
     from seqloom.api import load
     from seqloom.errors import ConfigError
 

@@ -124,8 +124,9 @@ def _likely_task(table: Table, target: str, *, label_separator: str | None) -> t
         return "classify", f"{target} holds several labels a row"
     distinct = {value for value in values if value}
     mostly_distinct = len(distinct) > max(2, len(values) / 2)
-    if all(map(is_number, distinct)) and (len(distinct) > FEW or mostly_distinct):
-        return "regress", f"{target} holds {len(distinct)} different numbers"
+    numbers = sum(map(is_number, distinct))
+    if numbers > 0.9 * len(distinct) and (numbers > FEW or mostly_distinct):
+        return "regress", f"{target} holds {numbers} different numbers"
     if len(distinct) <= MOST_CLASSES and not mostly_distinct:
         return "classify", f"{target} holds {len(distinct)} different values"
     raise DataError(

@@ -104,9 +104,7 @@ def _decode_around_bad_bytes(data: bytes, *, encoding: str, name: str) -> tuple[
     try:
         text = data.decode(encoding, "surrogateescape")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name} is not {encoding}: {error.reason} at byte {error.start}. Name its encoding with --encoding."
-        ) from None
+        raise DataError(f"{name} is not {encoding}: {error.reason} at byte {error.start}. Save it as UTF-8.") from None
     offsets: dict[int, int] = {}
     offset = last = 0
     for found in ESCAPED.finditer(text):
@@ -124,9 +122,7 @@ def _refuse_binary(data: bytes, *, encoding: str, name: str) -> None:
         return
     head = data[:SNIFFED]
     if data.startswith(UTF16_MARKS) or head.count(0) > len(head) / 5:
-        raise DataError(
-            f"{name} looks like UTF-16 or binary data. Save it as UTF-8, or name its encoding: --encoding utf-16."
-        )
+        raise DataError(f"{name} looks like UTF-16 or binary data. Save it as UTF-8 (iconv -f UTF-16 -t UTF-8).")
     if len(head.translate(None, delete=CONTROLS)) < 0.9 * len(head):
         raise DataError(f"{name} looks like binary data. A text file is needed: CSV, TSV or JSONL in UTF-8.")
 

@@ -119,9 +119,7 @@ def _plain(value: Any, *, key: str) -> Value:
     if isinstance(value, list):
         if all(isinstance(item, str) for item in value):
             return tuple(_text(item) for item in value)
-        raise _RefusedError(
-            f'"{key}" is a list of other things than text' if key else "a list of other things than text"
-        )
+        raise _RefusedError(f'"{key}" is a list of other things than text or numbers')
     if isinstance(value, dict):
         raise _RefusedError(f'"{key}" is an object, not text or a number')
     return str(value)

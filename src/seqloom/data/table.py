@@ -40,7 +40,9 @@ def _parse(data: bytes, path: Path, *, encoding: str) -> Parsed:
     else:
         parsed = read_delimited(content, name=name, delimiter="\t" if ending in TSV_ENDINGS else None)
     if content.undecodable:
-        parsed.notes.append(f"some rows are not {encoding}; if all of the file is in another encoding: --encoding NAME")
+        parsed.notes.append(
+            f"some rows are not {encoding}. If the file was written in another encoding, save it as UTF-8."
+        )
     return parsed
 
 

@@ -1,7 +1,7 @@
 """The recurrent layers: a cell's weights and options as a torch module.
 
-`outputs, state = layer(x, lengths, state)` with x (B, T, I), outputs (B, T, H), zeros at padding, and the state after the
-last real step of each row. `layer.trace(x, lengths)` returns every state and gate of every step.
+`outputs, state = layer(x, lengths, state)` with x (B, T, I), outputs (B, T, H), zeros at padding, and the state after
+the last real step of each row. `layer.trace(x, lengths)` returns every state and gate of every step.
 """
 
 import functools
@@ -236,8 +236,8 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """The GRU layer (Cho et al. 2014): 3 (I·H + H·H + H) parameters.
 
-    `reset_after` applies the reset gate after the feedback product, as cuDNN and torch.nn.GRU do; its candidate then has
-    a second bias of H, inside the reset.
+    `reset_after` applies the reset gate after the feedback product, as cuDNN and torch.nn.GRU do; its candidate then
+    has a second bias of H, inside the reset.
     """
 
     gates = ("reset", "update", "candidate")

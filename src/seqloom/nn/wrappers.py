@@ -100,7 +100,7 @@ class Stack(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: StackState | None = None
     ) -> tuple[Float[Tensor, "B T H"], StackState]:
-        """Read `x` (B, T, I) by every layer in turn; outputs are those of the last. Raises ShapeError or LengthError."""
+        """Read `x` (B, T, I) by every layer in turn; outputs are the last one's. Raises ShapeError or LengthError."""
         states = []
         for number, (layer, first) in enumerate(zip(self.parts, self._states(state), strict=True)):
             outputs, last = layer(x, lengths, first)

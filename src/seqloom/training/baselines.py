@@ -40,7 +40,7 @@ def decide_linear(targets: Targets, train: Sequence[Example], rows: Sequence[Exa
     text, linear, multi = (
         import_extra(name, extra="baselines", purpose="the comparison with a linear model") for name in NEEDS
     )
-    vectoriser = text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    vectoriser = text.TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
     known = vectoriser.fit_transform([example.text for example in train])
     asked = vectoriser.transform([example.text for example in rows])
     truth: Any = np.array([example.target for example in train])

@@ -18,8 +18,9 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
         f"# A model that reads `{bundle.input}` and answers `{bundle.target}`",
         "",
         f"Answers: {what}.",
-        f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, {settings.hidden_size} units, "
-        f"{reading}, {summary(bundle.model).total:,} parameters, {len(bundle.vocabulary):,} known tokens, "
+        f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, "
+        f"{settings.hidden_size} units, {reading}, {summary(bundle.model).total:,} parameters, "
+        f"{len(bundle.vocabulary):,} known tokens, "
         f"{len(history)} epoch(s).",
         "",
         "## Use",

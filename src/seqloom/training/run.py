@@ -209,7 +209,7 @@ def _save(folder: Path, bundle: Bundle, history: list[dict[str, Any]]) -> None:
 
 
 def _final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, report: Report) -> dict[str, Any]:
-    """The honest comparison: the model and the baselines on the test rows, or on the validation rows if there are none."""
+    """The honest comparison: model and baselines on the test rows, or on the validation rows if there are none."""
     started = time.perf_counter()
     split, rows = ("test", data.test) if data.test else ("valid", data.valid)
     linear = bundle.config.training.baselines

@@ -49,7 +49,7 @@ class TrainingState:
         return self.model if self.averaged is None else self.averaged
 
     def learn(self, examples: Sequence[Example]) -> StepReport:
-        """One step on one batch. Raises TrainingError, before any weight moves, where loss or gradient is not finite."""
+        """One step on one batch. Raises TrainingError, before a weight moves, where loss or gradient is not finite."""
         started = time.perf_counter()
         device = self.model.head.weight.device
         torch.manual_seed(step_seed(self.config.seed, self.step))
@@ -71,7 +71,7 @@ class TrainingState:
         return report
 
     def keep_if_best(self, key: tuple[float, float]) -> bool:
-        """Remember the judged weights where `key` (larger is better) beats all before; NaN never does, a tie neither."""
+        """Remember the judged weights where `key` (more is better) beats all before; NaN never does, nor a tie."""
         better = not any(map(math.isnan, key)) and (self.best_key is None or key > self.best_key)
         if better or not self.best:
             self.best = {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
@@ -136,7 +136,7 @@ class TrainingState:
         more = f" and {len(examples) - 10} more" if len(examples) > 10 else ""
         lower = self.config.training.learning_rate / 4
         raise TrainingError(
-            f"the {what} is not finite at step {self.step + 1} of epoch {self.epoch + 1} (rows at lines {lines}{more}). "
+            f"the {what} is not finite at step {self.step + 1}, epoch {self.epoch + 1} (rows at lines {lines}{more}). "
             f"No weight was changed by it. Try --set training.learning_rate={lower:g}, or a smaller "
             "training.clip_norm, and look at these rows; what was saved before is whole."
         )
@@ -169,7 +169,7 @@ def make_optimizer(model: ManyToOne, settings: TrainingSettings) -> torch.optim.
 
 
 def learning_rate(settings: TrainingSettings, *, step: int, total: int) -> float:
-    """The learning rate of a step: a straight rise to the peak, then the decay asked for, to zero after the last step."""
+    """The learning rate of a step: a straight rise to the peak, then the decay asked for, to zero at the end."""
     rise = settings.warmup * total
     if step < rise:
         return settings.learning_rate * (step + 1) / (rise + 1)

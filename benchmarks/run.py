@@ -1,0 +1,32 @@
+"""python -m benchmarks.run [--short]: run the benchmarks one after the other and print one line each."""
+
+import argparse
+import os
+import sys
+
+from benchmarks.sentiment import SETS, measure
+
+
+def main() -> int:
+    """Exit code 0, or 2 where the data are not there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="one epoch of SST-2")
+    parser.add_argument("--only", choices=sorted(SETS), help="one data set")
+    given = parser.parse_args()
+    if "SEQLOOM_DATA" not in os.environ:
+        print("the data sets are not here: set SEQLOOM_DATA to the folder that holds sst2 and imdb", file=sys.stderr)
+        return 2
+    names = ["sst2"] if given.short else [given.only] if given.only else sorted(SETS)
+    for name in names:
+        result = measure(name, settings={"training.epochs": 1} if given.short else {})
+        final = result["final"]
+        print(
+            f"{name}: accuracy {final['metrics']['accuracy']:.4f}, linear baseline "
+            f"{final['baselines']['tfidf_logreg']['accuracy']:.4f}, {final['tokens_per_second']:,} tokens/s, "
+            f"{result['minutes']:.1f} minutes"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

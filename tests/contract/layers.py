@@ -1,0 +1,115 @@
+"""Every kind of layer with every mix of options, filled with weights that are all different.
+
+The battery of this folder runs over `SINGLE` (one layer, one direction) and `WRAPPED` (both directions, several layers).
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seqloom.nn import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN, Stack
+from seqloom.shapes import BidirectionalState, LSTMState, RNNState, StackState
+from tests.contract import equations
+
+Layer = Recurrent | Bidirectional | Stack
+State = RNNState | LSTMState | BidirectionalState | StackState
+
+INPUT, HIDDEN = 3, 4
+
+
+class Case(NamedTuple):
+    """A layer to be made anew in each test."""
+
+    name: str
+    make: Callable[[], Layer]
+
+
+def _mixes() -> Iterator[Case]:
+    kinds: dict[str, Callable[..., Recurrent]] = {
+        "rnn_tanh": functools.partial(SimpleRNN, activation="tanh"),
+        "rnn_relu": functools.partial(SimpleRNN, activation="relu"),
+        "rnn_leaky_relu": functools.partial(SimpleRNN, activation="leaky_relu"),
+        "lstm": LSTM,
+        "gru": functools.partial(GRU, reset_after=False),
+        "gru_reset_after": functools.partial(GRU, reset_after=True),
+    }
+    options: dict[str, dict[str, bool | str]] = {
+        "": {},
+        "-norm": {"layer_norm": True},
+        "-no_bias": {"bias": False},
+        "-norm-no_bias": {"layer_norm": True, "bias": False},
+        "-learned": {"initial_state": "learned"},
+    }
+    for kind, make in kinds.items():
+        for option, settings in options.items():
+            yield Case(kind + option, functools.partial(make, INPUT, HIDDEN, **settings))
+
+
+def _both(layer: Recurrent) -> Bidirectional:
+    return Bidirectional(layer)
+
+
+SINGLE = list(_mixes())
+
+WRAPPED = [
+    *(Case(f"both-{name}", lambda make=make: _both(make())) for name, make in SINGLE if name.count("-") <= 1),
+    Case("two-lstm", lambda: Stack([LSTM(3, 4), LSTM(4, 2)])),
+    Case("three-rnn-residual", lambda: Stack([SimpleRNN(3, 4), *(SimpleRNN(4, 4) for _ in "12")], residual=True)),
+    Case("two-gru-residual-learned", lambda: Stack([_learned(3), _learned(4)], residual=True)),
+    Case("two-both-gru_reset_after", lambda: Stack([_both(GRU(3, 2, reset_after=True)) for _ in "1"] + [_both(GRU(4, 3))])),
+    Case("three-both-lstm-residual", lambda: Stack([_both(LSTM(size, 2)) for size in (3, 4, 4)], residual=True)),
+    Case("mixed", lambda: Stack([SimpleRNN(3, 4), _both(LSTM(4, 2, layer_norm=True)), GRU(4, 3)])),
+]
+
+
+def _learned(size: int) -> GRU:
+    return GRU(size, 4, initial_state="learned")
+
+
+ALL = SINGLE + WRAPPED
+
+
+def build(case: Case, dtype: torch.dtype = torch.float64) -> Layer:
+    """The layer with random weights, no two alike, so that no two gates or units can be taken for each other."""
+    return scramble(case.make()).to(dtype)
+
+
+def scramble[Module: nn.Module](layer: Module) -> Module:  # noqa: placeholder
+    raise NotImplementedError
+
+
+def singles(layer: Layer) -> list[Recurrent]:
+    """The layers of one direction that `layer` is made of, in the order of their parameters."""
+    if isinstance(layer, Recurrent):
+        return [layer]
+    if isinstance(layer, Bidirectional):
+        return [layer.forward_layer, layer.backward_layer]
+    return [single for part in layer.parts for single in singles(part)]
+
+
+def paths(state: State) -> list[Tensor]:
+    """All tensors (B, H) of a state, in one order."""
+    if isinstance(state, StackState):
+        return [path for part in state.layers for path in paths(part)]
+    if isinstance(state, BidirectionalState):
+        return [*state.forward, *state.backward]
+    return list(state)
+
+
+def state_like(layer: Layer, tensors: list[Tensor]) -> State:
+    """The state of `layer` made of `tensors`, the inverse of `paths`. The list is used up."""
+    if isinstance(layer, Stack):
+        return StackState(layers=tuple(state_like(part, tensors) for part in layer.parts))
+    if isinstance(layer, Bidirectional):
+        return BidirectionalState(*(state_like(part, tensors) for part in singles(layer)))
+    return layer.state_type(*(tensors.pop(0) for _ in layer.state_type._fields))
+
+
+def random_state(layer: Layer, batch: int) -> State:
+    """A first state of random numbers."""
+    dtype = singles(layer)[0].weight_input.dtype
+    sizes = [single.hidden_size for single in singles(layer) for _ in single.state_type._fields]
+    return state_like(layer, [torch.randn(batch, size, dtype=dtype) for size in sizes])
