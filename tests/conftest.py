@@ -1,6 +1,26 @@
 """What holds for all tests: a property test fails for what is wrong, never for how long a busy machine took."""
 
+import os
+import sys
+
+import pytest
 from hypothesis import settings
 
-settings.register_profile("seqloom", deadline=None, print_blob=True)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; read when torch is first imported
+
+settings.register_profile("seqloom", deadline=None, print_blob=True, max_examples=40)
 settings.load_profile("seqloom")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random numbers in each test, whichever ran before; tests without torch stay without it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture
+def own_messages(request: pytest.FixtureRequest) -> None:
+    """For tests of messages about wrong arguments: where annotations are executed, those refuse them first."""
+    if request.config.getoption("--jaxtyping-packages", None):
+        pytest.skip("annotations are executed and refuse wrong arguments before the layer can say what is wrong")

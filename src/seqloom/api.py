@@ -50,7 +50,7 @@ class Model:
         scores = score_rows(self.bundle, used)
         baselines = compare(self.bundle, [], used, linear=False, report=lambda event: None)
         if table.fingerprint == self.bundle.metrics.get("fingerprint"):
-            baselines |= self.bundle.metrics["baselines"]
+            baselines |= self.bundle.metrics.get("baselines", {})
         return {
             "task": self.bundle.targets.task,
             "metrics": scores.metrics,
@@ -91,7 +91,7 @@ def train(
     `{"model.cell": "gru"}` go over it. Raises SeqloomError: DataError, ConfigError, TrainingError, Interrupted.
     """
     asked = {"task": task, "data.input": input, "data.target": target, **(settings or {})}
-    overrides = [f"{key}={json.dumps(value)}" for key, value in asked.items() if value is not None]
+    overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in asked.items() if value is not None]
     ready = load_config(config, overrides)
     folder = Path(out) if out is not None else free_folder(Path("runs") / stem(data))
     return Model(train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report))

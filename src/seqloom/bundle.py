@@ -71,9 +71,7 @@ def save_bundle(folder: Path, bundle: Bundle, *, history: Iterable[Mapping[str, 
     Raises BundleError where a weight is not finite, StorageError where the folder cannot be written.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
-    for name, tensor in weights.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise BundleError(f"{name} holds a NaN or an infinity: such a model is not saved.")
+    _check_finite(weights, advice="Such a model is not saved.")
     described = {
         "format": FORMAT,
         "seqloom": __version__,
@@ -114,11 +112,15 @@ def load_bundle(folder: str | Path) -> Bundle:
     try:
         config = config_from_dict(described["settings"], name=str(folder / "config.json"))
         tokeniser = Tokeniser.from_dict(described["tokeniser"], subword_model=files.get("subwords.model"))
+        strict_json(files["vocabulary.json"], name="vocabulary.json")
         vocabulary = Vocabulary.from_json(files["vocabulary.json"].decode("utf-8"))
         targets = Targets.from_dict(described["targets"])
+        tokeniser.texts("a")  # a damaged subword model shows when it is first used
     except (SeqloomError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder} is not a model this version can read: {error}") from None
+    _check_answers(described, config, targets, name=str(folder / "config.json"))
     metrics = strict_json(files["metrics.json"], name=str(folder / "metrics.json"))
+    _check_metrics(metrics, name=str(folder / "metrics.json"))
     model = _load_model(files["weights.safetensors"], config, vocabulary, targets, name=f"{folder}/weights.safetensors")
     return Bundle(
         config=config,
@@ -137,7 +139,7 @@ def load_bundle(folder: str | Path) -> Bundle:
 def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: Targets, *, name: str) -> ManyToOne:
     try:
         weights = safetensors.torch.load(data)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # KeyError: a type of number that torch has not
         raise BundleError(f"{name} is not a safetensors file: {error}.") from None
     # On the meta device a model takes no memory: settings that ask for a huge one are caught by comparing shapes.
     with torch.device("meta"):
@@ -154,8 +156,15 @@ def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: Ta
             raise BundleError(
                 f"{name}: tensors {problem}: {', '.join(sorted(names)[:5])}. It belongs to another model."
             )
+    _check_finite(weights, advice="Such a model is not loaded.")
     model.load_state_dict(weights, assign=True)
     return model
+
+
+def _check_finite(weights: Mapping[str, Tensor], *, advice: str) -> None:
+    for name, tensor in weights.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise BundleError(f"the tensor {name} holds a NaN or an infinity. {advice}")
 
 
 def _alike(expected: Tensor, given: Tensor) -> bool:
@@ -164,8 +173,10 @@ def _alike(expected: Tensor, given: Tensor) -> bool:
 
 def _check_described(described: Any, *, name: str) -> None:
     """Raise BundleError unless `config.json` has the keys and kinds of value of a format this version knows."""
-    if not isinstance(described, dict) or not isinstance(described.get("format"), int):
+    if not isinstance(described, dict) or type(described.get("format")) is not int:
         raise BundleError(f"{name} does not say the format of a seqloom model.")
+    if described["format"] < 1:
+        raise BundleError(f"{name}: there is no format {described['format']}.")
     if described["format"] > FORMAT:
         raise BundleError(
             f"{name}: the model has format {described['format']}, this version of seqloom reads up to {FORMAT}. "
@@ -174,10 +185,50 @@ def _check_described(described: Any, *, name: str) -> None:
     if set(described) != KEYS:
         odd = ", ".join(sorted(set(described) ^ KEYS))
         raise BundleError(f"{name}: keys missing or unknown: {odd}.")
-    kinds = {"input": str, "target": str, "tokeniser": dict, "targets": dict, "settings": dict, "data": dict}
-    for key, kind in kinds.items():
+    texts = dict.fromkeys(("seqloom", "task", "input", "target"), str)
+    for key, kind in (texts | dict.fromkeys(("tokeniser", "targets", "settings", "data"), dict)).items():
         if not isinstance(described[key], kind):
-            raise BundleError(f"{name}: {key} must be a {kind.__name__}.")
+            raise BundleError(f"{name}: {key} must be {'a text' if kind is str else 'an object'}.")
+    if not all(isinstance(digest, str) for digest in described["data"].values()):
+        raise BundleError(f"{name}: data must map the name of each file to its sha256.")
+
+
+def _check_answers(described: dict[str, Any], config: Config, targets: Targets, *, name: str) -> None:
+    """Raise BundleError where task, targets and constant answer do not belong together."""
+    if described["task"] != targets.task or config.task not in (None, targets.task):
+        raise BundleError(f"{name}: the task is {described['task'][:80]!r}, but the targets are of {targets.task}.")
+    constant, classes = described["constant"], range(len(targets.labels))
+    match targets.problem:
+        case "squared":
+            fits = type(constant) is float
+        case "multilabel":
+            fits = isinstance(constant, list) and len(constant) == len(classes) and all(_is_bit(x) for x in constant)
+        case _:
+            fits = type(constant) is int and constant in classes
+    if not fits:
+        raise BundleError(f"{name}: the constant answer {constant!r:.80} is none of a {targets.problem} problem.")
+
+
+def _check_metrics(metrics: Any, *, name: str) -> None:
+    """Raise BundleError unless the figures that are shown again are figures."""
+    baselines = metrics.get("baselines", {}) if isinstance(metrics, dict) else None
+    if not isinstance(baselines, dict) or not all(isinstance(scores, dict) for scores in baselines.values()):
+        raise BundleError(f'{name} must be an object, and its "baselines" an object for each baseline.')
+    for scores in baselines.values():
+        intervals = scores.get("intervals", {})
+        ends = [end for pair in intervals.values() for end in pair] if _are_pairs(intervals) else [None]
+        figures = [value for key, value in scores.items() if key != "intervals"]
+        if not all(type(value) in (int, float) for value in figures + ends):
+            raise BundleError(f"{name}: what the baselines reached must be numbers.")
+
+
+def _are_pairs(intervals: Any) -> bool:
+    pairs = intervals.values() if isinstance(intervals, dict) else [None]
+    return all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+
+
+def _is_bit(value: Any) -> bool:
+    return type(value) is int and value in (0, 1)
 
 
 def _to_json(value: Any) -> bytes:

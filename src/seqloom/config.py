@@ -16,12 +16,13 @@ from seqloom.errors import ConfigError, nearest
 Task = Literal["classify", "regress"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class Settings(BaseModel):
-    """Settings are frozen, and know no key but their own."""
+    """Settings are frozen, know no key but their own, and take a value for what it is: "no" is not false."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DataSettings(Settings):
@@ -46,10 +47,12 @@ class ModelSettings(Settings):
 
     cell: Literal["simple_rnn", "lstm", "gru"] = Field("lstm", description="the recurrent cell")
     embedding: Literal["learned", "one_hot"] = Field("learned", description="how a token becomes a vector")
-    embedding_size: Count = Field(128, description="size of a learned token vector")
+    embedding_size: Size = Field(128, description="size of a learned token vector")
     freeze_embedding: bool = Field(False, description="keep the token vectors as they start")
-    hidden_size: Count = Field(128, description="units of each layer and direction")
-    num_layers: Count = Field(1, description="layers, each reading the outputs of the one below")
+    hidden_size: Size = Field(128, description="units of each layer and direction")
+    num_layers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="layers, each reading the outputs of the one below"
+    )
     bidirectional: bool = Field(True, description="read from both sides")
     residual: bool = Field(False, description="add the input of a layer to its output, from the second layer on")
     pooling: Literal["last", "mean", "max", "attention"] = Field("max", description="how all steps become one vector")
@@ -94,7 +97,9 @@ class Config(Settings):
     """All settings of one training run."""
 
     task: Task | None = Field(None, description="what is learned; inferred where not given")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="decides splits, first weights, data order and dropout")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        0, description="decides splits, first weights, data order and dropout"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where to compute; auto: a GPU where there is one"
     )
@@ -192,10 +197,9 @@ def _section_of(key: str) -> str:
     for section, keys in sections.items():
         if key in keys:
             return section
-    every = [f"{section}.{name}" for section, keys in sections.items() for name in keys]
-    close = nearest(key, [name.partition(".")[2] for name in every])
-    hint = close if close.startswith("did") else "see all of them with: seqloom train --show-config"
-    raise ConfigError(f"--set {key}: unknown setting, {hint}")
+    known = [name for name in Config.model_fields if name not in sections]
+    known += [name for keys in sections.values() for name in keys]
+    raise ConfigError(f"--set {key}: unknown setting, {nearest(key, known)}")
 
 
 def _sections() -> dict[str, list[str]]:
@@ -216,8 +220,12 @@ def _explain(error: ValidationError, *, name: str, text: str) -> str:
         if mistake["type"] == "extra_forbidden":
             known = _sections().get(path[0], list(Config.model_fields)) if len(path) > 1 else list(Config.model_fields)
             lines.append(f"{where}: {key}: unknown setting, {nearest(path[-1], known)}")
+        elif mistake["type"] == "model_type":
+            what = f"a section, not a setting; set its keys, such as {key}.{_sections()[key][0]}"
+            lines.append(f"{where}: {key} = {mistake['input']!r}: {what}")
         else:
-            lines.append(f"{where}: {key} = {mistake['input']!r}: {mistake['msg'].lower()}")
+            what = mistake["msg"][0].lower() + mistake["msg"][1:]
+            lines.append(f"{where}: {key} = {mistake['input']!r}: {what}")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from seqloom.bundle import Bundle
 from seqloom.data import Example, Rejected, encode_rows, evaluation_order, pad
 from seqloom.data.rows import Table
 from seqloom.data.targets import Targets
+from seqloom.errors import DataError
 from seqloom.models import ManyToOne
 
 BATCH = 64
@@ -50,10 +51,17 @@ def encode(bundle: Bundle, table: Table, *, with_target: bool) -> list[Example |
 
     Raises DataError where the input column, or with `with_target` the target column, is not there.
     """
+    target = bundle.target if with_target else None
+    for column in (bundle.input, target):
+        if column is not None and column not in table.columns:
+            raise DataError(
+                f'{table.path.name} has no column "{column}", which this model was trained with '
+                f"(columns: {', '.join(table.columns)}). Name a column of the file so, or train a model on this file."
+            )
     return encode_rows(
         table,
         input=bundle.input,
-        target=bundle.target if with_target else None,
+        target=target,
         tokeniser=bundle.tokeniser,
         vocabulary=bundle.vocabulary,
         targets=bundle.targets,
@@ -69,7 +77,7 @@ def answer_table(bundle: Bundle, table: Table) -> Iterator[dict[str, Any]]:
     not even that is known. Raises DataError where the input column is not there.
     """
     rows = encode(bundle, table, with_target=False)
-    position = table.position(bundle.input, option="a file with that column, or train with --input")
+    position = table.columns.index(bundle.input)
     given = {row.line: row.values[position] for row in table.rows}
     used = [row for row in rows if isinstance(row, Example)]
     probabilities = bundle.model.probabilities(logits_of(bundle.model, [row.ids for row in used]))

@@ -43,6 +43,7 @@ __all__ = [
     "Trace",
     "check_input",
     "check_lengths",
+    "check_like",
     "reverse_within",
     "valid_steps",
 ]
@@ -111,6 +112,8 @@ def check_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Int[Tens
     batch, time = x.shape[:2]
     if lengths is None:
         return torch.full((batch,), time, dtype=torch.int64, device=x.device)
+    if isinstance(lengths, Sequence) and not lengths:
+        lengths = torch.empty(0, dtype=torch.int64)  # an empty list would become numbers with a fraction
     lengths = torch.as_tensor(lengths, device=x.device)
     given = f"(x: {describe(x)})"
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
@@ -148,16 +151,20 @@ def check_input(x: Tensor, *, input_size: int, like: Tensor, layer: str) -> None
             f"{layer}: x has input size {x.shape[-1]} ({describe(x)}), but this layer was made with "
             f"input_size={input_size}. Give x of shape (batch, time, {input_size})."
         )
-    autocast = torch.is_autocast_enabled(x.device.type)
-    if x.dtype != like.dtype and not autocast:
-        raise ShapeError(
-            f"{layer}: x is {x.dtype} but the weights are {like.dtype}. Convert one of them: "
-            f"x.to({like.dtype}) or layer.to({x.dtype})."
-        )
+    check_like(x, like, name=f"{layer}: x")
+
+
+def check_like(x: Tensor, like: Tensor, *, name: str) -> None:
+    """Raise ShapeError unless `x`, called `name`, has the device and the dtype of the weights `like`."""
     if x.device != like.device:
         raise ShapeError(
-            f"{layer}: x is on {x.device} but the weights are on {like.device}. Move one of them: "
-            f'x.to("{like.device}") or layer.to("{x.device}").'
+            f"{name} is on {x.device} but the weights are on {like.device}. Move one of them: "
+            f'.to("{like.device}") or layer.to("{x.device}").'
+        )
+    if x.dtype != like.dtype and not torch.is_autocast_enabled(x.device.type):
+        layer_too = f" or layer.to({x.dtype})" if x.is_floating_point() else ""
+        raise ShapeError(
+            f"{name} is {x.dtype} but the weights are {like.dtype}. Convert it: .to({like.dtype}){layer_too}."
         )
 
 

@@ -32,6 +32,12 @@ def test_sound_data_has_no_warning(tmp_path: Path) -> None:
     assert texts(report, "D402") == ["0.00% of the tokens in valid are unknown to training"]
 
 
+def test_percentiles_are_those_of_the_training_lengths(tmp_path: Path) -> None:
+    rows = [("word " * (n + 1), ("pos", "neg")[n % 2]) for n in range(100)]
+    report = check(Config(), write(tmp_path / "train.csv", rows), valid=write(tmp_path / "valid.csv", sound(4)))
+    assert texts(report, "D301") == ["tokens in a training row, at most: 50 % 50, 95 % 95, 99 % 99, all 100"]
+
+
 def test_rejected_rows_are_shown_by_line(tmp_path: Path) -> None:
     report = check(Config(), write(tmp_path / "train.csv", sound() + [("", "pos")] * 7))
     shown = texts(report, "D102")

@@ -43,5 +43,5 @@ def _normalise(product: Tensor, gain: Tensor | None, *, hidden: int) -> Tensor:
     """Layer norm of each gate by itself (Ba et al. 2016), its gain, and no shift: the bias is the shift."""
     if gain is None:
         return product
-    by_gate = product.reshape(*product.shape[:-1], -1, hidden)
+    by_gate = product.reshape(*product.shape[:-1], gain.shape[0] // hidden, hidden)
     return layer_norm(by_gate, (hidden,)).flatten(-2) * gain

@@ -3,18 +3,36 @@
 stdout carries the result, stderr everything else. Exit codes: 0 done, 1 a bug, 2 the user's input, 130 interrupted.
 """
 
+import errno
+import io
 import os
 import sys
 import traceback
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from seqloom import __version__
 from seqloom.cli import check, demo, doctor, evaluate, predict, train
+from seqloom.cli.escape import escaped
 from seqloom.errors import Interrupted, SeqloomError
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command, and settle here what typer would leave with a code that says something else."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _leave_reader()
+        except KeyboardInterrupt:
+            raise Interrupted("stopped by the user") from None
+
 
 app = typer.Typer(
     name="seqloom",
+    cls=_Commands,
     help="Recurrent networks: from a CSV to a model you can trust, look into and serve.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -38,25 +56,41 @@ def _options(
 
 
 def main() -> None:
-    """Run one command; leave with the exit code that says how it went."""
+    """Run one command; leave with the exit code that says how it went. What is printed is UTF-8 in every locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except Interrupted as stopped:
         _leave(f"interrupted: {stopped}", 130)
-    except KeyboardInterrupt:
-        _leave("interrupted", 130)
     except SeqloomError as error:
         _leave(f"error: {error}", 2)
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except Exception:
+        _leave_reader()
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _silence_stdout()
+            _leave("error: the result cannot be written: no space left. Free some, or send it elsewhere.", 2)
         traceback.print_exc()
         _leave("\nthis is a bug in seqloom: please report the lines above with the command you gave", 1)
 
 
-def _leave(message: str, code: int) -> None:
-    # What a file or a user wrote must not steer the terminal.
-    print("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message), file=sys.stderr)
+def _leave(message: str, code: int) -> NoReturn:
+    print(escaped(message), file=sys.stderr)
     sys.exit(code)
+
+
+def _leave_reader() -> NoReturn:
+    """Whoever read our output has gone: nothing to say, and the exit code of a process that SIGPIPE ended."""
+    _silence_stdout()
+    sys.exit(141)
+
+
+def _silence_stdout() -> None:
+    """Python would complain once more while closing stdout, of what it could not write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -30,29 +30,36 @@ def command(
     models = {trial.cell: Model(trial.bundle) for trial in trials}
     _judge(models, text or list(demo.SENTENCES))
     if not text and sys.stdin.isatty() and sys.stdout.isatty():
-        while sentence := input("your own sentence (or just Enter): ").strip():
+        while sentence := _ask():
             _judge(models, [sentence])
     best = max(trials, key=lambda trial: trial.accuracy).folder
     print(f'\nmodels: {folder}\ntry:    seqloom predict {best} --text "not good at all"', file=sys.stderr)
     print("then:   seqloom train your.csv", file=sys.stderr)
 
 
-def _compare(trials: "list[Trial]") -> None:
-    from rich.console import Console
+def _ask() -> str:
+    """A sentence of the user's; empty where there is none, or no more."""
+    try:
+        return input("your own sentence (or just Enter): ").strip()
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return ""
 
-    from seqloom.cli.tables import plain_table
+
+def _compare(trials: "list[Trial]") -> None:
+    from seqloom.cli.tables import plain_table, print_table
 
     table = plain_table("cell", "parameters", "seconds", "accuracy", title="the same task, three kinds of memory")
     for trial in trials:
         table.add_row(trial.cell, f"{trial.parameters:,}", f"{trial.seconds:.1f}", f"{trial.accuracy:.3f}")
-    Console().print(table)
+    print_table(table)
 
 
 def _judge(models: "dict[str, Model]", sentences: list[str]) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    from seqloom.cli.tables import plain_table
+    from seqloom.cli.escape import escaped
+    from seqloom.cli.tables import plain_table, print_table
 
     table = plain_table("sentence", *models)
     answers = [model.predict(sentences) for model in models.values()]
@@ -61,5 +68,5 @@ def _judge(models: "dict[str, Model]", sentences: list[str]) -> None:
         for answer in (each[number] for each in answers):
             said = answer.get("prediction")
             cells.append(f"{said} {answer['probabilities'][said]:.2f}" if said else answer["error"])
-        table.add_row(Text(sentence), *map(Text, cells))
-    Console().print(table)
+        table.add_row(Text(escaped(sentence)), *map(Text, cells))
+    print_table(table)

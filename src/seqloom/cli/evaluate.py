@@ -8,6 +8,7 @@ from seqloom.cli import options
 def command(model: options.ModelFolder, data: options.Data, json: options.Json = False) -> None:
     """Score MODEL on DATA, beside the baselines."""
     from seqloom.api import load
+    from seqloom.cli.escape import escaped
     from seqloom.cli.tables import print_json, print_scores
 
     result = load(model).evaluate(data)
@@ -16,6 +17,6 @@ def command(model: options.ModelFolder, data: options.Data, json: options.Json =
         return
     print_scores(result)
     for row in result["rejected"][:5]:
-        print(f"{data}:{row['line']}: not used: {row['reason']}", file=sys.stderr)
+        print(escaped(f"{data}:{row['line']}: not used: {row['reason']}"), file=sys.stderr)
     if len(result["rejected"]) > 5:
         print(f"{len(result['rejected']) - 5} more rows not used", file=sys.stderr)

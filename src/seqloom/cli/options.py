@@ -20,5 +20,5 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON for a machine to 
 
 def overrides(given: list[str] | None, options: dict[str, Any]) -> list[str]:
     """`--set` settings, then the options that have a value, as `key=value` with the value as TOML reads it."""
-    named = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
+    named = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in options.items() if value is not None]
     return [*(given or []), *named]

@@ -1,7 +1,6 @@
 """seqloom predict: one answer a row, in order."""
 
 import csv
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,13 +14,14 @@ def command(
     model: options.ModelFolder,
     file: Annotated[
         str | None,
-        typer.Argument(help="file with the input column, or - for stdin, a text a line", metavar="[FILE]"),
+        typer.Argument(help="file with the input column, or - for stdin, a text a line", metavar="FILE"),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="a text to answer; repeatable")] = None,
     format: Annotated[Literal["jsonl", "csv"], typer.Option(help="how the answers are printed")] = "jsonl",
 ) -> None:
     """Answer each row of FILE, line of stdin (-) or --text, in order; a bad row keeps its place and its error."""
     from seqloom.api import load
+    from seqloom.cli.tables import print_json
     from seqloom.errors import ConfigError
 
     if (file is None) == (not text):
@@ -37,7 +37,7 @@ def command(
         _print_csv(answers, labels=loaded.bundle.targets.labels)
     else:
         for answer in answers:
-            print(json.dumps(answer, ensure_ascii=False))
+            print_json(answer)
     failed = sum("error" in answer for answer in answers)
     if failed:
         print(f"{failed} of {len(answers)} rows could not be answered: see their errors", file=sys.stderr)

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from seqloom.cli.escape import escaped
 from seqloom.cli.tables import plain_table
 from seqloom.training import Event, Report, Said, Validated
 from seqloom.training import Progress as Step
@@ -36,7 +37,7 @@ class _PlainLines:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Said):
-            self._print(event.text)
+            self._print(escaped(event.text))
         elif isinstance(event, Validated):
             self._print("  ".join(f"{name} {value}" for name, value in zip(_names(event), _row(event), strict=True)))
         elif time.monotonic() - self.last > PLAIN_SECONDS:
@@ -62,7 +63,7 @@ class _LiveTable:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Said):
-            self.live.console.print(Text(event.text))
+            self.live.console.print(Text(escaped(event.text)))
         elif isinstance(event, Validated):
             self.validated.append(event)
             self.bar.reset(self.task, visible=False, about="")

@@ -1,6 +1,7 @@
 """Results as a person reads them, and as a machine does."""
 
 import json
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from seqloom.cli.escape import escaped
+
 if TYPE_CHECKING:
     from seqloom.data.check import Finding
 
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
+WIDE = 200
 
 
 def print_json(value: Any) -> None:
     """One JSON object on stdout."""
-    print(json.dumps(value, ensure_ascii=False))
+    print(escaped(json.dumps(value, ensure_ascii=False)))
 
 
 def print_scores(result: dict[str, Any]) -> None:
@@ -30,7 +34,7 @@ def print_scores(result: dict[str, Any]) -> None:
     table = plain_table("", *result["metrics"], title=f"{used} · 95 % interval in brackets")
     for name, scores in rows.items():
         table.add_row(name, *(cell(scores, metric) for metric in result["metrics"]))
-    Console().print(table)
+    print_table(table)
 
 
 def cell(scores: dict[str, Any], metric: str) -> str:
@@ -43,11 +47,25 @@ def cell(scores: dict[str, Any], metric: str) -> str:
 
 
 def print_findings(findings: Iterable["Finding"]) -> None:
-    """Numbered findings, one a line."""
+    """Numbered findings: wrapped beside their numbers on a terminal, one a line elsewhere."""
+    if not sys.stdout.isatty():
+        for finding in findings:
+            print(f"{finding.number}  {finding.level:<7}  {escaped(finding.text)}".replace("\n", " "))
+        return
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
-        table.add_row(finding.number, Text(finding.level, style=STYLES[finding.level]), Text(finding.text))
-    Console().print(table)
+        table.add_row(finding.number, Text(finding.level, style=STYLES[finding.level]), Text(escaped(finding.text)))
+    print_table(table)
+
+
+def print_table(table: Table) -> None:
+    """A table on stdout, as wide as the terminal; elsewhere as wide as it needs."""
+    _Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # the command line knows what to do; rich would exit as if this were a bug
 
 
 def plain_table(*columns: str, title: str | None = None) -> Table:

@@ -15,10 +15,15 @@ from seqloom.training import Report, train_model
 
 CELLS = ("simple_rnn", "lstm", "gru")
 ROWS, ROWS_FAST = 4000, 1500
-EPOCHS, EPOCHS_FAST = 6, 3
+EPOCHS, EPOCHS_FAST = 5, 3
 SETTINGS = (
     "model.embedding_size=32",
     "model.hidden_size=32",
+    "model.bidirectional=false",
+    "model.pooling=last",
+    "model.dropout=0.1",
+    "model.word_dropout=0",
+    "training.batch_size=32",
     "training.learning_rate=0.01",
     "training.baselines=false",
 )

@@ -20,12 +20,15 @@ TORCH_KINDS: dict[type[Recurrent], Callable[..., nn.RNNBase]] = {SimpleRNN: nn.R
 def from_torch(module: nn.RNNBase) -> Recurrent | Bidirectional | Stack:
     """A seqloom layer that computes what `module` (nn.RNN, nn.LSTM or nn.GRU) does, on (B, T, I) input.
 
-    Several layers become a Stack, two directions a Bidirectional. Raises ConfigError for proj_size.
+    Several layers become a Stack, two directions a Bidirectional. Raises ConfigError for proj_size and other modules.
     """
+    if not isinstance(module, nn.RNN | nn.LSTM | nn.GRU):
+        raise ConfigError(f"from_torch: {type(module).__name__} given. Allowed: nn.RNN, nn.LSTM, nn.GRU.")
     if module.proj_size:
         raise ConfigError(f"from_torch: proj_size={module.proj_size} has no counterpart here. Use proj_size=0.")
     layers = [_layer_from_torch(module, number) for number in range(module.num_layers)]
-    return layers[0] if len(layers) == 1 else Stack(layers, dropout=float(module.dropout))
+    layer = layers[0] if len(layers) == 1 else Stack(layers, dropout=float(module.dropout))
+    return layer.train(module.training)
 
 
 def to_torch(layer: Recurrent | Bidirectional | Stack) -> nn.RNNBase:
@@ -51,7 +54,7 @@ def to_torch(layer: Recurrent | Bidirectional | Stack) -> nn.RNNBase:
         for number, pair in enumerate(pairs):
             for part, suffix in zip(pair, ("", "_reverse"), strict=False):
                 _copy_to_torch(part, module, f"_l{number}{suffix}")
-    return module
+    return module.train(layer.training)
 
 
 def _make_torch(like: Recurrent, *, num_layers: int, bidirectional: bool, dropout: float) -> nn.RNNBase:
@@ -122,9 +125,7 @@ def _like(module: nn.RNNBase, *, input_size: int) -> Recurrent:
         return SimpleRNN(input_size, module.hidden_size, activation=activation, bias=module.bias)
     if isinstance(module, nn.LSTM):
         return LSTM(input_size, module.hidden_size, bias=module.bias)
-    if isinstance(module, nn.GRU):
-        return GRU(input_size, module.hidden_size, bias=module.bias, reset_after=True)
-    raise ConfigError(f"from_torch: {type(module).__name__} given. Allowed: nn.RNN, nn.LSTM, nn.GRU.")
+    return GRU(input_size, module.hidden_size, bias=module.bias, reset_after=True)
 
 
 def _copy_to_torch(layer: Recurrent, module: nn.RNNBase, suffix: str) -> None:

@@ -2,7 +2,9 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from seqloom.errors import ConfigError, ShapeError
 from seqloom.shapes import Float, Int
 
 
@@ -11,10 +13,17 @@ class OneHot(nn.Module):
 
     def __init__(self, vocabulary_size: int) -> None:
         super().__init__()
-        table = torch.eye(vocabulary_size)
-        table[0] = 0
-        self.register_buffer("table", table, persistent=False)
+        if vocabulary_size < 1:
+            raise ConfigError(f"OneHot: vocabulary_size is {vocabulary_size}. It must be a whole number from 1 on.")
+        self.vocabulary_size = vocabulary_size
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        table = self.get_buffer("table")
-        return table[ids]
+        """The vectors (B, T, V) of the ids (B, T). Raises ShapeError for an id outside the vocabulary."""
+        size = self.vocabulary_size
+        if not torch.compiler.is_compiling() and ids.numel() and not 0 <= ids.min() <= ids.max() < size:
+            raise ShapeError(
+                f"OneHot: ids lie in {int(ids.min())}..{int(ids.max())}, but the vocabulary has the ids "
+                f"0..{size - 1}. Make OneHot as large as the vocabulary that gave the ids."
+            )
+        vectors = functional.one_hot(ids, size).to(torch.get_default_dtype())
+        return vectors.masked_fill((ids == 0).unsqueeze(-1), 0)

@@ -7,8 +7,8 @@ from seqloom.shapes import Float, Int, valid_steps
 
 
 def mean_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-    """The mean over the real steps (outputs are zero at padding)."""
-    return outputs.sum(dim=1) / lengths.clamp(min=1)[:, None]
+    """The mean over the real steps."""
+    return _without_padding(outputs, lengths).sum(dim=1) / lengths.clamp(min=1)[:, None]
 
 
 def max_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
@@ -31,10 +31,15 @@ class AttentionPool(nn.Module):
     def weights(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T"]:
         """How much each step counts: at least 0, zero at padding, in sum 1 for a row that has steps."""
         valid = valid_steps(lengths, outputs.shape[1])
-        scores: Tensor = self.score(torch.tanh(self.project(outputs))).squeeze(-1)
+        scores: Tensor = self.score(torch.tanh(self.project(_without_padding(outputs, lengths)))).squeeze(-1)
         # The lowest finite number, not minus infinity: a row without steps must not become NaN.
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
         return scores.softmax(dim=1) * valid
 
     def forward(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-        return (self.weights(outputs, lengths)[..., None] * outputs).sum(dim=1)
+        return (self.weights(outputs, lengths)[..., None] * _without_padding(outputs, lengths)).sum(dim=1)
+
+
+def _without_padding(outputs: Tensor, lengths: Tensor) -> Tensor:
+    """Zeros at padding, whatever was there: NaN times a weight of zero is NaN."""
+    return outputs.masked_fill(~valid_steps(lengths, outputs.shape[1])[..., None], 0)

@@ -17,7 +17,7 @@ from seqloom.cells import CellParameters, gru_reset_after_step, gru_step, lstm_s
 from seqloom.errors import ConfigError, ShapeError, nearest
 from seqloom.kernels.reference import Step
 from seqloom.nn.initialise import INITS, Init, initialise_hidden, initialise_input
-from seqloom.shapes import Float, LSTMState, RNNState, State, Trace, check_input, check_lengths
+from seqloom.shapes import Float, LSTMState, RNNState, State, Trace, check_input, check_lengths, check_like
 
 Activation = Literal["tanh", "relu", "leaky_relu"]
 InitialState = Literal["zeros", "random", "learned"]
@@ -96,7 +96,8 @@ class Recurrent(nn.Module, ABC):
         """Every state and gate of every step, each (B, T, H): `.hidden`, `.cell`, `.gates["forget"]` ..."""
         _, _, trace = self._run(x, lengths, state, record=True)
         assert trace is not None
-        return trace
+        # Without a step no gate was ever opened, yet each is there: as empty as the states.
+        return trace if trace.gates else trace._replace(gates=dict.fromkeys(self.gates, trace.hidden))
 
     def parameters_of_cell(self, *, batch: int) -> CellParameters:
         """The weights as the cell takes them, with this sequence's recurrent dropout mask where training draws one."""
@@ -155,6 +156,7 @@ class Recurrent(nn.Module, ABC):
                     f"{type(self).__name__}: state.{name} has shape {tuple(path.shape)}, but must be (batch {batch}, "
                     f"hidden {self.hidden_size}), one row for each row of x."
                 )
+            check_like(path, self.weight_input, name=f"{type(self).__name__}: state.{name}")
         return state
 
 

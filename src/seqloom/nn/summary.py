@@ -13,6 +13,7 @@ MEANINGS = {
     "bias_candidate": "bias inside the reset",
     "norm_input": "layer norm of the input",
     "norm_hidden": "layer norm of the feedback",
+    "first_state": "first state",
 }
 
 
@@ -52,9 +53,13 @@ class Summary(NamedTuple):
 def summary(model: nn.Module) -> Summary:
     """Count the parameters of any torch module, with the arithmetic of each: 5·3 input + 3·3 feedback + 3 bias ..."""
     rows = []
+    seen: set[int] = set()
     for path, module in model.named_modules():
         place = f"{path} {type(module).__name__}".strip()
         for name, parameter in module.named_parameters(recurse=False):
+            if id(parameter) in seen:  # shared with a layer above: counted there
+                continue
+            seen.add(id(parameter))
             sizes = "·".join(str(size) for size in parameter.shape) or "1"
             gates = len(module.gates) if isinstance(module, Recurrent) and "candidate" not in name else 0
             if gates > 1 and isinstance(module, Recurrent):
@@ -62,7 +67,8 @@ def summary(model: nn.Module) -> Summary:
                 sizes = "·".join(str(size) for size in (gates, *outer, module.hidden_size))
             if isinstance(module, nn.Linear) and parameter.dim() == 2:
                 sizes = "·".join(str(size) for size in reversed(parameter.shape))
-            meaning = MEANINGS.get(name, "weights" if name == "weight" else name)
+            what = path.rpartition(".")[2] if isinstance(module, nn.ParameterList) else name
+            meaning = MEANINGS.get(what, "weights" if what == "weight" else what)
             rows.append(SummaryRow(place, meaning, sizes, parameter.numel(), parameter.requires_grad))
     return Summary(
         rows=tuple(rows),

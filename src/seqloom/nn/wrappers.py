@@ -81,6 +81,8 @@ class Stack(nn.Module):
         super().__init__()
         if not layers:
             raise ConfigError("Stack: no layers given. Give at least one.")
+        if not 0 <= dropout <= 1:
+            raise ConfigError(f"Stack: dropout is {dropout}. It must lie in 0..1.")
         for number, (below, above) in enumerate(itertools.pairwise(layers), start=1):
             if output_size(below) != above.input_size:
                 raise ShapeError(
@@ -145,6 +147,8 @@ class Last(nn.Module):
     """
 
     def forward(self, outputs_and_state: tuple[Tensor, object]) -> Float[Tensor, "B H"]:
+        if isinstance(outputs_and_state, Tensor):
+            raise ShapeError("Last: expected (outputs, state) of a recurrent layer, but was given one tensor.")
         _, state = outputs_and_state
         return last_hidden(state)
 

@@ -1,5 +1,6 @@
 """The training loop, to be read from top to bottom."""
 
+import math
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ import torch
 
 from seqloom.data import Prepared, batch_order
 from seqloom.data.targets import Targets
-from seqloom.errors import Interrupted
+from seqloom.errors import Interrupted, TrainingError
 from seqloom.inference import decide, logits_of
 from seqloom.training.checkpoints import save_checkpoint
 from seqloom.training.metrics import MONITORED, Scores, score
@@ -82,19 +83,20 @@ def fit(
                 if time.monotonic() - saved_at > 60 * settings.checkpoint_minutes:
                     save_checkpoint(folder, state.checkpoint(**about), step=state.step)
                     saved_at = time.monotonic()
-                if _out_of_time(state):
+                if state.out_of_time:
                     break
 
             scores, valid_loss = validate(state, data)
+            _check_finite(state, valid_loss)
             name, sign = MONITORED[data.targets.problem]
             best = state.keep_if_best((sign * scores.metrics[name], -valid_loss))
             row = _table_row(state, scores, valid_loss, best=best)
             state.history.append(row._asdict())
             state.start_epoch()
-            state.finished = state.epoch == settings.epochs or state.stale >= settings.patience or _out_of_time(state)
-            publish(scores)
+            # The checkpoint first: a kill between the two must not leave a model that no training goes on from.
             save_checkpoint(folder, state.checkpoint(**about), step=state.step)
             saved_at = time.monotonic()
+            publish(scores)
             report(row)
             if signals.asked and not state.finished:
                 raise Interrupted(f"stopped after epoch {state.epoch}; all is saved.")
@@ -140,9 +142,13 @@ def _table_row(state: TrainingState, scores: Scores, valid_loss: float, *, best:
     )
 
 
-def _out_of_time(state: TrainingState) -> bool:
-    limit = state.config.training.max_minutes
-    return limit is not None and state.seconds > 60 * limit
+def _check_finite(state: TrainingState, valid_loss: float) -> None:
+    if not math.isfinite(valid_loss):
+        raise TrainingError(
+            f"the validation loss is not finite after step {state.step}, epoch {state.epoch + 1}: the weights have "
+            f"grown too large. Try --set training.learning_rate={state.config.training.learning_rate / 4:g}, or a "
+            "smaller training.clip_norm; what was saved before is whole."
+        )
 
 
 class _Signals:

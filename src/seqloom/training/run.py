@@ -10,7 +10,7 @@ import torch
 from seqloom.bundle import Bundle, build_model, load_bundle, save_bundle
 from seqloom.config import Config
 from seqloom.data import Example, Prepared, prepare, read_table
-from seqloom.errors import MissingExtraError, TrainingError
+from seqloom.errors import BundleError, MissingExtraError, TrainingError
 from seqloom.files import lock_folder
 from seqloom.inference import decide, logits_of
 from seqloom.models import LossOptions, ManyToOne
@@ -39,7 +39,7 @@ def train_model(
     With `resume` the training in `folder` goes on as if it had never stopped. Raises DataError for the data,
     TrainingError where `folder` holds something else, Interrupted where the user stops it.
     """
-    checkpoint = _open(folder, resume=resume)
+    _open(folder, resume=resume)
     prepared = prepare(config, data, valid=valid, test=test)
     if not prepared.valid:
         raise TrainingError(
@@ -49,6 +49,7 @@ def train_model(
     for note in prepared.notes:
         report(Said(note))
     with lock_folder(folder):
+        checkpoint = _open(folder, resume=resume)  # again: another training may have come while the data was read
         about: dict[str, Any] = {"settings": config.model_dump(), "data": prepared.fingerprints}
         _check_same(checkpoint, about)
         state = _start(config, prepared, report=report)
@@ -56,6 +57,9 @@ def train_model(
             state.restore(checkpoint)
             for skipped in checkpoint.skipped:
                 report(Said(skipped))
+            if state.finished and (finished := _finished_bundle(folder, epochs=state.epoch)) is not None:
+                report(Said(f"the training in {folder} has finished already, and nothing was changed"))
+                return finished
             report(Said(f"resumed at step {state.step:,}, in epoch {state.epoch + 1}"))
 
         def publish(scores: Scores) -> None:
@@ -103,17 +107,31 @@ def _plain(scores: Scores) -> dict[str, Any]:
 
 def _open(folder: Path, *, resume: bool) -> Checkpoint | None:
     """The checkpoint to go on from; None for a new training. Nothing that is there is ever trained over."""
-    if resume:
-        checkpoint = load_latest(folder)
-        if checkpoint is None:
-            raise TrainingError(f"{folder} holds no checkpoint to resume from. Train without --resume first.")
-        return checkpoint
-    if (folder / "manifest.json").exists() or (folder / "checkpoints").exists():
+    trained = any((folder / "checkpoints").glob("step-*"))
+    if resume and trained:
+        return load_latest(folder)
+    if trained:
         raise TrainingError(
             f"{folder} holds a training already, and it is not overwritten. Go on with --resume, remove the folder, "
             "or choose another with --out."
         )
+    if (folder / "manifest.json").exists():
+        raise TrainingError(
+            f"{folder} holds a model without the checkpoints of its training, and it is not overwritten. "
+            "Remove the folder, or choose another with --out."
+        )
+    if resume:
+        raise TrainingError(f"{folder} holds no checkpoint to resume from. Train without --resume first.")
     return None
+
+
+def _finished_bundle(folder: Path, *, epochs: int) -> Bundle | None:
+    """The model in `folder`, where it has had its final evaluation after `epochs` and is whole."""
+    try:
+        bundle = load_bundle(folder)
+    except BundleError:
+        return None  # the checkpoint has all that is needed to write it again
+    return bundle if bundle.metrics.get("epochs") == epochs else None
 
 
 def _check_same(checkpoint: Checkpoint | None, about: Mapping[str, Any]) -> None:
@@ -151,12 +169,21 @@ def _start(config: Config, data: Prepared, *, report: Report) -> TrainingState:
     model = build_model(config, vocabulary=data.vocabulary, targets=data.targets)
     if config.data.vectors is not None:
         _use_vectors(model, config.data.vectors, data, report=report)
-    wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(wanted if config.device == "auto" else config.device)
+    device = _device(config)
+    model.to(device)
     batches = -(-len(data.train) // config.training.batch_size)
     report(Said(f"{summary(model).total:,} parameters, {len(data.train):,} rows, {batches:,} batches an epoch"))
-    options = LossOptions(_class_weights(config, data), config.training.label_smoothing)
+    weights = _class_weights(config, data)
+    options = LossOptions(None if weights is None else weights.to(device), config.training.label_smoothing)
     return TrainingState(model, config, total_steps=config.training.epochs * batches, loss_options=options)
+
+
+def _device(config: Config) -> str:
+    """Where to compute. Raises TrainingError where a GPU is asked for and none can be used."""
+    found = torch.cuda.is_available()
+    if config.device == "cuda" and not found:
+        raise TrainingError("device is cuda, but this torch finds no GPU. Use --device cpu; why: seqloom doctor")
+    return "cuda" if found and config.device != "cpu" else "cpu"
 
 
 def _class_weights(config: Config, data: Prepared) -> torch.Tensor | None:
@@ -170,13 +197,13 @@ def _class_weights(config: Config, data: Prepared) -> torch.Tensor | None:
 def _use_vectors(model: ManyToOne, path: str, data: Prepared, *, report: Report) -> None:
     """Start the known tokens from a file of pretrained vectors."""
     vectors = read_vectors(path, wanted=data.vocabulary)
-    table = model.embedding.weight
+    table = getattr(model.embedding, "weight", None)
     if not isinstance(table, torch.Tensor) or table.shape[1] != vectors.matrix.shape[1]:
         raise TrainingError(
             f"the vectors in {path} have {vectors.matrix.shape[1]} values. Set model.embedding_size="
             f"{vectors.matrix.shape[1]} and model.embedding=learned to use them."
         )
-    rows = torch.tensor(data.vocabulary.encode(vectors.words))
+    rows = torch.tensor(data.vocabulary.encode(vectors.words), dtype=torch.int64)
     with torch.no_grad():
         table[rows] = torch.from_numpy(vectors.matrix)
     report(Said(f"vectors: {len(rows):,} of {len(data.vocabulary) - 2:,} known tokens found in {Path(path).name}"))

@@ -41,12 +41,24 @@ class TrainingState:
         self.epoch_loss, self.epoch_rows, self.epoch_tokens = 0.0, 0, 0
         self.seconds = self.epoch_seconds = 0.0
         self.history: list[dict[str, Any]] = []
-        self.finished = False
 
     @property
     def judged(self) -> ManyToOne:
         """The model that is validated and kept: the running mean of the weights, or the weights themselves."""
         return self.model if self.averaged is None else self.averaged
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether training has taken the minutes it was given."""
+        limit = self.config.training.max_minutes
+        return limit is not None and self.seconds > 60 * limit
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left to train: all are done, none was better for too long, or the time is up."""
+        settings = self.config.training
+        ended = self.epoch >= settings.epochs or self.stale >= settings.patience or self.out_of_time
+        return ended and self.position == 0
 
     def learn(self, examples: Sequence[Example]) -> StepReport:
         """One step on one batch. Raises TrainingError, before a weight moves, where loss or gradient is not finite."""
@@ -154,7 +166,6 @@ _COUNTERS = (
     "seconds",
     "epoch_seconds",
     "history",
-    "finished",
 )
 
 

@@ -1,0 +1,88 @@
+"""One vector from many steps: padding has no part in it, and a row without steps gives zeros."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqloom.nn import AttentionPool, max_pool, mean_pool
+
+LENGTHS = torch.tensor([5, 0, 2, 1])
+
+
+def outputs(padding: float = 0.0) -> torch.Tensor:
+    values = torch.randn(4, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    for row, length in enumerate(LENGTHS.tolist()):
+        values[row, length:] = padding
+    return values
+
+
+@pytest.mark.parametrize("padding", [0.0, 100.0, math.nan])
+def test_the_mean_is_over_real_steps(padding: float) -> None:
+    values = outputs(padding)
+    for row, length in enumerate(LENGTHS.tolist()):
+        steps = values[row, :length].tolist()
+        expected = [math.fsum(unit) / length for unit in zip(*steps, strict=True)] if length else [0.0] * 3
+        assert mean_pool(values, LENGTHS)[row].tolist() == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("padding", [0.0, 100.0, math.nan])
+def test_the_largest_is_of_real_steps_even_where_all_are_negative(padding: float) -> None:
+    values = outputs(padding) - 50
+    for row, length in enumerate(LENGTHS.tolist()):
+        steps = values[row, :length].tolist()
+        expected = [max(unit) for unit in zip(*steps, strict=True)] if length else [0.0] * 3
+        assert max_pool(values, LENGTHS)[row].tolist() == expected
+
+
+@pytest.mark.parametrize("padding", [0.0, 100.0, math.nan])
+def test_attention_weighs_real_steps_by_the_softmax_of_their_scores(padding: float) -> None:
+    pool, values = AttentionPool(3).double(), outputs(padding)
+    matrix, shift = pool.project.weight.tolist(), pool.project.bias.tolist()
+    query = pool.score.weight[0].tolist()
+    weights, answer = pool.weights(values, LENGTHS), pool(values, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        steps = values[row, :length].tolist()
+        scores = [
+            sum(v * math.tanh(sum(a * h for a, h in zip(line, step, strict=True)) + b)
+                for v, line, b in zip(query, matrix, shift, strict=True))
+            for step in steps
+        ]  # fmt: skip
+        total = sum(math.exp(score) for score in scores)
+        expected = [math.exp(score) / total for score in scores]
+        assert weights[row].tolist() == pytest.approx(expected + [0.0] * (5 - length), abs=1e-14)
+        mixed = [sum(w * step[unit] for w, step in zip(expected, steps, strict=True)) for unit in range(3)]
+        assert answer[row].tolist() == pytest.approx(mixed, abs=1e-14)
+
+
+@pytest.mark.parametrize("pool", [mean_pool, max_pool, AttentionPool(3).double()], ids=["mean", "max", "attention"])
+def test_padding_gets_no_gradient_and_gives_none(pool) -> None:
+    gradients = []
+    for padding in (0.0, math.nan):
+        values = outputs(padding).requires_grad_()
+        weights = list(pool.parameters()) if isinstance(pool, AttentionPool) else []
+        gradients.append(torch.autograd.grad(pool(values, LENGTHS).sin().sum(), [values, *weights]))
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
+    for row, length in enumerate(LENGTHS.tolist()):
+        assert not gradients[0][0][row, length:].any()
+        assert not length or gradients[0][0][row, :length].any()
+
+
+@pytest.mark.parametrize("pool", [mean_pool, max_pool, AttentionPool(3)], ids=["mean", "max", "attention"])
+@pytest.mark.parametrize("batch", [0, 2])
+def test_no_steps_give_zeros(pool, batch: int) -> None:
+    pooled = pool(torch.zeros(batch, 0, 3), torch.zeros(batch, dtype=torch.int64))
+    torch.testing.assert_close(pooled, torch.zeros(batch, 3), rtol=0, atol=0)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_the_order_of_real_steps_does_not_matter(lengths: list[int], random) -> None:
+    values = torch.randn(len(lengths), 6, 3, dtype=torch.float64)
+    shuffled = values.clone()
+    for row, length in enumerate(lengths):
+        shuffled[row, :length] = values[row, random.sample(range(length), length)]
+    for pool in (mean_pool, max_pool, AttentionPool(3).double()):
+        one, other = (pool(each, torch.tensor(lengths)) for each in (values, shuffled))
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)

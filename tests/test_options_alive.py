@@ -1,0 +1,247 @@
+"""The proof that every setting does something: change it, and what it promises to change is another.
+
+A setting without an entry here fails, as does an entry without a setting.
+"""
+
+import functools
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+import pytest
+import torch
+from tests.training.tiny import train, write_rows
+from torch import Tensor
+
+from seqloom.bundle import Bundle
+from seqloom.config import Config, Settings
+from seqloom.data import reviews
+from seqloom.errors import SeqloomError
+from seqloom.training import Event, Said
+
+
+class Run(NamedTuple):
+    """A training, or what was said when it was refused."""
+
+    bundle: Bundle | None
+    said: str
+    checkpoints: list[str]
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return self.whole.model.state_dict()
+
+    @property
+    def whole(self) -> Bundle:
+        assert self.bundle is not None, self.said
+        return self.bundle
+
+
+class Alive(NamedTuple):
+    """A value other than the default, what it must show (of the run before and after), and what both runs share."""
+
+    value: Any
+    shows: Callable[[Run, Run], bool]
+    given: Mapping[str, Any] = MappingProxyType({})
+
+
+def other_weights(before: Run, after: Run) -> bool:
+    """The same tensors, trained to other values."""
+    shapes = [{name: tensor.shape for name, tensor in run.weights.items()} for run in (before, after)]
+    return shapes[0] == shapes[1] and not same_weights(before, after)
+
+
+def other_tensors(before: Run, after: Run) -> bool:
+    """Other parameters: their names or shapes."""
+    shapes = [{name: tensor.shape for name, tensor in run.weights.items()} for run in (before, after)]
+    return shapes[0] != shapes[1]
+
+
+def same_weights(before: Run, after: Run) -> bool:
+    return before.weights.keys() == after.weights.keys() and all(
+        torch.equal(tensor, after.weights[name]) for name, tensor in before.weights.items()
+    )
+
+
+def tensors_gained(part: str) -> Callable[[Run, Run], bool]:
+    """Parameters with `part` in their names, which were not there before."""
+    return lambda before, after: any(part in name for name in set(after.weights) - set(before.weights))
+
+
+def tensors_lost(part: str) -> Callable[[Run, Run], bool]:
+    return lambda before, after: tensors_gained(part)(after, before)
+
+
+def epochs(run: Run) -> int:
+    found: int = run.whole.metrics["epochs"]
+    return found
+
+
+def rows(run: Run, part: str) -> int:
+    found: int = run.whole.metrics["rows"][part]
+    return found
+
+
+def moved(run: Run, name: str) -> bool:
+    """Whether training changed a tensor from how it started."""
+    return not torch.equal(run.weights[name], run_with(**{"training.learning_rate": 1e-30}).weights[name])
+
+
+FLAT = {"training.learning_rate": 1e-30, "training.epochs": 4}
+TWO_LAYERS = {"model.num_layers": 2}
+PLAIN_CELL = {"model.cell": "simple_rnn"}
+
+ALIVE: dict[str, Alive] = {
+    "task": Alive(
+        "regress",
+        lambda a, b: (a.whole.targets.problem, b.whole.targets.problem) == ("binary", "squared"),
+        {"data.target": "two"},
+    ),
+    "seed": Alive(1, lambda a, b: not same_weights(a, b)),
+    "device": Alive("cuda", lambda a, b: b.said.startswith("device is cuda, but this torch finds no GPU")),
+    "data.input": Alive("title", lambda a, b: (a.whole.input, b.whole.input) == ("text", "title")),
+    "data.target": Alive("two", lambda a, b: (a.whole.target, b.whole.target) == ("label", "two")),
+    "data.tokens": Alive("character", lambda a, b: "good" in a.whole.vocabulary and "good" not in b.whole.vocabulary),
+    "data.lowercase": Alive(False, lambda a, b: "The" not in a.whole.vocabulary and "The" in b.whole.vocabulary),
+    "data.normal_form": Alive(
+        "NFKC",
+        lambda a, b: "ﬁne" in a.whole.vocabulary and "ﬁne" not in b.whole.vocabulary and "fine" in b.whole.vocabulary,
+    ),
+    "data.min_count": Alive(3, lambda a, b: len(b.whole.vocabulary) < len(a.whole.vocabulary)),
+    "data.max_vocabulary": Alive(10, lambda a, b: len(a.whole.vocabulary) > 13 >= len(b.whole.vocabulary)),
+    "data.max_length": Alive(3, lambda a, b: "rows are cut to 3 tokens" in b.said and other_weights(a, b)),
+    "data.vectors": Alive("vectors.txt", lambda a, b: "vectors: 2 of " in b.said and other_weights(a, b)),
+    "data.label_separator": Alive(
+        "|", lambda a, b: (len(a.whole.targets.labels), len(b.whole.targets.labels)) == (3, 2), {"data.target": "tags"}
+    ),
+    "data.valid_fraction": Alive(0.3, lambda a, b: (rows(a, "valid"), rows(b, "valid")) == (6, 18)),
+    "data.test_fraction": Alive(0.3, lambda a, b: (rows(a, "test"), rows(b, "test")) == (6, 18)),
+    "model.cell": Alive("gru", other_tensors),
+    "model.embedding": Alive("one_hot", tensors_lost("embedding.weight")),
+    "model.embedding_size": Alive(5, lambda a, b: b.weights["embedding.weight"].shape[1] == 5),
+    "model.freeze_embedding": Alive(
+        True, lambda a, b: (moved(a, "embedding.weight"), moved(b, "embedding.weight")) == (True, False)
+    ),
+    "model.hidden_size": Alive(3, lambda a, b: [r.weights["head.weight"].shape[1] for r in (a, b)] == [8, 6]),
+    "model.num_layers": Alive(2, tensors_gained("layers.1.")),
+    "model.bidirectional": Alive(False, tensors_lost("backward")),
+    "model.residual": Alive(True, other_weights, TWO_LAYERS),
+    "model.pooling": Alive("mean", other_weights),
+    "model.activation": Alive("relu", other_weights, PLAIN_CELL),
+    "model.init": Alive("identity", other_weights),
+    "model.initial_state": Alive("learned", tensors_gained("first_state")),
+    "model.reset_after": Alive(True, other_tensors, {"model.cell": "gru"}),
+    "model.bias": Alive(False, tensors_lost("layers.0.forward_layer.bias")),
+    "model.layer_norm": Alive(True, tensors_gained("norm_hidden")),
+    "model.dropout": Alive(0.0, other_weights),
+    "model.word_dropout": Alive(0.0, other_weights),
+    "model.recurrent_dropout": Alive(0.4, other_weights),
+    "model.class_weights": Alive("balanced", other_weights),
+    "training.epochs": Alive(3, lambda a, b: (epochs(a), epochs(b)) == (2, 3)),
+    "training.max_minutes": Alive(1e-9, lambda a, b: (epochs(a), epochs(b)) == (2, 1)),
+    "training.batch_size": Alive(10, lambda a, b: ("3 batches" in a.said, "5 batches" in b.said) == (True, True)),
+    "training.learning_rate": Alive(0.01, other_weights),
+    "training.weight_decay": Alive(0.5, other_weights),
+    "training.warmup": Alive(0.9, other_weights),
+    "training.decay": Alive("constant", other_weights),
+    "training.clip_norm": Alive(1e-6, other_weights),
+    "training.label_smoothing": Alive(0.2, other_weights),
+    "training.patience": Alive(1, lambda a, b: (epochs(a), epochs(b)) == (4, 2), FLAT),
+    "training.average": Alive(0.9, other_weights),
+    "training.checkpoint_minutes": Alive(
+        0.0, lambda a, b: ("step-00000003" in a.checkpoints, "step-00000005" in b.checkpoints) == (True, True)
+    ),
+    "training.baselines": Alive(
+        True, lambda a, b: set(b.whole.metrics["baselines"]) - set(a.whole.metrics["baselines"]) == {"tfidf_logreg"}
+    ),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """60 reviews, two in three of them good, with capitals, ligatures and columns enough to choose from."""
+    folder = tmp_path_factory.mktemp("alive")
+    chosen = random.Random(1)
+    pairs = [pair for pair in reviews(200, seed=1) if pair[1] == "positive"][:40]
+    pairs += [pair for pair in reviews(200, seed=1) if pair[1] == "negative"][:20]
+    table = []
+    for number, (text, label) in enumerate(pairs):
+        said = f"{text[0].upper()}{text[1:]} {('ﬁne', 'fine')[number % 4 // 2]}" if number % 2 else text
+        tags = chosen.choice(["a", "b", "a|b"])
+        table.append((said, f"{label} title {number % 7}", label, str(1 + number % 2), tags))
+    write_rows(folder / "rows.csv", table, ("text", "title", "label", "two", "tags"))
+    (folder / "vectors.txt").write_text("good 1 2 3 4\nbad -1 -2 -3 -4\nunheard 0 0 0 0\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield folder
+    run.cache_clear()
+
+
+def run_with(**changed: Any) -> Run:
+    settings = {"data.input": "text", "data.target": "label", "task": "classify"} | changed
+    return run(tuple(sorted(settings.items())))
+
+
+@functools.cache
+def run(settings: tuple[tuple[str, Any], ...]) -> Run:
+    said: list[str] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Said):
+            said.append(event.text)
+
+    folder = Path(f"run-{len(list(Path().iterdir()))}")
+    try:
+        bundle = train(Path("rows.csv"), folder, dict(settings), report=note)
+    except SeqloomError as error:
+        return Run(None, str(error), [])
+    checkpoints = sorted(path.name for path in (folder / "checkpoints").glob("step-*"))
+    return Run(bundle, "\n".join(said), checkpoints)
+
+
+def fields(settings: type[Settings], prefix: str = "") -> dict[str, Any]:
+    """The annotation of every setting by its dotted name."""
+    found: dict[str, Any] = {}
+    for name, field in settings.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            found |= fields(inner, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = inner
+    return found
+
+
+def test_every_setting_has_an_entry_and_every_entry_a_setting() -> None:
+    assert set(ALIVE) == set(fields(Config))
+
+
+def test_the_same_settings_give_the_same_bits() -> None:
+    """Without this, any two runs would differ, and every setting would seem alive."""
+    first = run_with()
+    run.cache_clear()
+    assert same_weights(first, run_with())
+
+
+@pytest.mark.parametrize("key", ALIVE)
+def test_a_setting_shows(key: str) -> None:
+    alive = ALIVE[key]
+    if key == "device" and torch.cuda.is_available():
+        pytest.skip("there is a GPU, so asking for it is not refused")
+    assert alive.shows(run_with(**alive.given), run_with(**{**alive.given, key: alive.value}))
+
+
+CHOICES = {
+    key: get_args(kind) for key, kind in fields(Config).items() if get_origin(kind) is Literal and key != "device"
+}
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_each_choice_of_a_setting_is_its_own(key: str) -> None:
+    runs = [run_with(**{**ALIVE[key].given, key: choice}) for choice in CHOICES[key]]
+    for number, one in enumerate(runs):
+        for another in runs[:number]:
+            assert not same_weights(one, another)

@@ -1,0 +1,53 @@
+"""One small model of each problem, trained once for all the tests that only read them."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import seqloom
+from seqloom.data import reviews
+
+SMALL: dict[str, Any] = {
+    "model.hidden_size": 4,
+    "model.embedding_size": 4,
+    "training.epochs": 1,
+    "training.baselines": False,
+}
+
+
+class Trained(NamedTuple):
+    """Three models and the files they were trained on; to be read, never written."""
+
+    classifier: Path
+    regressor: Path
+    multilabel: Path
+    reviews: Path
+    numbers: Path
+    topics: Path
+
+
+@functools.cache
+def small_models(base: Path) -> Trained:
+    """Train them into `base`/trained, once in a test run; the classifier with the comparison at its end."""
+    folder = base / "trained"
+    folder.mkdir()
+    models = Trained(
+        *(folder / name for name in ("classifier", "regressor", "multilabel")),
+        reviews=folder / "reviews.csv",
+        numbers=folder / "numbers.jsonl",
+        topics=folder / "topics.tsv",
+    )
+    rows = reviews(60, seed=0)
+    models.reviews.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
+    numbers = [{"text": text, "words": len(text.split())} for text, _ in rows]
+    models.numbers.write_text("".join(json.dumps(row) + "\n" for row in numbers))
+    topics = [(text, [label, "long"] if len(text) > 30 else [label]) for text, label in rows]
+    models.topics.write_text("text\tlabels\n" + "".join(f"{text}\t{'|'.join(labels)}\n" for text, labels in topics))
+    compared = SMALL | {"training.baselines": True}
+    seqloom.train(
+        models.reviews, task="classify", input="text", target="label", out=models.classifier, settings=compared
+    )
+    seqloom.train(models.numbers, task="regress", target="words", out=models.regressor, settings=SMALL)
+    seqloom.train(models.topics, out=models.multilabel, settings=SMALL | {"data.label_separator": "|"})
+    return models

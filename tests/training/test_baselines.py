@@ -1,0 +1,95 @@
+"""The proof of the comparison: the constant and the linear answer are the ones that one would reach by hand."""
+
+import itertools
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
+
+from seqloom import errors
+from seqloom.data import Example
+from seqloom.data.targets import Targets
+from seqloom.errors import MissingExtraError
+from seqloom.training.baselines import constant_target, decide_constant, decide_linear
+
+CLASSES = Targets("multiclass", ("bad", "fair", "good"))
+SEVERAL = Targets("multilabel", ("funny", "sad"))
+NUMBERS = Targets("squared", (), mean=10.0, scale=4.0)
+
+TEXTS = ["a good film", "a bad film", "Fair, I say", "not good", "not bad at all", "a film", "good good good"]
+ASKED = ["a good film", "bad", "so fair", "unheard words", "not a film"]
+
+
+def examples(texts: list[str], targets: list[Any]) -> list[Example]:
+    return [
+        Example(line, text, [2] * len(text.split()), target)
+        for line, (text, target) in enumerate(zip(texts, targets, strict=True), start=2)
+    ]
+
+
+def tfidf(train: list[str], texts: list[str]) -> np.ndarray:
+    """Words and pairs of words: count x (1 + ln((1 + n) / (1 + rows with it))), each row of length 1."""
+
+    def terms(text: str) -> list[str]:
+        words = text.lower().replace(",", "").split()
+        return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
+
+    rows_with = Counter(term for text in train for term in set(terms(text)))
+    known = sorted(rows_with)
+    weights = np.array([1 + math.log((1 + len(train)) / (1 + rows_with[term])) for term in known])
+    counts = np.array([[terms(text).count(term) for term in known] for text in texts]) * weights
+    return counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-12)
+
+
+def test_the_constant_class_is_the_most_frequent_in_training() -> None:
+    train = examples(["x"] * 5, [2, 0, 2, 1, 2])
+    assert constant_target(CLASSES, train) == 2
+    assert decide_constant(CLASSES, 2, rows=3).tolist() == [2, 2, 2]
+
+
+def test_the_constant_labels_are_those_of_more_than_half_the_rows() -> None:
+    train = examples(["x"] * 4, [[1, 0], [1, 1], [1, 1], [0, 0]])
+    assert constant_target(SEVERAL, train) == [1, 0]
+    assert decide_constant(SEVERAL, [1, 0], rows=2).tolist() == [[1, 0], [1, 0]]
+
+
+def test_the_constant_number_is_the_mean_of_training_in_its_own_unit() -> None:
+    assert constant_target(NUMBERS, examples(["x"] * 2, [-1.0, 1.0])) == 0.0
+    assert decide_constant(NUMBERS, 0.0, rows=2).tolist() == [10.0, 10.0]
+
+
+def test_the_linear_classes_are_those_of_logistic_regression_on_tfidf() -> None:
+    targets = [2, 0, 1, 0, 2, 1, 2]
+    model = LogisticRegression(max_iter=1000).fit(tfidf(TEXTS, TEXTS), targets)
+    expected = model.predict(tfidf(TEXTS, ASKED)).tolist()
+    found = decide_linear(CLASSES, examples(TEXTS, targets), examples(ASKED, [0] * 5))
+    assert found.tolist() == expected
+    assert len(set(expected)) > 1
+
+
+def test_the_linear_labels_are_those_of_one_regression_a_label() -> None:
+    targets = [[1, 0], [0, 0], [1, 1], [0, 1], [1, 0], [0, 1], [1, 0]]
+    model = OneVsRestClassifier(LogisticRegression(max_iter=1000)).fit(tfidf(TEXTS, TEXTS), np.array(targets))
+    expected = model.predict(tfidf(TEXTS, ASKED)).tolist()
+    found = decide_linear(SEVERAL, examples(TEXTS, targets), examples(ASKED, [[0, 0]] * 5))
+    assert found.tolist() == expected
+
+
+def test_the_linear_numbers_are_those_of_ridge_regression_in_their_own_unit() -> None:
+    targets = [1.5, -1.5, 0.2, -0.7, 0.8, 0.0, 1.9]
+    expected = Ridge().fit(tfidf(TEXTS, TEXTS), targets).predict(tfidf(TEXTS, ASKED)) * 4.0 + 10.0
+    found = decide_linear(NUMBERS, examples(TEXTS, targets), examples(ASKED, [0.0] * 5))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)  # the solver for sparse tables stops at 1e-4
+
+
+def test_a_missing_scikit_learn_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(module: str) -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name="sklearn")
+
+    monkeypatch.setattr(errors.importlib, "import_module", missing)
+    with pytest.raises(MissingExtraError, match=r"comparison with a linear model needs .*'seqloom\[baselines\]'"):
+        decide_linear(CLASSES, examples(TEXTS, [0] * 7), [])
