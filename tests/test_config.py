@@ -151,6 +151,35 @@ def test_set_cannot_reach_into_a_single_setting_of_the_file(tmp_path: Path) -> N
     assert message == "--set seed.x=3: seed is a single setting, not a section."
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "1979-02-31", "1979-02-01", "[", '"""', "{a = 1", "1e999", "-1", "nan"])
+def test_what_is_no_number_is_refused_in_words(value: str) -> None:
+    for key in ("seed", "training.learning_rate"):
+        assert refusal(None, f"{key}={value}").startswith(f"--set: {key} = ")
+
+
+@given(
+    key=st.text("model.hidsz_= \"'[]#\\\n", max_size=12), value=st.text("0123e.-\"'[]{}=,# \\\n\t\x00\x7f", max_size=12)
+)
+def test_any_set_is_taken_or_refused_in_words(key: str, value: str) -> None:
+    try:
+        load_config(overrides=[f"{key}={value}", f"model.{value}={key}"])
+    except ConfigError as error:
+        assert str(error).startswith("--set")
+
+
+@given(junk=st.text("[]model.seed_=\"'{}#,0123 \\\n", max_size=20), where=st.floats(0, 1))
+def test_a_damaged_settings_file_is_taken_or_refused_with_its_name(
+    junk: str, where: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole = to_toml(Config())
+    cut = int(where * len(whole))
+    path = write(tmp_path_factory.mktemp("damaged"), whole[:cut] + junk + whole[cut:])
+    try:
+        load_config(path)
+    except ConfigError as error:
+        assert all(line.startswith(str(path)) for line in str(error).splitlines())
+
+
 def test_every_bare_key_belongs_to_one_place() -> None:
     keys = [key for section in SECTIONS.values() for key in section.model_fields] + list(Config.model_fields)
     assert len(keys) == len(set(keys))
@@ -190,8 +219,9 @@ ANY_CONFIG = settings_of(
         TrainingSettings,
         **dict.fromkeys(("warmup", "label_smoothing", "average"), SHARE),
         **dict.fromkeys(("learning_rate", "clip_norm"), POSITIVE),
-        **dict.fromkeys(("epochs", "batch_size", "patience"), COUNT),
+        **dict.fromkeys(("batch_size", "patience"), COUNT),
         **dict.fromkeys(("weight_decay", "checkpoint_minutes"), st.just(0.0) | POSITIVE),
+        epochs=st.none() | COUNT,
         max_minutes=st.none() | POSITIVE,
     ),
 )

@@ -150,7 +150,7 @@ ALIVE: dict[str, Alive] = {
     "training.clip_norm": Alive(1e-6, other_weights),
     "training.label_smoothing": Alive(0.2, other_weights),
     "training.patience": Alive(1, lambda a, b: (epochs(a), epochs(b)) == (4, 2), FLAT),
-    "training.average": Alive(0.9, other_weights),
+    "training.average": Alive(0.0, other_weights),
     "training.checkpoint_minutes": Alive(
         0.0, lambda a, b: ("step-00000003" in a.checkpoints, "step-00000005" in b.checkpoints) == (True, True)
     ),

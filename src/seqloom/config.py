@@ -73,7 +73,9 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """How it is trained."""
 
-    epochs: Count = Field(10, description="passes over the training rows at most")
+    epochs: Count | None = Field(
+        None, description="passes over the training rows at most; 1,500 steps and 5 to 40 passes where not given"
+    )
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
     batch_size: Count = Field(64, description="rows of one step")
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="peak learning rate of AdamW")
@@ -84,7 +86,7 @@ class TrainingSettings(Settings):
     label_smoothing: Fraction = Field(0.0, description="share of the target given to the other classes")
     patience: Count = Field(3, description="epochs without a better validation before stopping")
     average: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0,
+        0.998,
         description="decay of the running mean of the weights that is validated and kept; 0: the weights themselves",
     )
     checkpoint_minutes: Annotated[float, Field(ge=0)] = Field(
@@ -122,7 +124,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
             raise ConfigError(f"cannot read the settings file {path}: {error}") from None
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or a number of too many digits
         raise ConfigError(f"{name} is not TOML: {error}") from None
     try:
         Config.model_validate(values)
@@ -179,7 +181,7 @@ def _set(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f'--set {override}: no "=" found. Write it as --set section.key=value.')
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         value = raw
     *sections, key = [part.strip() for part in path.split(".")]
     if not sections and key not in Config.model_fields:

@@ -10,13 +10,6 @@ from typing import NamedTuple
 Vector = list[float]
 Matrix = list[Vector]  # a row for each input, a column for each unit
 
-GATES = {
-    "rnn": ("output",),
-    "lstm": ("input", "forget", "candidate", "output"),
-    "gru": ("reset", "update", "candidate"),
-    "gru_reset_after": ("reset", "update", "candidate"),
-}
-
 
 class Gate(NamedTuple):
     """The weights of one gate: its own matrices, shift and gains."""

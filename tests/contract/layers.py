@@ -1,6 +1,6 @@
 """Every kind of layer with every mix of options, filled with weights that are all different.
 
-The battery of this folder runs over `SINGLE` (one layer, one direction) and `WRAPPED` (both directions, several layers).
+The battery runs over `SINGLE` (one layer, one direction) and `WRAPPED` (both directions, several layers).
 """
 
 import functools
@@ -63,7 +63,9 @@ WRAPPED = [
     Case("three-rnn-residual", lambda: Stack([SimpleRNN(3, 4), *(SimpleRNN(4, 4) for _ in "12")], residual=True)),
     Case("two-gru-residual-learned", lambda: Stack([_learned(3), _learned(4)], residual=True)),
     Case("two-both-gru", lambda: Stack([Bidirectional(GRU(3, 2, reset_after=True)), Bidirectional(GRU(4, 3))])),
-    Case("three-both-lstm-residual", lambda: Stack([Bidirectional(LSTM(size, 2)) for size in (3, 4, 4)], residual=True)),
+    Case(
+        "three-both-lstm-residual", lambda: Stack([Bidirectional(LSTM(size, 2)) for size in (3, 4, 4)], residual=True)
+    ),
     Case("mixed", lambda: Stack([SimpleRNN(3, 4), Bidirectional(LSTM(4, 2, layer_norm=True)), GRU(4, 3)])),
 ]
 

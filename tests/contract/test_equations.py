@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests.contract.expected import expected
+from tests.contract.layers import ALL, INPUT, Case, Layer, build, paths, random_state, singles
 from torch import Tensor
 
 from seqloom.shapes import BidirectionalTrace, Trace
-from tests.contract.expected import expected
-from tests.contract.layers import ALL, INPUT, Case, Layer, build, paths, random_state, singles
 
 LENGTHS = [5, 0, 2, 3]
 TIME = 5
@@ -61,6 +61,8 @@ def assert_row(given: Tensor, steps: list[list[float]]) -> None:
 def test_the_trace_names_the_paths_and_gates_that_its_cell_has(case: Case) -> None:
     layer = build(case)
     for time in (2, 0):
-        for single, trace in zip(singles(layer), traces(layer.trace(torch.zeros(1, time, INPUT).double())), strict=True):
+        for single, trace in zip(
+            singles(layer), traces(layer.trace(torch.zeros(1, time, INPUT).double())), strict=True
+        ):
             assert tuple(trace.gates) == single.gates
             assert (trace.cell is not None) == ("cell" in single.state_type._fields)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from tests.contract.layers import Layer, scramble, singles, state_like
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqloom.nn import GRU, LSTM, Bidirectional, SimpleRNN, Stack, from_torch, to_torch
 from seqloom.shapes import LSTMState
-from tests.contract.layers import Layer, scramble, singles, state_like
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {
     "rnn_tanh": nn.RNN,
@@ -56,9 +56,7 @@ def assert_equal(layer: Layer, module: nn.RNNBase) -> None:
     directions = 2 if module.bidirectional else 1
     paths = 2 if isinstance(module, nn.LSTM) else 1
     x = torch.randn(len(LENGTHS), 5, module.input_size, dtype=torch.float64)
-    first = torch.randn(
-        paths, module.num_layers * directions, len(LENGTHS), module.hidden_size, dtype=torch.float64
-    )
+    first = torch.randn(paths, module.num_layers * directions, len(LENGTHS), module.hidden_size, dtype=torch.float64)
     gradients = []
     answers = []
     for read in (functools.partial(of_ours, layer), functools.partial(of_torch, module)):
@@ -72,7 +70,11 @@ def assert_equal(layer: Layer, module: nn.RNNBase) -> None:
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-10, atol=1e-12)
     suffixes = [f"_l{number}{side}" for number in range(module.num_layers) for side in ("", "_reverse")[:directions]]
     for single, suffix in zip(singles(layer), suffixes, strict=True):
-        of = {name.removesuffix(suffix): weight.grad for name, weight in module.named_parameters() if name.endswith(suffix)}
+        of = {
+            name.removesuffix(suffix): weight.grad
+            for name, weight in module.named_parameters()
+            if name.endswith(suffix)
+        }
         torch.testing.assert_close(single.weight_input.grad, of["weight_ih"].T)
         torch.testing.assert_close(single.weight_hidden.grad, of["weight_hh"].T)
         if module.bias:
@@ -86,7 +88,9 @@ def assert_equal(layer: Layer, module: nn.RNNBase) -> None:
 @of_each_direction
 @with_and_without_bias
 def test_from_torch_computes_what_torch_does(kind: str, num_layers: int, bidirectional: bool, bias: bool) -> None:
-    module = KINDS[kind](3, 4, num_layers, bias=bias, bidirectional=bidirectional, batch_first=True, dtype=torch.float64)
+    module = KINDS[kind](
+        3, 4, num_layers, bias=bias, bidirectional=bidirectional, batch_first=True, dtype=torch.float64
+    )
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.7)
     assert_equal(from_torch(module), module)

@@ -28,21 +28,23 @@ def test_sound_data_has_no_warning(tmp_path: Path) -> None:
     assert {finding.level for finding in report.findings} <= {"ok", "note"}
     assert texts(report, "D101") == ["102 rows used (100 train, 2 valid, 0 test), 0 rejected"]
     assert texts(report, "D201") == ["2 classes (binary): neg 50, pos 50"]
-    assert texts(report, "D301") == ["tokens in a training row, at most: 50 % 2, 95 % 2, 99 % 2, all 2"]
+    assert texts(report, "D301") == ["tokens in a training row: 50 % up to 2, 95 % up to 2, 99 % up to 2, the longest 2"]
     assert texts(report, "D402") == ["0.00% of the tokens in valid are unknown to training"]
 
 
 def test_percentiles_are_those_of_the_training_lengths(tmp_path: Path) -> None:
     rows = [("word " * (n + 1), ("pos", "neg")[n % 2]) for n in range(100)]
     report = check(Config(), write(tmp_path / "train.csv", rows), valid=write(tmp_path / "valid.csv", sound(4)))
-    assert texts(report, "D301") == ["tokens in a training row, at most: 50 % 50, 95 % 95, 99 % 99, all 100"]
+    lengths = "50 % up to 50, 95 % up to 95, 99 % up to 99, the longest 100"
+    assert texts(report, "D301") == [f"tokens in a training row: {lengths}"]
 
 
 def test_rejected_rows_are_shown_by_line(tmp_path: Path) -> None:
     report = check(Config(), write(tmp_path / "train.csv", sound() + [("", "pos")] * 7))
     shown = texts(report, "D102")
     assert shown[0] == "train.csv, line 102: empty text"
-    assert shown[-1] == "and 2 more" and len(shown) == 6
+    assert shown[-1] == "and 2 more; --json lists them all" and len(shown) == 6
+    assert [row["line"] for row in report.to_dict()["rejected"]] == list(range(102, 109))
     assert {finding.level for finding in report.findings if finding.number in ("D101", "D102")} == {"warning"}
 
 

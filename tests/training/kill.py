@@ -67,12 +67,14 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in UNREPEATABLE} for row in rows]
 
 
-def assert_same_model(found: Path, expected: Path) -> None:
-    """Fail unless both trainings ended in the same bytes and went the same way there."""
-    assert (found / "weights.safetensors").read_bytes() == (expected / "weights.safetensors").read_bytes()
-    assert history(found) == history(expected)
-    ends = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (found, expected)]
-    for metrics in ends:
-        for key in UNREPEATABLE:
-            del metrics[key]
-    assert ends[0] == ends[1]
+def assert_same_model(found: Path, expected: Path, *, story: str = "") -> None:
+    """Fail with `story` unless both trainings ended in the same bytes and went the same way there."""
+    same = (found / "weights.safetensors").read_bytes() == (expected / "weights.safetensors").read_bytes()
+    assert same, f"other weights. {story}"
+    assert history(found) == history(expected), story
+    assert _lasting(found) == _lasting(expected), story
+
+
+def _lasting(folder: Path) -> dict[str, Any]:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return {key: value for key, value in metrics.items() if key not in UNREPEATABLE}

@@ -27,7 +27,10 @@ def test_the_card_tells_what_it_answers_on_which_data_and_how_well(trained: Bund
     assert "Answers: negative, positive." in card
     assert f"reviews.csv: sha256 {read_table(tmp_path / 'reviews.csv').fingerprint}" in card
     parameters = sum(parameter.numel() for parameter in trained.model.parameters())
-    assert f"both directions, {parameters:,} parameters, {len(trained.vocabulary):,} known tokens, 2 epoch(s)." in card
+    assert (
+        f"both directions, {parameters:,} parameters, {len(trained.vocabulary.known):,} known tokens, 2 epoch(s)."
+        in card
+    )
     low, high = trained.metrics["intervals"]["accuracy"]
     accuracy, f1 = (trained.metrics["metrics"][name] for name in ("accuracy", "macro_f1"))
     assert f"| this model | {accuracy:.4f} ({low:.4f} to {high:.4f}) | {f1:.4f} |" in card

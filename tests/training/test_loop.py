@@ -1,6 +1,7 @@
 """The proof of the loop: it ends when told to, chooses by what it says, and lets nothing broken reach the disk."""
 
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -87,6 +88,23 @@ def test_training_ends_after_patience_epochs_that_were_not_better(
     assert [row["best"] for row in history(tmp_path / "out")] == [True, True, False, True, False, False]
 
 
+def test_each_epoch_sees_each_row_once_and_in_an_order_of_its_own(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, list[int]] = {}
+    learn = loop.TrainingState.learn
+
+    def watched(state: Any, examples: Any) -> Any:
+        seen.setdefault(state.epoch, []).extend(example.line for example in examples)
+        return learn(state, examples)
+
+    monkeypatch.setattr(loop.TrainingState, "learn", watched)
+    train(data, tmp_path / "out", {"training.epochs": 3})
+    assert [len(lines) for lines in seen.values()] == [48, 48, 48]
+    assert {tuple(sorted(lines)) for lines in seen.values()} == {tuple(sorted(set(seen[0])))}
+    assert len({tuple(lines) for lines in seen.values()}) == 3
+
+
 # What is kept
 
 
@@ -129,7 +147,7 @@ def test_the_losses_of_the_table_are_those_of_training_and_validation(data: Path
 def test_balanced_class_weights_let_each_class_weigh_the_same(tmp_path: Path) -> None:
     """Where the model can tell nothing apart, the balanced loss is at its least with even odds."""
     data = write_rows(tmp_path / "rare.csv", [(f"same {n}", "often" if n % 10 else "rare") for n in range(200)])
-    changed = {"data.max_length": 1, "training.epochs": 12, "training.learning_rate": 0.05, "training.patience": 99}
+    changed = {"data.max_length": 1, "training.epochs": 12, "training.learning_rate": 0.05, "training.average": 0.0}
     chances = {}
     for weights in ("none", "balanced"):
         events_of(data, tmp_path / weights, {**changed, "model.class_weights": weights})
@@ -155,6 +173,20 @@ def test_a_training_that_bursts_stops_with_advice_and_leaves_nothing_broken(
     assert "not finite" in str(caught.value) or "holds a NaN or an infinity" in str(caught.value)
     assert "learning rate" in str(caught.value) or "learning_rate" in str(caught.value)
     assert_nothing_broken_on_disk(tmp_path / "out")
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_validation_loss_that_is_not_finite_stops_before_anything_is_saved(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
+    monkeypatch.setattr(loop, "validate", lambda state, prepared: (Scores({"accuracy": 0.5}, {}), loss))
+    match = (
+        r"^the validation loss is not finite after step 3, epoch 1: the weights have grown too large\. "
+        r"Try --set training\.learning_rate=0\.0005, or a smaller training\.clip_norm; what was saved before is whole\."
+    )
+    with pytest.raises(TrainingError, match=match):
+        train(data, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_a_later_burst_leaves_the_model_and_checkpoint_of_before(data: Path, tmp_path: Path) -> None:
@@ -201,9 +233,10 @@ def test_a_second_signal_stops_at_once(data: Path, tmp_path: Path) -> None:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "out", report=stop)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_signal_during_validation_stops_after_it(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,17 +13,20 @@ from seqloom.data import Example
 from seqloom.errors import TrainingError
 from seqloom.models import LossOptions, ManyToOne
 from seqloom.training.checkpoints import load_latest, save_checkpoint
-from seqloom.training.state import TrainingState, learning_rate, make_optimizer, step_seed
+from seqloom.training.state import TrainingState, enough_epochs, learning_rate, make_optimizer, step_seed
 
 TINY: dict[str, Any] = {"embedding_size": 4, "hidden_size": 3, "dropout": 0.0, "word_dropout": 0.0}
 EXAMPLES = [Example(line, "", [2 + line % 5, 2 + line % 3], line % 2) for line in range(2, 14)]
 
 
 def state_of(model: dict[str, Any] | None = None, **training: Any) -> TrainingState:
-    config = Config(model=ModelSettings(**{**TINY, **(model or {})}), training=TrainingSettings(**training))
+    config = Config(
+        model=ModelSettings(**{**TINY, **(model or {})}),
+        training=TrainingSettings(**{"epochs": 2, "average": 0.0, **training}),
+    )
     torch.manual_seed(0)
     made = ManyToOne(config.model, vocabulary_size=8, outputs=2, problem="binary")
-    return TrainingState(made, config, total_steps=20, loss_options=LossOptions())
+    return TrainingState(made, config, batches=10, loss_options=LossOptions())
 
 
 def weights(state: TrainingState) -> dict[str, Tensor]:
@@ -54,6 +57,13 @@ def test_each_step_takes_the_learning_rate_of_its_turn() -> None:
         state.learn(EXAMPLES)
         expected = learning_rate(state.config.training, step=step, total=20)
         assert {group["lr"] for group in state.optimizer.param_groups} == {expected}
+
+
+def test_few_batches_are_read_more_often_where_the_epochs_are_not_given() -> None:
+    assert [enough_epochs(batches) for batches in (1, 37, 38, 100, 299, 300, 301, 5000)] == [40, 40, 40, 15, 6, 5, 5, 5]
+    unsaid, said = state_of(epochs=None), state_of(epochs=3)
+    assert (unsaid.epochs, unsaid.total_steps) == (40, 400)
+    assert (said.epochs, said.total_steps) == (3, 30)
 
 
 # Optimizer
@@ -118,7 +128,8 @@ def test_average_is_the_running_mean_with_a_short_memory_at_first() -> None:
             torch.testing.assert_close(tensor, expected[name], atol=1e-6, rtol=0)
     assert decay == 0.5
     assert state.judged is state.averaged
-    assert state_of().judged is not None
+    weighed = state_of()
+    assert weighed.judged is weighed.model
 
 
 def test_the_seed_of_a_step_decides_its_dropout() -> None:
@@ -154,14 +165,14 @@ def assert_refused_unmoved(state: TrainingState, match: str) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_before_a_weight_moves() -> None:
-    state = state_of(learning_rate=0.02)
+    state = state_of(learning_rate=0.002)
     state.learn(EXAMPLES)
     with torch.no_grad():
         state.model.embedding.weight[3] = torch.nan
     assert_refused_unmoved(
         state,
         r"^the loss is not finite at step 2, epoch 1 \(rows at lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more\)\. "
-        r"No weight was changed by it\. Try --set training\.learning_rate=0\.005, or a smaller training\.clip_norm",
+        r"No weight was changed by it\. Try --set training\.learning_rate=0\.0005, or a smaller training\.clip_norm",
     )
 
 
@@ -237,6 +248,7 @@ def test_a_state_restored_from_its_checkpoint_goes_on_to_the_same_bits(tmp_path:
         whole.learn(EXAMPLES)
     whole.keep_if_best((0.5, -1.0))
     whole.learn(EXAMPLES)
+    whole.keep_if_best((0.4, -1.0))
     save_checkpoint(tmp_path, whole.checkpoint(note="x"), step=whole.step)
     checkpoint = load_latest(tmp_path)
     assert checkpoint is not None

@@ -62,7 +62,7 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         try:
-            app()
+            app(prog_name="seqloom")
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()

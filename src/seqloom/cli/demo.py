@@ -24,8 +24,11 @@ def command(
     folder = out or free_folder(Path("runs") / "demo")
     data = demo.write_reviews(folder, fast=fast)
     print(f"{data}: generated film reviews, with negation: word order decides", file=sys.stderr)
-    with show_training() as report:
-        trials = demo.train_cells(data, folder, fast=fast, report=lambda cell: report)
+    trials = []
+    for cell in demo.CELLS:
+        print(f"\n{cell}", file=sys.stderr)
+        with show_training(notes=False) as report:
+            trials.append(demo.train_cell(cell, data, folder, fast=fast, report=report))
     _compare(trials)
     models = {trial.cell: Model(trial.bundle) for trial in trials}
     _judge(models, text or list(demo.SENTENCES))

@@ -27,9 +27,8 @@ def print_json(value: Any) -> None:
 def print_scores(result: dict[str, Any]) -> None:
     """The model's metrics beside the baselines', each with its 95 % interval where there is one."""
     rows = {"this model": {**result["metrics"], "intervals": result.get("intervals", {})}, **result["baselines"]}
-    split = f"{result['split']} rows" if "split" in result else "rows"
-    used = f"{result['rows']['used']:,} {split}"
-    if result["rows"]["rejected"]:
+    used = f"{result['rows']['used']:,} {result.get('split', '')} rows".replace("  ", " ")
+    if "split" not in result and result["rows"]["rejected"]:
         used += f", {result['rows']['rejected']:,} not used"
     table = plain_table("", *result["metrics"], title=f"{used} · 95 % interval in brackets")
     for name, scores in rows.items():
@@ -70,7 +69,9 @@ class _Console(Console):
 
 def plain_table(*columns: str, title: str | None = None) -> Table:
     """The one look of our tables: a rule under the head, numbers to the right."""
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_style="", title_justify="left", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, title=title, title_style="", title_justify="left", pad_edge=False, collapse_padding=True
+    )
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
     return table

@@ -46,7 +46,7 @@ def command(
         try:
             bundle = train_model(settings, data, folder, valid=valid, test=test, resume=resume, report=report)
         except (Interrupted, KeyboardInterrupt) as stopped:
-            raise Interrupted(f"{stopped}\n  to go on: {_again(folder, out)}".lstrip("\n")) from None
+            raise Interrupted(f"{str(stopped) or 'stopped at once'}\n  to go on: {_again(folder, out)}") from None
     if json:
         print_json(bundle.metrics)
     else:

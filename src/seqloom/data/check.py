@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from seqloom.config import Config
 from seqloom.data.examples import Example
-from seqloom.data.prepare import Prepared, overlaps, prepare
+from seqloom.data.prepare import Prepared, RejectedRow, overlaps, prepare
 from seqloom.text import UNKNOWN
 
 Level = Literal["ok", "note", "warning", "error"]
@@ -48,14 +48,19 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """All findings in order of their numbers, and the sha256 of each file."""
+    """All findings in order of their numbers, every rejected row, and the sha256 of each file."""
 
     findings: list[Finding]
+    rejected: list[RejectedRow]
     fingerprints: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"findings": [finding._asdict() for finding in self.findings], "files": self.fingerprints}
+        return {
+            "findings": [finding._asdict() for finding in self.findings],
+            "rejected": [row._asdict() for row in self.rejected],
+            "files": self.fingerprints,
+        }
 
 
 def check(
@@ -69,7 +74,7 @@ def check(
         *_tokens(prepared),
         *_repeats(prepared),
     ]
-    return Report(findings, prepared.fingerprints)
+    return Report(findings, prepared.rejected, prepared.fingerprints)
 
 
 def _parts(prepared: Prepared) -> dict[str, list[Example]]:
@@ -87,7 +92,7 @@ def _rows(prepared: Prepared) -> Iterator[Finding]:
     for row in prepared.rejected[:SHOWN]:
         yield Finding("D102", grave, f"{row.file}, line {row.line}: {row.reason}")
     if rejected > SHOWN:
-        yield Finding("D102", grave, f"and {rejected - SHOWN:,} more")
+        yield Finding("D102", grave, f"and {rejected - SHOWN:,} more; --json lists them all")
     leaks = overlaps(_parts(prepared))
     for note in prepared.notes:
         if note not in leaks:
@@ -135,8 +140,8 @@ def _numbers(prepared: Prepared) -> Iterator[Finding]:
 
 def _tokens(prepared: Prepared) -> Iterator[Finding]:
     lengths = sorted(len(example.ids) for example in prepared.train)
-    shown = ", ".join(f"{percent} % {_percentile(lengths, percent)}" for percent in (50, 95, 99))
-    yield Finding("D301", "ok", f"tokens in a training row, at most: {shown}, all {lengths[-1]}")
+    shown = ", ".join(f"{percent} % up to {_percentile(lengths, percent):,}" for percent in (50, 95, 99))
+    yield Finding("D301", "ok", f"tokens in a training row: {shown}, the longest {lengths[-1]:,}")
     yield Finding("D401", "ok", f"{len(prepared.vocabulary):,} entries in the vocabulary")
     for part in ("valid", "test"):
         ids = Counter(token for example in _parts(prepared)[part] for token in example.ids)

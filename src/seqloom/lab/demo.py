@@ -2,14 +2,14 @@
 
 import csv
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from seqloom.bundle import Bundle
 from seqloom.config import load_config
 from seqloom.data import reviews
-from seqloom.files import write_file
+from seqloom.errors import StorageError
+from seqloom.files import lock_folder, write_file
 from seqloom.nn import summary
 from seqloom.training import Report, train_model
 
@@ -49,28 +49,26 @@ class Trial(NamedTuple):
 
 
 def write_reviews(folder: Path, *, fast: bool) -> Path:
-    """Generate the reviews into `folder`/reviews.csv, a file like the user's own."""
+    """Generate the reviews into `folder`/reviews.csv, a file like the user's own.
+
+    Raises StorageError where it is there already or cannot be written.
+    """
+    path = folder / "reviews.csv"
+    if path.exists():
+        raise StorageError(f"{path} is there already, and it is not overwritten. Choose another folder with --out.")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["text", "label"])
     writer.writerows(reviews(ROWS_FAST if fast else ROWS, seed=0))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "reviews.csv"
-    write_file(path, text.getvalue().encode())
+    with lock_folder(folder):
+        write_file(path, text.getvalue().encode())
     return path
 
 
-def train_cells(data: Path, folder: Path, *, fast: bool, report: Callable[[str], Report]) -> list[Trial]:
-    """Train SimpleRNN, LSTM and GRU on `data`, alike but for the cell, each into a folder of its own.
-
-    `report(cell)` gives what the training of that cell reports to.
-    """
-    trials = []
-    for cell in CELLS:
-        epochs = EPOCHS_FAST if fast else EPOCHS
-        config = load_config(None, [*SETTINGS, f"model.cell={cell}", f"training.epochs={epochs}"])
-        bundle = train_model(config, data, folder / cell, report=report(cell))
-        metrics = bundle.metrics
-        accuracy = metrics["metrics"]["accuracy"]
-        trials.append(Trial(cell, summary(bundle.model).total, metrics["seconds"], accuracy, folder / cell, bundle))
-    return trials
+def train_cell(cell: str, data: Path, folder: Path, *, fast: bool, report: Report) -> Trial:
+    """Train one kind of cell on `data` into a folder of its own in `folder`; the kinds differ in nothing else."""
+    epochs = EPOCHS_FAST if fast else EPOCHS
+    config = load_config(None, [*SETTINGS, f"model.cell={cell}", f"training.epochs={epochs}"])
+    bundle = train_model(config, data, folder / cell, report=report)
+    accuracy = bundle.metrics["metrics"]["accuracy"]
+    return Trial(cell, summary(bundle.model).total, bundle.metrics["seconds"], accuracy, folder / cell, bundle)

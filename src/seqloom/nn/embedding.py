@@ -16,6 +16,7 @@ class OneHot(nn.Module):
         if vocabulary_size < 1:
             raise ConfigError(f"OneHot: vocabulary_size is {vocabulary_size}. It must be a whole number from 1 on.")
         self.vocabulary_size = vocabulary_size
+        self.register_buffer("kind", torch.empty(0), persistent=False)  # carries the dtype that the model is moved to
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         """The vectors (B, T, V) of the ids (B, T). Raises ShapeError for an id outside the vocabulary."""
@@ -25,5 +26,5 @@ class OneHot(nn.Module):
                 f"OneHot: ids lie in {int(ids.min())}..{int(ids.max())}, but the vocabulary has the ids "
                 f"0..{size - 1}. Make OneHot as large as the vocabulary that gave the ids."
             )
-        vectors = functional.one_hot(ids, size).to(torch.get_default_dtype())
+        vectors = functional.one_hot(ids.long(), size).to(self.get_buffer("kind").dtype)
         return vectors.masked_fill((ids == 0).unsqueeze(-1), 0)

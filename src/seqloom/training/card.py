@@ -20,7 +20,7 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
         f"Answers: {what}.",
         f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, "
         f"{settings.hidden_size} units, {reading}, {summary(bundle.model).total:,} parameters, "
-        f"{len(bundle.vocabulary):,} known tokens, "
+        f"{len(bundle.vocabulary.known):,} known tokens, "
         f"{len(history)} epoch(s).",
         "",
         "## Use",

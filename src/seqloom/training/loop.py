@@ -121,7 +121,7 @@ def in_own_unit(targets: Targets, truth: torch.Tensor) -> torch.Tensor:
 def _progress(state: TrainingState, batches: int) -> Progress:
     return Progress(
         epoch=state.epoch + 1,
-        epochs=state.config.training.epochs,
+        epochs=state.epochs,
         batch=state.position,
         batches=batches,
         loss=state.epoch_loss / state.epoch_rows,
@@ -132,7 +132,7 @@ def _progress(state: TrainingState, batches: int) -> Progress:
 def _table_row(state: TrainingState, scores: Scores, valid_loss: float, *, best: bool) -> Validated:
     return Validated(
         epoch=state.epoch + 1,
-        epochs=state.config.training.epochs,
+        epochs=state.epochs,
         train_loss=state.epoch_loss / max(1, state.epoch_rows),
         valid_loss=valid_loss,
         metrics=scores.metrics,
@@ -146,8 +146,7 @@ def _check_finite(state: TrainingState, valid_loss: float) -> None:
     if not math.isfinite(valid_loss):
         raise TrainingError(
             f"the validation loss is not finite after step {state.step}, epoch {state.epoch + 1}: the weights have "
-            f"grown too large. Try --set training.learning_rate={state.config.training.learning_rate / 4:g}, or a "
-            "smaller training.clip_norm; what was saved before is whole."
+            f"grown too large. {state.calmer}; what was saved before is whole."
         )
 
 

@@ -23,6 +23,8 @@ from seqloom.training.loop import Report, Said, fit, in_own_unit
 from seqloom.training.metrics import Scores, score
 from seqloom.training.state import TrainingState
 
+REFUSED_SHOWN = 5
+
 
 def train_model(
     config: Config,
@@ -46,7 +48,7 @@ def train_model(
             "no validation rows: the best epoch cannot be chosen. Give --valid FILE, more rows, or a larger "
             "data.valid_fraction."
         )
-    for note in prepared.notes:
+    for note in [*prepared.notes, *_refused(prepared)]:
         report(Said(note))
     with lock_folder(folder):
         checkpoint = _open(folder, resume=resume)  # again: another training may have come while the data was read
@@ -103,6 +105,13 @@ def score_rows(bundle: Bundle, rows: list[Example]) -> Scores:
 
 def _plain(scores: Scores) -> dict[str, Any]:
     return {**scores.metrics, "intervals": {name: list(ends) for name, ends in scores.intervals.items()}}
+
+
+def _refused(data: Prepared) -> list[str]:
+    """The first rows that could not be used, and where the others are listed."""
+    lines = [f"{row.file}, line {row.line}: not used: {row.reason}" for row in data.rejected[:REFUSED_SHOWN]]
+    more = len(data.rejected) - len(lines)
+    return lines + [f"{more:,} more rows not used: seqloom check --json lists them all"] * (more > 0)
 
 
 def _open(folder: Path, *, resume: bool) -> Checkpoint | None:
@@ -175,7 +184,7 @@ def _start(config: Config, data: Prepared, *, report: Report) -> TrainingState:
     report(Said(f"{summary(model).total:,} parameters, {len(data.train):,} rows, {batches:,} batches an epoch"))
     weights = _class_weights(config, data)
     options = LossOptions(None if weights is None else weights.to(device), config.training.label_smoothing)
-    return TrainingState(model, config, total_steps=config.training.epochs * batches, loss_options=options)
+    return TrainingState(model, config, batches=batches, loss_options=options)
 
 
 def _device(config: Config) -> str:

@@ -16,6 +16,9 @@ from seqloom.errors import TrainingError
 from seqloom.models import LossOptions, ManyToOne
 from seqloom.training.checkpoints import Checkpoint
 
+ENOUGH_STEPS = 1500
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 40
+
 
 class StepReport(NamedTuple):
     """What one step was: its mean loss, its rows and its real tokens."""
@@ -31,8 +34,10 @@ class TrainingState:
     Randomness is a function of seed and step, and data order of seed and epoch, so no generator's state is kept.
     """
 
-    def __init__(self, model: ManyToOne, config: Config, *, total_steps: int, loss_options: LossOptions) -> None:
-        self.model, self.config, self.total_steps, self.loss_options = model, config, total_steps, loss_options
+    def __init__(self, model: ManyToOne, config: Config, *, batches: int, loss_options: LossOptions) -> None:
+        self.model, self.config, self.loss_options = model, config, loss_options
+        self.epochs = config.training.epochs or enough_epochs(batches)
+        self.total_steps = self.epochs * batches
         self.averaged = copy.deepcopy(model) if config.training.average else None
         self.optimizer = make_optimizer(model, config.training)
         self.best: dict[str, Tensor] = {}
@@ -56,9 +61,14 @@ class TrainingState:
     @property
     def finished(self) -> bool:
         """Whether no epoch is left to train: all are done, none was better for too long, or the time is up."""
-        settings = self.config.training
-        ended = self.epoch >= settings.epochs or self.stale >= settings.patience or self.out_of_time
+        ended = self.epoch >= self.epochs or self.stale >= self.config.training.patience or self.out_of_time
         return ended and self.position == 0
+
+    @property
+    def calmer(self) -> str:
+        """What to try where numbers grow too large."""
+        lower = min(0.01, self.config.training.learning_rate / 4)
+        return f"Try --set training.learning_rate={lower:g}, or a smaller training.clip_norm"
 
     def learn(self, examples: Sequence[Example]) -> StepReport:
         """One step on one batch. Raises TrainingError, before a weight moves, where loss or gradient is not finite."""
@@ -146,11 +156,9 @@ class TrainingState:
         what = "gradient" if bool(torch.isfinite(loss)) else "loss"
         lines = ", ".join(str(example.line) for example in examples[:10])
         more = f" and {len(examples) - 10} more" if len(examples) > 10 else ""
-        lower = self.config.training.learning_rate / 4
         raise TrainingError(
             f"the {what} is not finite at step {self.step + 1}, epoch {self.epoch + 1} (rows at lines {lines}{more}). "
-            f"No weight was changed by it. Try --set training.learning_rate={lower:g}, or a smaller "
-            "training.clip_norm, and look at these rows; what was saved before is whole."
+            f"No weight was changed by it. {self.calmer}, and look at these rows; what was saved before is whole."
         )
 
 
@@ -167,6 +175,11 @@ _COUNTERS = (
     "epoch_seconds",
     "history",
 )
+
+
+def enough_epochs(batches: int) -> int:
+    """How many epochs of so many batches are trained where the settings don't say: few rows are read more often."""
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-ENOUGH_STEPS // batches)))
 
 
 def make_optimizer(model: ManyToOne, settings: TrainingSettings) -> torch.optim.AdamW:
