@@ -70,13 +70,16 @@ def at_terminal(folder: Path, *, answers: list[bytes]) -> tuple[int, str]:
     shown, answered, deadline = b"", 0, time.monotonic() + 90
     try:
         while time.monotonic() < deadline:
-            if not select.select([terminal], [], [], 1)[0]:
+            if not select.select([terminal], [], [], 5)[0]:
+                if answered:  # a key pressed before the prompt listens is lost: press it again
+                    os.write(terminal, answers[answered - 1])
                 continue
             try:
                 shown += os.read(terminal, 65_536)
             except OSError:  # the terminal closes with its process
                 break
             if shown.count(PROMPT) > answered < len(answers):
+                time.sleep(0.3)
                 os.write(terminal, answers[answered])
                 answered += 1
     finally:

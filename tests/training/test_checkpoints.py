@@ -256,9 +256,8 @@ def test_checkpoints_of_an_abandoned_future_do_not_push_out_whole_ones(tmp_path)
 
 def test_where_none_is_whole_the_error_names_the_file(tmp_path):
     flip(save(tmp_path, 1) / "weights.safetensors")
-    with pytest.raises(
-        BundleError, match=r"no checkpoint in .* is whole\. Train again without resuming\. First: .*weights"
-    ):
+    advice = r"is whole\. Remove the folder and train again, or choose another with --out\. First: .*weights"
+    with pytest.raises(BundleError, match=f"no checkpoint in .* {advice}"):
         load_latest(tmp_path)
 
 
@@ -326,7 +325,7 @@ def test_every_truncation_and_bit_flip_of_a_checkpoint_is_noticed(tmp_path):
             with (folder / name).open("r+b") as file:  # in place: much faster than anew
                 file.write(damage)
                 file.truncate()
-            with pytest.raises(SeqloomError, match=r"is whole\. Train again without resuming"):
+            with pytest.raises(SeqloomError, match=r"is whole\. Remove the folder"):
                 load_latest(tmp_path)
         (folder / name).write_bytes(data)
     assert load_latest(tmp_path) is not None

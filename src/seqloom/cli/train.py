@@ -58,7 +58,7 @@ def command(
 def _again(folder: Path, out: Path | None) -> str:
     """The command that goes on: this one with the folder that it used, and --resume where there is what to resume."""
     given = [word for word in sys.argv[2:] if word != "--resume"]
-    words = ["seqloom", "train"] + ["--resume"] * (folder / "checkpoints").exists()
+    words = ["seqloom", "train"] + ["--resume"] * any((folder / "checkpoints").glob("step-*"))
     if out is None:
         words += ["--out", str(folder)]
     return shlex.join([*words, *given])

@@ -84,7 +84,8 @@ def load_latest(run: Path) -> Checkpoint | None:
         except BundleError as error:
             skipped.append(str(error))
     if skipped:
-        raise BundleError(f"no checkpoint in {checkpoints} is whole. Train again without resuming. First: {skipped[0]}")
+        advice = "Remove the folder and train again, or choose another with --out."
+        raise BundleError(f"no checkpoint in {checkpoints} is whole. {advice} First: {skipped[0]}")
     return None
 
 
