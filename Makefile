@@ -9,7 +9,7 @@ ifneq ($(wildcard ../shared/data),)
 export SEQLOOM_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help install demo test test-long check format bench sanitize docs clean
+.PHONY: help install demo test test-long mutations check format bench sanitize docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' Makefile | sed -E 's/:[^#]*##/:/'
@@ -33,6 +33,9 @@ test: install    ## all tests but the long ones
 
 test-long: install  ## the long tests
 	$(BIN)/python -m pytest -q -m long tests
+
+mutations: install  ## every listed mistake must turn a test red
+	$(BIN)/python -m tests.mutations.run
 
 check: install   ## style, types, import rules, generated pages, size
 	$(BIN)/ruff check .

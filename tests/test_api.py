@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from tests.trained import SMALL, Trained, small_models
 
 import seqloom
 from seqloom.errors import BundleError, ConfigError, DataError, SeqloomError, StorageError, TrainingError
 from seqloom.training import Event, Said, Validated
+from tests.trained import SMALL, Trained, small_models
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from tests.trained import Trained, small_models
 
 from seqloom.bundle import NEEDED, load_bundle, save_bundle
 from seqloom.config import load_config
@@ -23,6 +22,7 @@ from seqloom.data import table_of_texts
 from seqloom.errors import BundleError
 from seqloom.inference import answer_table, logits_of
 from seqloom.training import train_model
+from tests.trained import Trained, small_models
 
 FILES = ("config.json", "weights.safetensors", "vocabulary.json", "metrics.json", "history.jsonl", "README.md")
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.trained import Trained, small_models
 
 from seqloom.bundle import Bundle, load_bundle
 from seqloom.data import Targets, read_table, reviews, table_of_texts
 from seqloom.errors import DataError
 from seqloom.inference import answer_table, decide, encode, logits_of
+from tests.trained import Trained, small_models
 
 TEXTS = [text for text, _ in reviews(150, seed=7)]
 

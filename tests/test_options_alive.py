@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import pytest
 import torch
-from tests.training.tiny import train, write_rows
 from torch import Tensor
 
 from seqloom.bundle import Bundle
@@ -21,6 +20,7 @@ from seqloom.config import Config, Settings
 from seqloom.data import reviews
 from seqloom.errors import SeqloomError
 from seqloom.training import Event, Said
+from tests.training.tiny import train, write_rows
 
 
 class Run(NamedTuple):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.trained import Trained, small_models
 
 from seqloom import cli
+from tests.trained import Trained, small_models
 
 Run = Callable[..., tuple[int, str, str]]
 

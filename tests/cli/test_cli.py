@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Run, child, command
-from tests.trained import Trained
 
 from seqloom.cli import predict
+from tests.cli.conftest import Run, child, command
+from tests.trained import Trained
 
 
 @pytest.fixture

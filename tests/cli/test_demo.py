@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Run, command
 
 from seqloom.lab import demo
+from tests.cli.conftest import Run, command
 
 PROMPT = b"your own sentence (or just Enter): "
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Run
-from tests.trained import Trained
 
 import seqloom
+from tests.cli.conftest import Run
+from tests.trained import Trained
 
 LINES = [
     b"the film was good",

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from tests.contract import equations
-from tests.contract.equations import Gate, Matrix, Step, Vector, Weights
-from tests.contract.layers import Layer
 from torch import Tensor
 
 from seqloom.nn import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN, Stack
+from tests.contract import equations
+from tests.contract.equations import Gate, Matrix, Step, Vector, Weights
+from tests.contract.layers import Layer
 
 Row = list[Vector]
 

@@ -4,6 +4,9 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
+from seqloom.nn import Bidirectional, Stack
 from tests.contract.layers import (
     ALL,
     INPUT,
@@ -17,9 +20,6 @@ from tests.contract.layers import (
     state_like,
 )
 from tests.contract.test_equations import traces
-from torch import Tensor
-
-from seqloom.nn import Bidirectional, Stack
 
 LENGTHS = [6, 4, 0, 1]
 TIME = 6

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.contract.expected import expected
-from tests.contract.layers import ALL, INPUT, Case, Layer, build, paths, random_state, singles
 from torch import Tensor
 
 from seqloom.shapes import BidirectionalTrace, Trace
+from tests.contract.expected import expected
+from tests.contract.layers import ALL, INPUT, Case, Layer, build, paths, random_state, singles
 
 LENGTHS = [5, 0, 2, 3]
 TIME = 5

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from tests.contract.layers import ALL, INPUT, SINGLE, Case, build, paths, random_state, state_like
 from torch import Tensor
 from torch.autograd import gradcheck
 from torch.func import functional_call
+
+from tests.contract.layers import ALL, INPUT, SINGLE, Case, build, paths, random_state, state_like
 
 LENGTHS = [3, 0, 1, 2]
 

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from tests.contract.layers import Layer, scramble, singles, state_like
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqloom.nn import GRU, LSTM, Bidirectional, SimpleRNN, Stack, from_torch, to_torch
 from seqloom.shapes import LSTMState
+from tests.contract.layers import Layer, scramble, singles, state_like
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {
     "rnn_tanh": nn.RNN,

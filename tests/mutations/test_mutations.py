@@ -1,6 +1,7 @@
 """The list of mutations keeps up with the source; the long test makes every one of them."""
 
 import pytest
+
 from tests.mutations.run import ROOT, Mutation, main, mutations, occurrences
 
 

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.training.tiny import train, write_reviews, write_rows
 
 from seqloom.bundle import Bundle
 from seqloom.data import read_table
 from seqloom.training.card import model_card
+from tests.training.tiny import train, write_reviews, write_rows
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from tests.training.tiny import train, write_reviews, write_rows
 
 from seqloom.bundle import load_bundle
 from seqloom.errors import Interrupted, TrainingError
 from seqloom.training import Event, Progress, Validated, loop
 from seqloom.training.metrics import Scores
+from tests.training.tiny import train, write_reviews, write_rows
 
 
 @pytest.fixture(autouse=True)

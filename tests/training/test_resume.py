@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.training import kill, tiny
-from tests.training.kill import assert_same_model
 
 from seqloom.bundle import Bundle, load_bundle
 from seqloom.errors import BundleError, Interrupted, TrainingError
 from seqloom.files import TEMPORARY
 from seqloom.training import Event, Progress, Said, Validated, loop, run
+from tests.training import kill, tiny
+from tests.training.kill import assert_same_model
 
 # All that must survive: dropout of each kind, a random first state, layers, averaging, a checkpoint after each step.
 SETTINGS = {
@@ -127,7 +127,7 @@ MOMENTS = [
     pytest.param(loop, "save_checkpoint", 8, id="between validation and checkpoint"),
     pytest.param(run, "_save", 1, id="between the first checkpoint of an epoch and the first model"),
     pytest.param(run, "_save", 3, id="between the last checkpoint and its model"),
-    pytest.param(run, "_final_metrics", 1, id="in the final evaluation"),
+    pytest.param(run, "final_metrics", 1, id="in the final evaluation"),
     pytest.param(run, "_save", 4, id="between the final evaluation and the model"),
     pytest.param(run, "load_bundle", 1, id="after all is saved"),
 ]
@@ -148,7 +148,7 @@ def test_killed_between_two_writes_and_resumed_is_as_never_killed(
 
 @pytest.mark.usefixtures("fast_disk")
 @pytest.mark.parametrize(
-    ("place", "name"), [(run, "_start"), (loop, "batch_order"), (loop, "save_checkpoint")], ids=str
+    ("place", "name"), [(run, "start_training"), (loop, "batch_order"), (loop, "save_checkpoint")], ids=str
 )
 def test_killed_before_there_is_a_checkpoint_is_trained_again_from_the_start(
     data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, name: str

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
-from tests.training.tiny import config_of, train, write_reviews, write_rows
 
 from seqloom.api import Model, load
 from seqloom.bundle import load_bundle
@@ -17,6 +16,7 @@ from seqloom.data import prepare
 from seqloom.errors import DataError, SeqloomError, StorageError, TrainingError
 from seqloom.files import lock_folder
 from seqloom.training import Event, Progress, Said, run, train_model
+from tests.training.tiny import config_of, train, write_reviews, write_rows
 
 
 @pytest.fixture(autouse=True)
