@@ -128,16 +128,16 @@ def test_the_last_set_wins_over_the_ones_before_and_over_the_file(tmp_path: Path
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("hiden_size=3", '--set hiden_size: unknown setting, did you mean "hidden_size"?'),
-        ("sede=3", '--set sede: unknown setting, did you mean "seed"?'),
-        ("zzzz=3", "--set zzzz: unknown setting, allowed: task, seed, device, input,"),
-        ("training.hidden_size=3", "--set: training.hidden_size: unknown setting, allowed: epochs,"),
-        ("modle.cell=gru", '--set: modle: unknown setting, did you mean "model"?'),
-        ("model.cell=grou", "--set: model.cell = 'grou': input should be 'simple_rnn', 'lstm' or 'gru'"),
-        ("epochs=3.5", "--set: training.epochs = 3.5: input should be a valid integer"),
-        ("epochs=", "--set: training.epochs = '': input should be a valid integer"),
-        ("seed.x=3", "--set: seed = {'x': 3}: input should be a valid integer"),
-        ("model=lstm", "--set: model = 'lstm': a section, not a setting; set its keys, such as model.cell"),
+        ("hiden_size=3", 'hiden_size: unknown setting, did you mean "hidden_size"?'),
+        ("sede=3", 'sede: unknown setting, did you mean "seed"?'),
+        ("zzzz=3", "zzzz: unknown setting, allowed: task, seed, device, input,"),
+        ("training.hidden_size=3", "settings: training.hidden_size: unknown setting, allowed: epochs,"),
+        ("modle.cell=gru", 'settings: modle: unknown setting, did you mean "model"?'),
+        ("model.cell=grou", "settings: model.cell = 'grou': input should be 'simple_rnn', 'lstm' or 'gru'"),
+        ("epochs=3.5", "settings: training.epochs = 3.5: input should be a valid integer"),
+        ("epochs=", "settings: training.epochs = '': input should be a valid integer"),
+        ("seed.x=3", "settings: seed = {'x': 3}: input should be a valid integer"),
+        ("model=lstm", "settings: model = 'lstm': a section, not a setting; set its keys, such as model.cell"),
         ("hidden_size", '--set hidden_size: no "=" found. Write it as --set section.key=value.'),
         ("=3", '--set =3: no "=" found. Write it as --set section.key=value.'),
     ],
@@ -148,13 +148,38 @@ def test_a_wrong_set_says_what_is_wrong_and_what_is_allowed(override: str, compl
 
 def test_set_cannot_reach_into_a_single_setting_of_the_file(tmp_path: Path) -> None:
     message = refusal(write(tmp_path, "seed = 3\n"), "seed.x=3")
-    assert message == "--set seed.x=3: seed is a single setting, not a section."
+    assert message == "seed.x: seed is a single setting, not a section."
+
+
+IDLE = [
+    (["model.activation=relu"], "settings: model: activation is a setting of simple_rnn, the cell is lstm"),
+    (["model.reset_after=true"], "settings: model: reset_after is a setting of gru, the cell is lstm"),
+    (
+        ["model.freeze_embedding=true", "model.embedding=one_hot"],
+        "settings: model: freeze_embedding is a setting of the learned embedding",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sets", "message"), IDLE)
+def test_a_setting_that_would_be_ignored_is_refused(sets: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(overrides=sets)
+    assert str(refused.value) == message
+
+
+def test_named_values_go_over_the_file_and_the_base_under_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "seed = 3\n[model]\nhidden_size = 5\n")
+    base = {"seed": 1, "model": {"hidden_size": 7, "num_layers": 2}, "training": {"epochs": 4}}
+    config = load_config(path, ["epochs=6"], named={"model.hidden_size": 9, "task": None}, base=base)
+    assert (config.seed, config.model.hidden_size, config.model.num_layers) == (3, 9, 2)
+    assert (config.training.epochs, config.task) == (6, None)
 
 
 @pytest.mark.parametrize("value", ["9" * 5000, "1979-02-31", "1979-02-01", "[", '"""', "{a = 1", "1e999", "-1", "nan"])
 def test_what_is_no_number_is_refused_in_words(value: str) -> None:
     for key in ("seed", "training.learning_rate"):
-        assert refusal(None, f"{key}={value}").startswith(f"--set: {key} = ")
+        assert refusal(None, f"{key}={value}").startswith(f"settings: {key} = ")
 
 
 @given(
@@ -164,7 +189,7 @@ def test_any_set_is_taken_or_refused_in_words(key: str, value: str) -> None:
     try:
         load_config(overrides=[f"{key}={value}", f"model.{value}={key}"])
     except ConfigError as error:
-        assert str(error).startswith("--set")
+        assert "set" in str(error)  # --set, setting or settings: what was given is named by all three
 
 
 @given(junk=st.text("[]model.seed_=\"'{}#,0123 \\\n", max_size=20), where=st.floats(0, 1))
@@ -198,6 +223,9 @@ def settings_of(section: type[Any], **chosen: st.SearchStrategy[Any]) -> st.Sear
     return st.builds(section, **{name: chosen.get(name, ...) for name in section.model_fields})
 
 
+# Refused beside a cell or an embedding that would ignore them.
+ONLY_FOR_SOME = {"activation": "tanh", "reset_after": False, "freeze_embedding": False}
+
 ANY_CONFIG = settings_of(
     Config,
     seed=st.integers(0, 2**63 - 1),
@@ -212,6 +240,7 @@ ANY_CONFIG = settings_of(
     ),
     model=settings_of(
         ModelSettings,
+        **{name: st.just(default) for name, default in ONLY_FOR_SOME.items()},
         **dict.fromkeys(("dropout", "word_dropout", "recurrent_dropout"), SHARE),
         **dict.fromkeys(("embedding_size", "hidden_size", "num_layers"), st.integers(1, 64)),
     ),

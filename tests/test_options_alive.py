@@ -139,7 +139,7 @@ ALIVE: dict[str, Alive] = {
     "model.dropout": Alive(0.0, other_weights),
     "model.word_dropout": Alive(0.0, other_weights),
     "model.recurrent_dropout": Alive(0.4, other_weights),
-    "model.class_weights": Alive("balanced", other_weights),
+    "training.class_weights": Alive("balanced", other_weights),
     "training.epochs": Alive(3, lambda a, b: (epochs(a), epochs(b)) == (2, 3)),
     "training.max_minutes": Alive(1e-9, lambda a, b: (epochs(a), epochs(b)) == (2, 1)),
     "training.batch_size": Alive(10, lambda a, b: ("3 batches" in a.said, "5 batches" in b.said) == (True, True)),

@@ -1,6 +1,5 @@
 """The Python face: `train`, `load`, and a `Model` that predicts and evaluates. The commands print what these return."""
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from seqloom.data import Example, Rejected, read_table, table_of_texts
 from seqloom.errors import DataError
 from seqloom.inference import answer_table, encode
 from seqloom.nn import Summary, summary
-from seqloom.training import Report, compare, score_rows, train_model
+from seqloom.training import Report, compare, score_rows, settings_of, train_model
 
 
 class Model:
@@ -47,19 +46,24 @@ class Model:
         if not used:
             why = f": line {rejected[0].line}: {rejected[0].reason}" if rejected else ""
             raise DataError(f"{path}: no row can be used{why}")
-        scores = score_rows(self.bundle, used)
+        scores = score_rows(self.bundle.model, self.bundle.targets, used).to_dict()
         baselines = compare(self.bundle, [], used, linear=False, report=lambda event: None)
         if table.fingerprint == self.bundle.metrics.get("fingerprint"):
             baselines |= self.bundle.metrics.get("baselines", {})
         return {
             "task": self.bundle.targets.task,
-            "metrics": scores.metrics,
-            "intervals": {name: list(ends) for name, ends in scores.intervals.items()},
+            "intervals": scores.pop("intervals"),
+            "metrics": scores,
             "baselines": baselines,
             "rows": {"used": len(used), "rejected": len(rejected)},
             "rejected": [{"line": row.line, "reason": row.reason} for row in rejected],
             "seconds": round(time.perf_counter() - started, 3),
         }
+
+    def __repr__(self) -> str:
+        bundle = self.bundle
+        total = self.summary().total
+        return f"Model({bundle.input} -> {bundle.target}, {bundle.config.model.cell}, {total:,} parameters)"
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -90,10 +94,9 @@ def train(
     What is not given of task, input and target is inferred. `config` is a TOML file; `settings` such as
     `{"model.cell": "gru"}` go over it. Raises SeqloomError: DataError, ConfigError, TrainingError, Interrupted.
     """
-    asked = {"task": task, "data.input": input, "data.target": target, **(settings or {})}
-    overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in asked.items() if value is not None]
-    ready = load_config(config, overrides)
+    named = {**(settings or {}), "task": task, "data.input": input, "data.target": target}
     folder = Path(out) if out is not None else free_folder(Path("runs") / stem(data))
+    ready = load_config(config, named=named, base=settings_of(folder) if resume else None)
     return Model(train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report))
 
 

@@ -7,9 +7,10 @@ settings are checked before anything heavy is imported.
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from seqloom.errors import ConfigError, nearest
 
@@ -67,7 +68,17 @@ class ModelSettings(Settings):
     dropout: Fraction = Field(0.3, description="share of the vector values dropped around and between the layers")
     word_dropout: Fraction = Field(0.1, description="share of the tokens read as unknown while training")
     recurrent_dropout: Fraction = Field(0.0, description="share of the fed-back units dropped, one mask a sequence")
-    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
+
+    @model_validator(mode="after")
+    def _all_apply(self) -> Self:
+        """Refuse a setting that the chosen cell or embedding would ignore in silence."""
+        if self.activation != "tanh" and self.cell != "simple_rnn":
+            raise PydanticCustomError("idle", f"activation is a setting of simple_rnn, the cell is {self.cell}")
+        if self.reset_after and self.cell != "gru":
+            raise PydanticCustomError("idle", f"reset_after is a setting of gru, the cell is {self.cell}")
+        if self.freeze_embedding and self.embedding != "learned":
+            raise PydanticCustomError("idle", "freeze_embedding is a setting of the learned embedding")
+        return self
 
 
 class TrainingSettings(Settings):
@@ -77,14 +88,17 @@ class TrainingSettings(Settings):
         None, description="passes over the training rows at most; 1,500 steps and 5 to 40 passes where not given"
     )
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
-    batch_size: Count = Field(64, description="rows of one step")
+    batch_size: Count | None = Field(None, description="rows of one step; where not given 64, fewer for few rows")
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="peak learning rate of AdamW")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="weight decay of AdamW")
     warmup: Fraction = Field(0.05, description="share of the steps in which the learning rate rises")
     decay: Literal["linear", "cosine", "constant"] = Field("linear", description="how the learning rate then falls")
     clip_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of all gradients together")
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
     label_smoothing: Fraction = Field(0.0, description="share of the target given to the other classes")
-    patience: Count = Field(3, description="epochs without a better validation before stopping")
+    patience: Count | None = Field(
+        None, description="epochs without a better validation before stopping; where not given a quarter, 3 at least"
+    )
     average: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.998,
         description="decay of the running mean of the weights that is validated and kept; 0: the weights themselves",
@@ -110,9 +124,16 @@ class Config(Settings):
     training: TrainingSettings = TrainingSettings()
 
 
-def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """Read settings from a TOML file, then apply `section.key=value` overrides in order.
+def load_config(
+    path: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    named: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> Config:
+    """Settings from a TOML file, then `section.key=value` overrides in order, then `named` values that are not None.
 
+    `base` are the settings that hold where none of these says otherwise; the defaults where it is not given.
     Raises ConfigError for a file that cannot be read, an unknown key or a value out of its range: all of them at once.
     """
     text, name = "", "settings"
@@ -121,7 +142,8 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the settings file {path}: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ConfigError(f"cannot read the settings file {path}: {why}.") from None
     try:
         values = tomllib.loads(text)
     except ValueError as error:  # a TOMLDecodeError, or a number of too many digits
@@ -130,12 +152,14 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
         Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, name=name, text=text)) from None
+    values = _over(base or {}, values)
     for override in overrides:
-        _set(values, override)
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, name="--set", text="")) from None
+        key, value = _read_override(override)
+        _set(values, key, value)
+    for key, value in (named or {}).items():
+        if value is not None:
+            _set(values, key, value)
+    return config_from_dict(values, name="settings")
 
 
 def config_from_dict(values: Mapping[str, Any], *, name: str) -> Config:
@@ -174,22 +198,35 @@ def _toml_line(key: str, value: Any, description: str | None) -> str:
     return f"{key} = {shown}    # {description}"
 
 
-def _set(values: dict[str, Any], override: str) -> None:
-    """Apply one `section.key=value`; the value is read as TOML, and as plain text where that fails."""
-    path, equals, raw = override.partition("=")
-    if not equals or not path.strip():
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `below` with those of `above` over them, section by section."""
+    merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in below.items()}
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
+        merged[key] = {**merged[key], **value} if both else value
+    return merged
+
+
+def _read_override(override: str) -> tuple[str, Any]:
+    """`section.key=value` in two parts; the value is read as TOML, and as plain text where that fails."""
+    key, equals, raw = override.partition("=")
+    if not equals or not key.strip():
         raise ConfigError(f'--set {override}: no "=" found. Write it as --set section.key=value.')
     try:
-        value = tomllib.loads(f"value = {raw}")["value"]
+        return key, tomllib.loads(f"value = {raw}")["value"]
     except ValueError:
-        value = raw
+        return key, raw
+
+
+def _set(values: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at `section.key`; the section may be left out."""
     *sections, key = [part.strip() for part in path.split(".")]
     if not sections and key not in Config.model_fields:
         sections = [_section_of(key)]
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"--set {override}: {section} is a single setting, not a section.")
+            raise ConfigError(f"{path}: {section} is a single setting, not a section.")
     values[key] = value
 
 
@@ -201,7 +238,7 @@ def _section_of(key: str) -> str:
             return section
     known = [name for name in Config.model_fields if name not in sections]
     known += [name for keys in sections.values() for name in keys]
-    raise ConfigError(f"--set {key}: unknown setting, {nearest(key, known)}")
+    raise ConfigError(f"{key}: unknown setting, {nearest(key, known)}")
 
 
 def _sections() -> dict[str, list[str]]:
@@ -225,6 +262,8 @@ def _explain(error: ValidationError, *, name: str, text: str) -> str:
         elif mistake["type"] == "model_type":
             what = f"a section, not a setting; set its keys, such as {key}.{_sections()[key][0]}"
             lines.append(f"{where}: {key} = {mistake['input']!r}: {what}")
+        elif mistake["type"] == "idle":
+            lines.append(f"{where}: {key}: {mistake['msg']}")
         else:
             what = mistake["msg"][0].lower() + mistake["msg"][1:]
             lines.append(f"{where}: {key} = {mistake['input']!r}: {what}")

@@ -1,5 +1,6 @@
 """A trained model at work: rows in, answers out, in order. The one path of predict, evaluate and serve."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from seqloom.errors import DataError
 from seqloom.models import ManyToOne
 
 BATCH = 64
+CHUNK = 4096
 
 
 @torch.inference_mode()
@@ -42,7 +44,7 @@ def decide(targets: Targets, probabilities: Tensor) -> Tensor:
     if targets.problem == "multilabel":
         return (probabilities > 0.5).long()
     if targets.problem == "squared":
-        return probabilities.squeeze(-1) * targets.scale + targets.mean
+        return targets.to_unit(probabilities.squeeze(-1).double())
     return probabilities.argmax(dim=-1)
 
 
@@ -79,26 +81,25 @@ def answer_table(bundle: Bundle, table: Table) -> Iterator[dict[str, Any]]:
     rows = encode(bundle, table, with_target=False)
     position = table.columns.index(bundle.input)
     given = {row.line: row.values[position] for row in table.rows}
-    used = [row for row in rows if isinstance(row, Example)]
-    probabilities = bundle.model.probabilities(logits_of(bundle.model, [row.ids for row in used]))
-    decisions = decide(bundle.targets, probabilities)
-    answers = (
-        _plain(bundle.targets, row.text, decision.tolist(), each.tolist())
-        for row, decision, each in zip(used, decisions, probabilities, strict=True)
-    )
-    for row in rows:
-        if isinstance(row, Example):
-            yield next(answers)
-        else:
-            yield {"input": given.get(row.line), "error": f"line {row.line}: {row.reason}"}
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        used = [row for row in chunk if isinstance(row, Example)]
+        probabilities = bundle.model.probabilities(logits_of(bundle.model, [row.ids for row in used]))
+        decisions = decide(bundle.targets, probabilities)
+        answers = map(_plain, itertools.repeat(bundle.targets), used, decisions.tolist(), probabilities.tolist())
+        for row in chunk:
+            if isinstance(row, Example):
+                yield next(answers)
+            else:
+                yield {"input": given.get(row.line), "error": f"line {row.line}: {row.reason}"}
 
 
-def _plain(targets: Targets, text: str, decision: Any, probabilities: list[float]) -> dict[str, Any]:
+def _plain(targets: Targets, row: Example, decision: Any, probabilities: list[float]) -> dict[str, Any]:
     if targets.problem == "squared":
-        return {"input": text, "prediction": decision}
+        return {"input": row.text, "prediction": decision}
     chances = {label: round(chance, 6) for label, chance in zip(targets.labels, probabilities, strict=True)}
     if targets.problem == "multilabel":
         said: Any = [label for label, yes in zip(targets.labels, decision, strict=True) if yes]
     else:
         said = targets.labels[decision]
-    return {"input": text, "prediction": said, "probabilities": chances}
+    return {"input": row.text, "prediction": said, "probabilities": chances}

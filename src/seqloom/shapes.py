@@ -112,10 +112,15 @@ def check_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Int[Tens
     batch, time = x.shape[:2]
     if lengths is None:
         return torch.full((batch,), time, dtype=torch.int64, device=x.device)
+    given = f"(x: {describe(x)})"
     if isinstance(lengths, Sequence) and not lengths:
         lengths = torch.empty(0, dtype=torch.int64)  # an empty list would become numbers with a fraction
-    lengths = torch.as_tensor(lengths, device=x.device)
-    given = f"(x: {describe(x)})"
+    try:
+        lengths = torch.as_tensor(lengths, device=x.device)
+    except (TypeError, ValueError, RuntimeError):  # words, rows of unlike length, more than 64 bits
+        raise LengthError(
+            f"lengths are {lengths!r}, but must be whole numbers {given}. Give one length a row."
+        ) from None
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
         raise LengthError(f"lengths are {lengths.dtype}, but must be whole numbers {given}. Use lengths.long().")
     if lengths.shape != (batch,):
@@ -141,6 +146,11 @@ def describe(x: Tensor) -> str:
 
 def check_input(x: Tensor, *, input_size: int, like: Tensor, layer: str) -> None:
     """Raise ShapeError unless `x` is (B, T, input_size) with the dtype and device of the weights `like`."""
+    if not isinstance(x, Tensor):
+        raise ShapeError(
+            f"{layer}: x is a {type(x).__name__}, but must be a tensor (batch, time, input {input_size}). "
+            "Make one with torch.as_tensor(x)."
+        )
     if x.dim() != 3:
         hint = " For one sequence add a batch axis: x.unsqueeze(0)." if x.dim() == 2 else ""
         raise ShapeError(

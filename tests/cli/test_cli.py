@@ -53,7 +53,7 @@ MISTAKES = [
     ("train reviews.csv --device gpu", ["device = 'gpu': input should be 'auto', 'cpu' or 'cuda'"]),
     ("train reviews.csv --seed -1", ["seed = -1: input should be greater than or equal to 0"]),
     ("train reviews.csv --epochs 0", ["training.epochs = 0: input should be greater than or equal to 1"]),
-    ("train reviews.csv --set hiden_size=4", ['--set hiden_size: unknown setting, did you mean "hidden_size"?']),
+    ("train reviews.csv --set hiden_size=4", ['hiden_size: unknown setting, did you mean "hidden_size"?']),
     ("train reviews.csv --set hidden_size", ['--set hidden_size: no "=" found. Write it as --set section.key=value.']),
     ("train reviews.csv --set task.x=1", ["task = {'x': 1}"]),
     ("train reviews.csv --set hidden_size=99999999", ["model.hidden_size = 99999999", "less than or equal to 65536"]),

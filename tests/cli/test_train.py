@@ -98,6 +98,15 @@ def test_check_ends_with_2_where_a_finding_is_an_error(run: Run, trained: Traine
     assert "D102  error    rows.csv, line 62: 1 fields where the header has 2" in out
 
 
+def test_check_shows_the_rows_though_training_could_not_start(run: Run, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_bytes(b"text,label\ngood,pos\nfine,pos\nnice,pos\nragged\n")
+    code, out, err = run("check", rows)
+    assert (code, err) == (2, "")
+    assert "D102  warning  rows.csv, line 5: 1 fields where the header has 2" in out
+    assert out.splitlines()[-1].startswith("D601  error    training could not start: all ")
+
+
 def test_labels_of_a_file_do_not_steer_the_terminal(run: Run, trained: Trained, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text(trained.reviews.read_text().replace("positive", "\x1b]0;pwned\x07\x9b2J\u202e"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqloom.nn import Bidirectional, Stack
+from seqloom.nn import GRU, Bidirectional, Stack
 from tests.contract.layers import (
     ALL,
     INPUT,
@@ -249,3 +249,12 @@ def test_a_final_state_has_the_type_that_the_layer_takes(case: Case) -> None:
 def _types(state: object) -> object:
     parts = state if isinstance(state, tuple) else ()
     return type(state), [_types(part) for part in parts]
+
+
+@pytest.mark.parametrize("lengths", [None, [TIME] * len(LENGTHS)])
+def test_rows_without_padding_are_not_masked(lengths: list[int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two copies of everything that is read and answered, saved where there is nothing to hide."""
+    masked = []
+    monkeypatch.setattr(Tensor, "masked_fill", lambda *arguments: masked.append(arguments))
+    GRU(INPUT, 4)(inputs(torch.float32), lengths)
+    assert not masked

@@ -4,6 +4,8 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
 from seqloom.config import Config, load_config
 from seqloom.data import FINDINGS, Report, check
 
@@ -70,6 +72,40 @@ def test_unknown_words_copies_leaks_and_contradictions_are_counted(tmp_path: Pat
     assert texts(report, "D501") == ["3 training rows repeat the text of another"]
     assert texts(report, "D502") == ["1 of 2 valid texts are also in train: their scores flatter"]
     assert texts(report, "D503") == ['1 training texts have different targets in different rows, such as "text 1"']
+
+
+def test_repeats_and_contradictions_are_those_a_model_reads(tmp_path: Path) -> None:
+    copies = [("Text 0", "pos"), ("TEXT  0", "neg"), ("te xt 1", "neg")]
+    valid = write(tmp_path / "valid.csv", [("TEXT 5", "neg"), ("never seen", "pos")])
+    report = check(Config(), write(tmp_path / "train.csv", [*sound(), *copies]), valid=valid)
+    assert texts(report, "D501") == ["2 training rows repeat the text of another"]
+    assert texts(report, "D502") == ["1 of 2 valid texts are also in train: their scores flatter"]
+    assert texts(report, "D503") == ['1 training texts have different targets in different rows, such as "text 0"']
+    assert not any("also in train" in note for note in texts(report, "D103"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (b"good,pos\nfine,pos\nnice,pos\n", "training rows have the target pos: there is nothing to tell apart"),
+        (b"good,pos\nGOOD,neg\n", "1 different texts cannot be parted into 3 sets"),
+    ],
+)
+def test_rows_are_reported_though_training_could_not_start(tmp_path: Path, rows: bytes, why: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b'text,label\n"never closed,neg\ncaf\xe9,neg\n' + rows)
+    report = check(load_config(None, ["task=classify"]), path)
+    used = rows.count(b"\n")
+    assert texts(report, "D101") == [f"{used} rows used ({used} train), 2 rejected"]
+    assert texts(report, "D102") == [
+        "rows.csv, line 2: the quote that opens field 1 is never closed",
+        "rows.csv, line 3: not utf-8: byte 0xe9 at offset 32",
+    ]
+    assert any("input: text" in note for note in texts(report, "D103"))
+    assert [row.line for row in report.rejected] == [2, 3] and list(report.fingerprints) == ["rows.csv"]
+    last = report.findings[-1]
+    assert (last.number, last.level) == ("D601", "error")
+    assert last.text.startswith("training could not start: ") and why in last.text
 
 
 def test_numbers_have_a_range_instead_of_classes(tmp_path: Path) -> None:

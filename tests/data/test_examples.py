@@ -1,5 +1,7 @@
 """The path of predictions: every row in its place, bad ones with their reason."""
 
+from typing import Any
+
 import pytest
 
 from seqloom.data import Example, Rejected, Row, Targets, encode_rows, table_of_texts
@@ -51,6 +53,23 @@ def test_targets_are_encoded_and_unseen_labels_rejected() -> None:
     assert encoded[0] == Example(1, "good", VOCABULARY.encode(["good"]), 1)
     assert encoded[1] == Rejected(2, 'label "neutral" does not occur in training (known: neg, pos)')
     assert encoded[2] == Rejected(3, "a list where a text is needed")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(None, "None"), (3, "a number"), (float("nan"), "a number"), (["good"], "a list"), ({}, "a dict")],
+)
+def test_what_is_no_text_is_called_what_it_is(value: Any, kind: str) -> None:
+    encoded = encode_rows(
+        table_of_texts(["good", value]),
+        input="text",
+        target=None,
+        tokeniser=TOKENISER,
+        vocabulary=VOCABULARY,
+        targets=None,
+        max_length=None,
+    )
+    assert encoded[1] == Rejected(2, f"{kind} where a text is needed")
 
 
 def test_missing_column_is_an_error_for_the_whole_table() -> None:

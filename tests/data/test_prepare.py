@@ -60,6 +60,7 @@ def test_files_given_decide_what_is_cut_off(tmp_path: Path, given: tuple[str, ..
     assert (len(prepared.train), len(prepared.valid), len(prepared.test)) == sizes
     assert all(example.text.startswith("valid") for example in prepared.valid) == ("valid" in given)
     assert len(prepared.fingerprints) == 1 + len(given)
+    assert prepared.split_files == {part: prepared.fingerprints[f"{part}.csv"] for part in given}
 
 
 def test_split_column_is_followed(tmp_path: Path) -> None:
@@ -119,6 +120,30 @@ def test_copies_do_not_leak_into_the_parts_that_are_cut_off(tmp_path: Path) -> N
     prepared = prepare(Config(), write(tmp_path / "rows.csv", rows))
     assert not any("also in train" in note for note in prepared.notes)
     assert len(prepared.valid) >= 20 and len(prepared.test) >= 20
+
+
+SPELLINGS = ("a café by the sea .", "A CAFE\u0301 by the  sea.", " a café by the sea.\t")
+
+
+@pytest.mark.parametrize("tokens", ["word", "character", "byte", "subword"])
+def test_texts_that_a_model_reads_as_one_do_not_leak(tmp_path: Path, tokens: str) -> None:
+    if tokens == "subword":
+        pytest.importorskip("sentencepiece")
+    rows = [(spelling, "ab"[n % 2]) for n in range(60) for spelling in (f"Name {n}", f"NAME {n} ", f"name {n}")]
+    config = load_config(None, [f"tokens={tokens}", "max_vocabulary=40"])
+    prepared = prepare(config, write(tmp_path / "rows.csv", rows))
+    train, valid, test = (
+        {example.text.strip().lower() for example in part} for part in (prepared.train, prepared.valid, prepared.test)
+    )
+    assert valid and test and not train & valid and not train & test and not valid & test
+
+
+def test_other_spellings_of_a_training_text_are_counted(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.csv", [*some_rows(10), (SPELLINGS[0], "pos")])
+    valid = write(tmp_path / "valid.csv", [(SPELLINGS[1], "pos"), (SPELLINGS[2], "neg"), ("new", "pos")])
+    assert "2 of 3 valid texts are also in train: their scores flatter" in prepare(Config(), train, valid=valid).notes
+    cased = prepare(load_config(None, ["lowercase=false"]), train, valid=valid)
+    assert "1 of 3 valid texts are also in train: their scores flatter" in cased.notes
 
 
 def test_bad_numbers_are_rejected_by_line(tmp_path: Path) -> None:

@@ -233,8 +233,9 @@ def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_folder_pipe_and_impossible_name_are_refused_without_waiting(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError) as caught:
         read_table(tmp_path)
+    assert str(caught.value) == f"{tmp_path} is a folder. Name a file in it."
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(DataError, match="not a regular file"):
         read_table(tmp_path / "pipe.csv")
@@ -254,3 +255,14 @@ def test_misspelt_column_is_told_as_the_user_can_mend_it(tmp_path: Path) -> None
     assert str(caught.value) == (
         'column "lable" is not in reviews.csv (columns: id, text, label)\n  did you mean "label"?   use --target label'
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "asked", "shown"),
+    [('the "final" label', "the final label", "'the \"final\" label'"), ("the label", "the lable", "'the label'")],
+)
+def test_advice_can_be_typed_into_a_shell_whatever_the_column_is_called(column: str, asked: str, shown: str) -> None:
+    table = Table(Path("reviews.csv"), ("text", column), [], [], [], "")
+    with pytest.raises(DataError) as caught:
+        table.position(asked, option="--target")
+    assert str(caught.value).endswith(f'did you mean "{column}"?   use --target {shown}')

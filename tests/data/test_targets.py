@@ -2,7 +2,9 @@
 
 import statistics
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,3 +153,16 @@ def test_tampered_targets_are_refused(changes: dict[str, object], message: str) 
         Targets.from_dict(LEARNED[0].to_dict() | changes)
     with pytest.raises(DataError, match="saved targets have the keys"):
         Targets.from_dict({"problem": "binary"})
+
+
+def test_numbers_far_above_their_spread_come_back_in_their_unit() -> None:
+    """Points in time: in float32 all of them would be one."""
+    times = [1.7e9 + 5 * step for step in range(-4, 5)]
+    targets = Targets.learn(map(repr, times), task="regress")
+    encoded = [targets.encode(repr(time)) for time in times]
+    back = (
+        [targets.to_unit(number) for number in encoded],
+        targets.to_unit(np.array(encoded)).tolist(),
+        targets.to_unit(torch.tensor(encoded, dtype=torch.float64)).tolist(),
+    )
+    assert all(numbers == pytest.approx(times, abs=1e-5, rel=0) for numbers in back)

@@ -31,6 +31,7 @@ def test_trials_differ_in_nothing_but_the_cell(tmp_path: Path, monkeypatch: pyte
     trials = [demo.train_cell(cell, data, tmp_path, fast=True, report=lambda event: None) for cell in demo.CELLS]
     settings = [trial.bundle.config.model_dump() for trial in trials]
     assert [each["model"].pop("cell") for each in settings] == ["simple_rnn", "lstm", "gru"]
+    assert [each["training"].pop("baselines") for each in settings] == [True, False, False]
     assert settings[0] == settings[1] == settings[2]
     for trial in trials:
         loaded = seqloom.load(trial.folder)

@@ -1,5 +1,7 @@
 """The proof of the many-to-one model: the equations in plain numpy, blind to padding, losses by the book."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,8 @@ from torch import Tensor
 from seqloom.config import ModelSettings
 from seqloom.data import pad
 from seqloom.models import LossOptions, ManyToOne
-from seqloom.models.many_to_one import UNKNOWN
 from seqloom.shapes import Batch
+from seqloom.text import UNKNOWN
 
 VOCABULARY = 9
 POOLINGS = ("last", "mean", "max", "attention")
@@ -43,21 +45,25 @@ def model_of(problem: Any = "multiclass", *, outputs: int = 3, **settings: Any) 
 # Forward
 
 
-def numpy_logits(model: ManyToOne, ids: list[int], *, pooling: str, layers: int) -> np.ndarray:
+def numpy_logits(model: ManyToOne, ids: list[int], *, pooling: str, layers: int, residual: bool = False) -> np.ndarray:
     """The logits of one row by the equations, for simple_rnn reading from both sides, in float64."""
     weights = {name: tensor.double().numpy() for name, tensor in model.state_dict().items()}
     steps = [weights["embedding.weight"][token] for token in ids]
     for layer in range(layers):
         ahead = numpy_rnn(steps, weights, f"recurrent.layers.{layer}.forward_layer.")
         back = numpy_rnn(steps[::-1], weights, f"recurrent.layers.{layer}.backward_layer.")
+        below = steps
         steps = [np.concatenate(pair) for pair in zip(ahead, back[::-1], strict=True)]
+        if residual and layer > 0:
+            steps = [one + other for one, other in zip(steps, below, strict=True)]
     outputs = np.stack(steps)
     if pooling == "mean":
         pooled = outputs.mean(axis=0)
     elif pooling == "max":
         pooled = outputs.max(axis=0)
     elif pooling == "last":
-        pooled = np.concatenate([ahead[-1], back[-1]])
+        half = len(steps[0]) // 2
+        pooled = np.concatenate([steps[-1][:half], steps[0][half:]])
     else:
         projected = np.tanh(outputs @ weights["attention.project.weight"].T + weights["attention.project.bias"])
         scores = np.exp(projected @ weights["attention.score.weight"][0])
@@ -81,6 +87,22 @@ def test_logits_are_those_of_the_equations(pooling: str, layers: int) -> None:
     model = model_of(cell="simple_rnn", pooling=pooling, num_layers=layers)
     expected = [numpy_logits(model, ids, pooling=pooling, layers=layers) for ids in SEQUENCES]
     np.testing.assert_allclose(model(pad(SEQUENCES)).detach(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_residuals_reach_the_logits_by_every_pooling(pooling: str) -> None:
+    model = model_of(cell="simple_rnn", pooling=pooling, num_layers=2, residual=True)
+    expected = [numpy_logits(model, ids, pooling=pooling, layers=2, residual=True) for ids in SEQUENCES]
+    np.testing.assert_allclose(model(pad(SEQUENCES)).detach(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_last_step_of_one_reading_is_that_of_the_top_layer(residual: bool) -> None:
+    model = model_of(cell="gru", pooling="last", num_layers=2, bidirectional=False, residual=residual)
+    batch = pad(SEQUENCES)
+    outputs, _ = model.recurrent(model.embed(batch), batch.lengths)
+    last = torch.stack([outputs[row, len(ids) - 1] for row, ids in enumerate(SEQUENCES)])
+    torch.testing.assert_close(model(batch), model.head(last))
 
 
 @given(
@@ -132,6 +154,50 @@ def test_one_hot_is_a_learned_table_that_is_the_identity() -> None:
     learned.load_state_dict({**one_hot.state_dict(), "embedding.weight": identity})
     batch = pad(SEQUENCES)
     torch.testing.assert_close(one_hot(batch), learned(batch), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("embedding", ["one_hot", "learned"])
+def test_a_model_made_without_memory_and_given_its_weights_can_be_moved_and_asked(embedding: str) -> None:
+    whole, batch = model_of(embedding=embedding), pad(SEQUENCES)
+    with torch.device("meta"):
+        empty = ManyToOne(
+            ModelSettings(**PLAIN, embedding=embedding), vocabulary_size=VOCABULARY, outputs=3, problem="multiclass"
+        )
+    empty.load_state_dict(whole.state_dict(), assign=True)
+    torch.testing.assert_close(empty.to("cpu").eval()(batch), whole(batch), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("embedding", ["one_hot", "learned"])
+def test_a_model_of_doubles_answers_in_doubles(embedding: str) -> None:
+    model, batch = model_of(embedding=embedding), pad(SEQUENCES)
+    single = model(batch)
+    torch.testing.assert_close(model.double()(batch), single.double(), atol=1e-5, rtol=0)
+
+
+def test_a_model_made_without_memory_loads_no_compiler() -> None:
+    """Random numbers on the meta device would import torch's compiler, a second of nothing at every start."""
+    script = """if True:
+        import sys, torch
+        from seqloom.config import ModelSettings
+        from seqloom.models import ManyToOne
+        with torch.device("meta"):
+            for init in ("uniform", "orthogonal", "identity", "glorot"):
+                for cell in ("simple_rnn", "lstm", "gru"):
+                    settings = ModelSettings(cell=cell, init=init, pooling="attention", layer_norm=True)
+                    ManyToOne(settings, vocabulary_size=9, outputs=3, problem="multiclass")
+        print("torch._dynamo" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_learned_vectors_start_at_length_one_with_none_for_padding_and_can_be_kept(freeze: bool) -> None:
+    settings = ModelSettings(embedding_size=64, freeze_embedding=freeze)
+    table = ManyToOne(settings, vocabulary_size=2000, outputs=3, problem="multiclass").embedding.weight
+    assert not table[0].any()
+    assert float(table[1:].detach().norm(dim=1).mean()) == pytest.approx(1, rel=0.02)
+    assert table.requires_grad is not freeze
 
 
 def test_residual_adds_the_layer_below_from_the_second_layer_on() -> None:

@@ -4,10 +4,22 @@ import re
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seqloom.errors import ConfigError, LengthError, ShapeError
-from seqloom.nn import GRU, LSTM, Bidirectional, Last, OneHot, Recurrent, SimpleRNN, Stack, from_torch, to_torch
+from seqloom.nn import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Last,
+    OneHot,
+    Recurrent,
+    SimpleRNN,
+    Stack,
+    from_torch,
+    summary,
+    to_torch,
+)
 from seqloom.shapes import LSTMState, RNNState, StackState
 
 pytestmark = pytest.mark.usefixtures("own_messages")
@@ -49,10 +61,14 @@ def says(message: str) -> str:
             torch.zeros(2, 5, 3, device="meta"),
             'x is on meta but the weights are on cpu. Move one of them: .to("cpu") or layer.to("meta").',
         ),
+        (
+            [[[0.0, 0.0, 0.0]]],
+            "x is a list, but must be a tensor (batch, time, input 3). Make one with torch.as_tensor(x).",
+        ),
     ],
-    ids=["two_axes", "one_axis", "four_axes", "input_size", "float64", "integers", "device"],
+    ids=["two_axes", "one_axis", "four_axes", "input_size", "float64", "integers", "device", "list"],
 )
-def test_a_wrong_input_is_named(layer: Recurrent, x: Tensor, message: str) -> None:
+def test_a_wrong_input_is_named(layer: Recurrent, x: object, message: str) -> None:
     expected = says(f"{type(layer).__name__}: {message}")
     for read in (layer, layer.trace, Bidirectional(layer), Stack([layer])):
         with pytest.raises(ShapeError, match=expected):
@@ -86,10 +102,31 @@ def test_a_wrong_input_is_named(layer: Recurrent, x: Tensor, message: str) -> No
             [-1, 6],
             "lengths[0] is -1 but x has 5 time steps (x: batch 2, time 5, input 3). Lengths must lie in 0..5.",
         ),
+        (
+            "ab",
+            "lengths are 'ab', but must be whole numbers (x: batch 2, time 5, input 3). Give one length a row.",
+        ),
+        (
+            [[1], [2, 3]],
+            "lengths are [[1], [2, 3]], but must be whole numbers (x: batch 2, time 5, input 3). "
+            "Give one length a row.",
+        ),
+        (
+            [3, None],
+            "lengths are [3, None], but must be whole numbers (x: batch 2, time 5, input 3). Give one length a row.",
+        ),
+        (
+            [3, 2**70],
+            f"lengths are [3, {2**70}], but must be whole numbers (x: batch 2, time 5, input 3). "
+            "Give one length a row.",
+        ),
     ],
-    ids=["count", "two_axes", "no_axis", "none", "fractions", "truth", "too_long", "negative"],
-)
-def test_wrong_lengths_are_named(layer: Recurrent, lengths: Tensor | list[int], message: str) -> None:
+    ids=[
+        "count", "two_axes", "no_axis", "none", "fractions", "truth", "too_long", "negative",
+        "words", "ragged", "missing", "huge",
+    ],
+)  # fmt: skip
+def test_wrong_lengths_are_named(layer: Recurrent, lengths: object, message: str) -> None:
     for read in (layer, layer.trace, Bidirectional(layer), Stack([layer])):
         with pytest.raises(LengthError, match=says(message)):
             read(X, lengths)
@@ -181,11 +218,40 @@ def test_wrappers_name_a_wrong_state() -> None:
             lambda: LSTM(3, 4, recurrent_dropout=-0.1),
             "LSTM: recurrent_dropout is -0.1. It must lie in 0..1, 1 excluded.",
         ),
+        (
+            lambda: LSTM(3, 4, recurrent_dropout="a"),
+            "LSTM: recurrent_dropout is 'a'. It must lie in 0..1, 1 excluded.",
+        ),
         (lambda: GRU(0, 4), "GRU: input_size is 0. It must be a whole number from 1 on."),
         (lambda: GRU(3, -1), "GRU: hidden_size is -1. It must be a whole number from 1 on."),
         (lambda: GRU(3, 2.0), "GRU: hidden_size is 2.0. It must be a whole number from 1 on."),
         (lambda: GRU(True, 2), "GRU: input_size is True. It must be a whole number from 1 on."),
+        (
+            lambda: Bidirectional(5),
+            "Bidirectional: layer is 5, but must be a SimpleRNN, LSTM or GRU, as in Bidirectional(LSTM(5, 3)).",
+        ),
+        (
+            lambda: Bidirectional(nn.LSTM(3, 4)),
+            "Bidirectional: layer is LSTM(3, 4), but must be a SimpleRNN, LSTM or GRU, as in "
+            "Bidirectional(LSTM(5, 3)).",
+        ),
         (lambda: Stack([]), "Stack: no layers given. Give at least one."),
+        (
+            lambda: Stack([GRU(3, 3), 3]),
+            "Stack: layer 1 is 3, but must be a SimpleRNN, LSTM, GRU or Bidirectional.",
+        ),
+        (
+            lambda: Stack([GRU(3, 3), nn.Linear(3, 3, bias=False)]),
+            "Stack: layer 1 is Linear(in_features=3, out_features=3, bias=False), but must be a SimpleRNN, LSTM, GRU "
+            "or Bidirectional.",
+        ),
+        (
+            lambda: Stack(GRU(3, 3)),
+            "Stack: layers is a GRU, but must be a list of layers, as in Stack([LSTM(5, 3), LSTM(3, 3)]).",
+        ),
+        (lambda: Stack([GRU(3, 4), GRU(4, 4)], dropout="a"), "Stack: dropout is 'a'. It must lie in 0..1."),
+        (lambda: OneHot("a"), "OneHot: vocabulary_size is 'a'. It must be a whole number from 1 on."),
+        (lambda: summary(3), "summary: int given. Allowed: any torch module."),
         (lambda: Stack([GRU(3, 4), GRU(4, 4)], dropout=1.5), "Stack: dropout is 1.5. It must lie in 0..1."),
         (lambda: OneHot(0), "OneHot: vocabulary_size is 0. It must be a whole number from 1 on."),
     ],

@@ -192,7 +192,9 @@ def test_stack_dropout_falls_between_layers_only() -> None:
 
 def test_one_layer_in_a_stack_has_nothing_to_drop_between() -> None:
     layer, x = GRU(3, 4), torch.randn(2, 5, 3)
+    before = torch.get_rng_state()
     torch.testing.assert_close(Stack([layer], dropout=0.9)(x)[0], layer(x)[0], rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_residual_adds_the_input_of_each_layer_from_the_second_on() -> None:

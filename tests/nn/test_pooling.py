@@ -1,5 +1,6 @@
 """One vector from many steps: padding has no part in it, and a row without steps gives zeros."""
 
+import functools
 import math
 
 import pytest
@@ -7,9 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqloom.nn import AttentionPool, max_pool, mean_pool
+from seqloom.nn import AttentionPool, last_pool, max_pool, mean_pool
 
 LENGTHS = torch.tensor([5, 0, 2, 1])
+POOLS = {
+    "mean": mean_pool,
+    "max": max_pool,
+    "last": last_pool,
+    "last_of_both": functools.partial(last_pool, bidirectional=True),
+    "attention": AttentionPool(4).double(),
+}
+of_each_pool = pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
 
 
 def outputs(padding: float = 0.0) -> torch.Tensor:
@@ -38,6 +47,17 @@ def test_the_largest_is_of_real_steps_even_where_all_are_negative(padding: float
 
 
 @pytest.mark.parametrize("padding", [0.0, 100.0, math.nan])
+def test_the_last_is_of_real_steps_and_of_a_backward_reading_the_first(padding: float) -> None:
+    values = outputs(padding)
+    both = torch.cat([values, -values], dim=-1)
+    for row, length in enumerate(LENGTHS.tolist()):
+        last = values[row, length - 1].tolist() if length else [0.0] * 3
+        first = (-values[row, 0]).tolist() if length else [0.0] * 3
+        assert last_pool(values, LENGTHS)[row].tolist() == last
+        assert last_pool(both, LENGTHS, bidirectional=True)[row].tolist() == last + first
+
+
+@pytest.mark.parametrize("padding", [0.0, 100.0, math.nan])
 def test_attention_weighs_real_steps_by_the_softmax_of_their_scores(padding: float) -> None:
     pool, values = AttentionPool(3).double(), outputs(padding)
     matrix, shift = pool.project.weight.tolist(), pool.project.bias.tolist()
@@ -57,11 +77,11 @@ def test_attention_weighs_real_steps_by_the_softmax_of_their_scores(padding: flo
         assert answer[row].tolist() == pytest.approx(mixed, abs=1e-14)
 
 
-@pytest.mark.parametrize("pool", [mean_pool, max_pool, AttentionPool(3).double()], ids=["mean", "max", "attention"])
+@of_each_pool
 def test_padding_gets_no_gradient_and_gives_none(pool) -> None:
     gradients = []
     for padding in (0.0, math.nan):
-        values = outputs(padding).requires_grad_()
+        values = torch.cat([outputs(padding), -outputs(padding)[..., :1]], dim=-1).requires_grad_()
         weights = list(pool.parameters()) if isinstance(pool, AttentionPool) else []
         gradients.append(torch.autograd.grad(pool(values, LENGTHS).sin().sum(), [values, *weights]))
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
@@ -70,11 +90,11 @@ def test_padding_gets_no_gradient_and_gives_none(pool) -> None:
         assert not length or gradients[0][0][row, :length].any()
 
 
-@pytest.mark.parametrize("pool", [mean_pool, max_pool, AttentionPool(3)], ids=["mean", "max", "attention"])
+@of_each_pool
 @pytest.mark.parametrize("batch", [0, 2])
 def test_no_steps_give_zeros(pool, batch: int) -> None:
-    pooled = pool(torch.zeros(batch, 0, 3), torch.zeros(batch, dtype=torch.int64))
-    torch.testing.assert_close(pooled, torch.zeros(batch, 3), rtol=0, atol=0)
+    pooled = pool(torch.zeros(batch, 0, 4, dtype=torch.float64), torch.zeros(batch, dtype=torch.int64))
+    torch.testing.assert_close(pooled, torch.zeros(batch, 4, dtype=torch.float64), rtol=0, atol=0)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.randoms(use_true_random=False))

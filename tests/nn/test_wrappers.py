@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqloom.nn import GRU, LSTM, Bidirectional, Last, SimpleRNN, Stack, last_hidden, output_size
+from seqloom.nn import GRU, LSTM, Bidirectional, Last, SimpleRNN, Stack, last_hidden
 
 LENGTHS = [5, 2, 1]
 
@@ -27,10 +27,15 @@ def test_last_of_both_readings_is_the_end_of_each(make) -> None:
 
 @pytest.mark.parametrize(
     ("layer", "size"),
-    [(LSTM(3, 4), 4), (Bidirectional(LSTM(3, 4)), 8), (Stack([Bidirectional(LSTM(3, 4)), GRU(8, 5)]), 5)],
+    [
+        (SimpleRNN(3, 4), 4),
+        (LSTM(3, 4), 4),
+        (Bidirectional(LSTM(3, 4)), 8),
+        (Stack([Bidirectional(LSTM(3, 4)), GRU(8, 5)]), 5),
+    ],
 )
 def test_output_size_is_the_size_of_the_outputs(layer, size: int) -> None:
-    assert output_size(layer) == size == layer(torch.zeros(1, 2, 3))[0].shape[-1]
+    assert layer.output_size == size == layer(torch.zeros(1, 2, 3))[0].shape[-1]
     assert layer.input_size == 3
 
 

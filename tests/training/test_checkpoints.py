@@ -131,7 +131,7 @@ def test_every_dtype_shape_and_layout_comes_back_to_the_bit(tmp_path):
         "none": None,
         "no": False,
     }
-    saved = Checkpoint({"weights": weights, "random": random_state, "optimizer": {}}, state)
+    saved = Checkpoint({"weights": weights, "average": random_state, "optimizer": {}}, state)
     save_checkpoint(tmp_path, saved, step=7)
     detached = {group: {k: v.detach() for k, v in named.items()} for group, named in saved.tensors.items()}
     assert_same(loaded(tmp_path), Checkpoint(detached, state))

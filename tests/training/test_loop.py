@@ -13,7 +13,8 @@ import torch
 
 from seqloom.bundle import load_bundle
 from seqloom.errors import Interrupted, TrainingError
-from seqloom.training import Event, Progress, Validated, loop
+from seqloom.inference import logits_of
+from seqloom.training import Event, Progress, Said, Validated, loop
 from seqloom.training.metrics import Scores
 from tests.training.tiny import train, write_reviews, write_rows
 
@@ -70,6 +71,7 @@ def test_training_ends_when_its_minutes_are_over_and_has_a_model_by_then(data: P
     events = events_of(data, tmp_path / "out", {"training.max_minutes": 1e-9})
     assert steps(events) == [(1, 1)]
     assert load_bundle(tmp_path / "out").metrics["epochs"] == 1
+    assert Said("stopped after epoch 1 of 2: the time is up (best: epoch 1)") in events
 
 
 def test_training_ends_after_patience_epochs_that_were_not_better(
@@ -78,14 +80,15 @@ def test_training_ends_after_patience_epochs_that_were_not_better(
     # Better twice (the second time by its loss alone), then a tie and worse ones: two in a row are enough.
     measured = iter([(0.5, 1.0), (0.5, 0.9), (0.5, 0.9), (0.6, 2.0), (0.6, 3.0), (0.1, 0.1), (0.9, 0.0)])
 
-    def validate(state: Any, prepared: Any) -> tuple[Scores, float]:
+    def measure(model: Any, targets: Any, rows: Any) -> Scores:
         accuracy, loss = next(measured)
-        return Scores({"accuracy": accuracy}, {}), loss
+        return Scores({"accuracy": accuracy}, {}, loss)
 
-    monkeypatch.setattr(loop, "validate", validate)
+    monkeypatch.setattr(loop, "score_rows", measure)
     events = events_of(data, tmp_path / "out", {"training.epochs": 9, "training.patience": 2})
     assert [row.best for row in validated(events)] == [True, True, False, True, False, False]
     assert [row["best"] for row in history(tmp_path / "out")] == [True, True, False, True, False, False]
+    assert Said("stopped after epoch 6 of 9: no better validation for 2 epochs (best: epoch 4)") in events
 
 
 def test_each_epoch_sees_each_row_once_and_in_an_order_of_its_own(
@@ -125,7 +128,7 @@ def test_numbers_are_judged_by_their_error(tmp_path: Path, monkeypatch: pytest.M
     data = write_rows(tmp_path / "n.csv", [(f"word{n % 7} and {n}", str(n % 7 + n / 100)) for n in range(60)])
     changed = {"task": "regress", "training.epochs": 3}
     errors = iter([3.0, 2.0, 2.5])
-    monkeypatch.setattr(loop, "validate", lambda state, prepared: (Scores({"rmse": next(errors)}, {}), 1.0))
+    monkeypatch.setattr(loop, "score_rows", lambda model, targets, rows: Scores({"rmse": next(errors)}, {}, 1.0))
     assert [row.best for row in validated(events_of(data, tmp_path / "out", changed))] == [True, True, False]
 
 
@@ -150,10 +153,10 @@ def test_balanced_class_weights_let_each_class_weigh_the_same(tmp_path: Path) ->
     changed = {"data.max_length": 1, "training.epochs": 12, "training.learning_rate": 0.05, "training.average": 0.0}
     chances = {}
     for weights in ("none", "balanced"):
-        events_of(data, tmp_path / weights, {**changed, "model.class_weights": weights})
+        events_of(data, tmp_path / weights, {**changed, "training.class_weights": weights})
         bundle = load_bundle(tmp_path / weights)
         model = bundle.model
-        logits = loop.logits_of(model, [bundle.vocabulary.encode(["same"])])
+        logits = logits_of(model, [bundle.vocabulary.encode(["same"])])
         chances[weights] = model.probabilities(logits)[0, bundle.targets.labels.index("rare")].item()
     assert chances["none"] == pytest.approx(0.1, abs=0.06)
     assert chances["balanced"] == pytest.approx(0.5, abs=0.1)
@@ -179,7 +182,7 @@ def test_a_training_that_bursts_stops_with_advice_and_leaves_nothing_broken(
 def test_a_validation_loss_that_is_not_finite_stops_before_anything_is_saved(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float
 ) -> None:
-    monkeypatch.setattr(loop, "validate", lambda state, prepared: (Scores({"accuracy": 0.5}, {}), loss))
+    monkeypatch.setattr(loop, "score_rows", lambda model, targets, rows: Scores({"accuracy": 0.5}, {}, loss))
     match = (
         r"^the validation loss is not finite after step 3, epoch 1: the weights have grown too large\. "
         r"Try --set training\.learning_rate=0\.0005, or a smaller training\.clip_norm; what was saved before is whole\."
@@ -240,13 +243,13 @@ def test_a_second_signal_stops_at_once(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_signal_during_validation_stops_after_it(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    validate = loop.validate
+    score_rows = loop.score_rows
 
-    def interrupted(state: Any, prepared: Any) -> tuple[Scores, float]:
+    def interrupted(model: Any, targets: Any, rows: Any) -> Scores:
         signal.raise_signal(signal.SIGINT)
-        return validate(state, prepared)
+        return score_rows(model, targets, rows)
 
-    monkeypatch.setattr(loop, "validate", interrupted)
+    monkeypatch.setattr(loop, "score_rows", interrupted)
     with pytest.raises(Interrupted, match=r"^stopped after epoch 1; all is saved\.$"):
         train(data, tmp_path / "out")
     assert len(history(tmp_path / "out")) == 1

@@ -123,7 +123,7 @@ def killed(data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, place: Any, n
 
 
 MOMENTS = [
-    pytest.param(loop, "validate", 2, id="before a validation"),
+    pytest.param(loop, "score_rows", 2, id="before a validation"),
     pytest.param(loop, "save_checkpoint", 8, id="between validation and checkpoint"),
     pytest.param(run, "_save", 1, id="between the first checkpoint of an epoch and the first model"),
     pytest.param(run, "_save", 3, id="between the last checkpoint and its model"),
@@ -225,7 +225,7 @@ def test_a_finished_training_whose_model_was_damaged_is_made_whole_again(
 
 @pytest.mark.usefixtures("fast_disk")
 def test_a_training_whose_time_was_over_goes_on_when_given_more(data: Path, whole: Path, tmp_path: Path) -> None:
-    """Its first epoch was cut short after one step, so it sees fewer rows, but all of its epochs."""
+    """The rest of the epoch that was cut comes first, so that it ends as one that was never short of time."""
     out = tmp_path / "out"
     train(data, out, training__max_minutes=1e-9)
     assert [row["epoch"] for row in kill.history(out)] == [1]
@@ -235,6 +235,7 @@ def test_a_training_whose_time_was_over_goes_on_when_given_more(data: Path, whol
     bundle = train(data, out, resume=True)
     assert [row["epoch"] for row in kill.history(out)] == [1, 2, 3]
     assert (bundle.metrics["epochs"], "baselines" in bundle.metrics) == (3, True)
+    assert (out / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
 
 
 @pytest.mark.usefixtures("fast_disk")

@@ -10,13 +10,14 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
+import seqloom
 from seqloom.api import Model, load
 from seqloom.bundle import load_bundle
 from seqloom.data import prepare
-from seqloom.errors import DataError, SeqloomError, StorageError, TrainingError
+from seqloom.errors import ConfigError, DataError, SeqloomError, StorageError, TrainingError
 from seqloom.files import lock_folder
-from seqloom.training import Event, Progress, Said, run, train_model
-from tests.training.tiny import config_of, train, write_reviews, write_rows
+from seqloom.training import Event, Progress, Said, run, settings_of, train_model
+from tests.training.tiny import TINY, config_of, train, write_reviews, write_rows
 
 
 @pytest.fixture(autouse=True)
@@ -228,3 +229,45 @@ def test_the_model_is_there_from_the_first_validation_on(data: Path, tmp_path: P
 
     train(data, tmp_path / "out", report=look)
     assert there == {(epoch, batch): epoch == 2 for epoch in (1, 2) for batch in (1, 2, 3)}
+
+
+def test_numbers_far_from_zero_are_scored_as_exactly_as_those_near_it(tmp_path: Path) -> None:
+    """Points in time: the spread is a billionth of the mean, less than float32 can hold."""
+    near = write_rows(tmp_path / "near.csv", [(f"word{n % 7} {n}", str(n % 7)) for n in range(60)])
+    far = write_rows(tmp_path / "far.csv", [(f"word{n % 7} {n}", str(1_700_000_000 + n % 7)) for n in range(60)])
+    scores = [train(file, tmp_path / file.stem, {"task": "regress"}).metrics["metrics"] for file in (near, far)]
+    assert scores[0]["mae"] > 0.1
+    assert scores[1] == pytest.approx(scores[0], rel=1e-5)
+
+
+def test_what_does_not_fit_the_problem_is_refused(tmp_path: Path) -> None:
+    numbers = write_rows(tmp_path / "n.csv", [(f"word{n % 7} {n}", str(n % 7 + n / 100)) for n in range(60)])
+    with pytest.raises(
+        ConfigError, match=r"^training\.class_weights is a setting for one label a row; the problem is sq"
+    ):
+        train(numbers, tmp_path / "a", {"task": "regress", "training.class_weights": "balanced"})
+    with pytest.raises(
+        ConfigError, match=r"^training\.label_smoothing is a setting for classes; the target is a number"
+    ):
+        train(numbers, tmp_path / "b", {"task": "regress", "training.label_smoothing": 0.1})
+
+
+def test_figures_that_mean_little_are_said_to(tmp_path: Path) -> None:
+    events: list[Event] = []
+    train(write_reviews(tmp_path / "r.csv"), tmp_path / "out", report=events.append)
+    said = [event.text for event in events if isinstance(event, Said)]
+    assert "scored on 6 rows only: these figures say little" in said
+    assert any(text.startswith("this model is not better than the baseline majority (accuracy 0.") for text in said)
+
+
+def test_a_resumed_training_needs_no_settings_again(tmp_path: Path) -> None:
+    data, out = write_reviews(tmp_path / "r.csv"), tmp_path / "out"
+    train(data, out, {"training.max_minutes": 1e-9})
+    settings = settings_of(out)
+    assert settings["model"]["hidden_size"] == TINY["model.hidden_size"]
+    seqloom.train(data, out=out, resume=True, settings={"training.max_minutes": 9.0})
+    assert seqloom.load(out).metrics["epochs"] == TINY["training.epochs"]
+    with pytest.raises(TrainingError, match=r"model\.hidden_size was 4, now 5"):
+        seqloom.train(data, out=out, resume=True, settings={"model.hidden_size": 5})
+    with pytest.raises(TrainingError, match=r"the checkpoint was trained on r\.csv, but other\.csv is given\."):
+        seqloom.train(write_reviews(tmp_path / "other.csv"), out=out, resume=True)

@@ -13,7 +13,14 @@ from seqloom.data import Example
 from seqloom.errors import TrainingError
 from seqloom.models import LossOptions, ManyToOne
 from seqloom.training.checkpoints import load_latest, save_checkpoint
-from seqloom.training.state import TrainingState, enough_epochs, learning_rate, make_optimizer, step_seed
+from seqloom.training.state import (
+    TrainingState,
+    batch_size_for,
+    enough_epochs,
+    learning_rate,
+    make_optimizer,
+    step_seed,
+)
 
 TINY: dict[str, Any] = {"embedding_size": 4, "hidden_size": 3, "dropout": 0.0, "word_dropout": 0.0}
 EXAMPLES = [Example(line, "", [2 + line % 5, 2 + line % 3], line % 2) for line in range(2, 14)]
@@ -135,19 +142,25 @@ def test_average_is_the_running_mean_with_a_short_memory_at_first() -> None:
 def test_the_seed_of_a_step_decides_its_dropout() -> None:
     first, again, other = (state_of({"dropout": 0.5}) for _ in range(3))
     other.step = 1
-    losses = [state.learn(EXAMPLES).loss for state in (first, again, other)]
+    for state in (first, again, other):
+        state.learn(EXAMPLES)
+    losses = [state.epoch_loss for state in (first, again, other)]
     assert losses[0] == losses[1] != losses[2]
     assert len({step_seed(seed, step) for seed in range(50) for step in range(50)}) == 2500
 
 
 def test_counters_tell_the_mean_loss_and_the_real_tokens_of_the_epoch() -> None:
     state = state_of()
-    first = state.learn(EXAMPLES[:8])
-    second = state.learn([EXAMPLES[8]._replace(ids=[2, 3, 4]), EXAMPLES[9]])
-    assert (first.rows, first.tokens, second.rows, second.tokens) == (8, 16, 2, 5)
-    assert state.epoch_loss / state.epoch_rows == pytest.approx((8 * first.loss + 2 * second.loss) / 10)
-    assert (state.step, state.position, state.epoch_tokens) == (2, 2, 21)
+    batches = EXAMPLES[:8], [EXAMPLES[8]._replace(ids=[2, 3, 4]), EXAMPLES[9]]
+    losses = []
+    for batch in batches:
+        before = state.epoch_loss
+        state.learn(batch)
+        losses.append((state.epoch_loss - before) / len(batch))
+    assert state.epoch_rows == 10 and losses[0] == pytest.approx(math.log(2), rel=0.2)
+    assert (state.step, state.position, state.epoch_tokens, state.tokens) == (2, 2, 21, 21)
     state.start_epoch()
+    assert state.tokens == 21
     assert (state.step, state.position, state.epoch, state.epoch_tokens, state.epoch_rows) == (2, 0, 1, 0, 0)
 
 
@@ -262,3 +275,17 @@ def test_a_state_restored_from_its_checkpoint_goes_on_to_the_same_bits(tmp_path:
     assert all(torch.equal(after[name], tensor) for name, tensor in restored.judged.state_dict().items())
     for name in ("step", "epoch", "position", "stale", "best_key", "epoch_loss", "epoch_rows", "epoch_tokens"):
         assert getattr(restored, name) == getattr(whole, name), name
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 8), (48, 8), (200, 16), (500, 32), (800, 64), (100_000, 64)])
+def test_few_rows_make_small_batches(rows: int, size: int) -> None:
+    assert batch_size_for(TrainingSettings(), rows) == size
+    assert batch_size_for(TrainingSettings(batch_size=7), rows) == 7
+
+
+@pytest.mark.parametrize(("batches", "epochs", "patience"), [(1, 40, 10), (100, 15, 3), (1053, 5, 3)])
+def test_few_rows_are_read_more_often(batches: int, epochs: int, patience: int) -> None:
+    config = Config(model=ModelSettings(**TINY))
+    model = ManyToOne(config.model, vocabulary_size=8, outputs=2, problem="binary")
+    state = TrainingState(model, config, batches=batches, loss_options=LossOptions())
+    assert (state.epochs, state.patience, state.total_steps) == (epochs, patience, epochs * batches)

@@ -33,7 +33,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="seqloom",
     cls=_Commands,
-    help="Recurrent networks: from a CSV to a model you can trust, look into and serve.",
+    help="Recurrent networks for text: from a CSV to a model you can trust.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -3,7 +3,6 @@
 import sys
 
 from seqloom.cli import options
-from seqloom.cli.options import overrides
 
 
 def command(
@@ -23,7 +22,7 @@ def command(
     from seqloom.data.check import check
 
     named = {"task": task, "data.input": input, "data.target": target}
-    report = check(load_config(config, overrides(set, named)), data, valid=valid, test=test)
+    report = check(load_config(config, set or (), named=named), data, valid=valid, test=test)
     if json:
         print_json(report.to_dict())
     else:

@@ -19,6 +19,7 @@ def command(
     """Generate film reviews, train SimpleRNN, LSTM and GRU on them, compare, and judge a few sentences."""
     from seqloom.api import Model, free_folder
     from seqloom.cli.progress import show_training
+    from seqloom.errors import Interrupted
     from seqloom.lab import demo
 
     folder = out or free_folder(Path("runs") / "demo")
@@ -27,15 +28,18 @@ def command(
     trials = []
     for cell in demo.CELLS:
         print(f"\n{cell}", file=sys.stderr)
-        with show_training(notes=False) as report:
-            trials.append(demo.train_cell(cell, data, folder, fast=fast, report=report))
+        try:
+            with show_training(notes=False) as report:
+                trials.append(demo.train_cell(cell, data, folder, fast=fast, report=report))
+        except Interrupted:
+            raise Interrupted(f"the demo, in {folder}. To start another: seqloom demo") from None
     _compare(trials)
     models = {trial.cell: Model(trial.bundle) for trial in trials}
     _judge(models, text or list(demo.SENTENCES))
     if not text and sys.stdin.isatty() and sys.stdout.isatty():
         while sentence := _ask():
             _judge(models, [sentence])
-    best = max(trials, key=lambda trial: trial.accuracy).folder
+    best = max(reversed(trials), key=lambda trial: trial.accuracy).folder
     print(f'\nmodels: {folder}\ntry:    seqloom predict {best} --text "not good at all"', file=sys.stderr)
     print("then:   seqloom train your.csv", file=sys.stderr)
 
@@ -52,9 +56,11 @@ def _ask() -> str:
 def _compare(trials: "list[Trial]") -> None:
     from seqloom.cli.tables import plain_table, print_table
 
-    table = plain_table("cell", "parameters", "seconds", "accuracy", title="the same task, three kinds of memory")
+    table = plain_table("model", "parameters", "seconds", "accuracy", title="three kinds of memory, and none")
     for trial in trials:
         table.add_row(trial.cell, f"{trial.parameters:,}", f"{trial.seconds:.1f}", f"{trial.accuracy:.3f}")
+    for name, scores in trials[0].bundle.metrics["baselines"].items():
+        table.add_row(name, "", "", f"{scores['accuracy']:.3f}")
     print_table(table)
 
 

@@ -12,11 +12,6 @@ EXTRAS = {
     "text": ("sentencepiece", "sacrebleu"),
     "baselines": ("scikit-learn",),
     "data": ("pyarrow",),
-    "look": ("plotly",),
-    "serve": ("fastapi", "uvicorn", "prometheus-client"),
-    "export": ("onnx", "onnxruntime"),
-    "tune": ("optuna",),
-    "cluster": ("ray",),
 }
 
 

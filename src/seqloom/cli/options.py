@@ -1,8 +1,7 @@
 """The options that several commands share."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,9 +15,3 @@ Test = Annotated[Path | None, typer.Option(help="file with test rows")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="settings, a TOML file")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="one setting, as section.key=value; repeatable")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for a machine to read")]
-
-
-def overrides(given: list[str] | None, options: dict[str, Any]) -> list[str]:
-    """`--set` settings, then the options that have a value, as `key=value` with the value as TOML reads it."""
-    named = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in options.items() if value is not None]
-    return [*(given or []), *named]

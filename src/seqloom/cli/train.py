@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from seqloom.cli import options
-from seqloom.cli.options import overrides
 
 
 def command(
@@ -34,14 +33,14 @@ def command(
     from seqloom.cli.tables import print_json, print_scores
     from seqloom.config import load_config
     from seqloom.errors import ConfigError, Interrupted
-    from seqloom.training import train_model
+    from seqloom.training import settings_of, train_model
 
     named: dict[str, Any] = {"task": task, "data.input": input, "data.target": target, "seed": seed, "device": device}
     named |= {"training.epochs": epochs, "training.max_minutes": max_minutes}
-    settings = load_config(config, overrides(set, named))
     if resume and out is None:
         raise ConfigError("--resume needs --out FOLDER: the training to go on with.")
     folder = out or free_folder(Path("runs") / stem(data))
+    settings = load_config(config, set or (), named=named, base=settings_of(folder) if resume else None)
     with show_training() as report:
         try:
             bundle = train_model(settings, data, folder, valid=valid, test=test, resume=resume, report=report)

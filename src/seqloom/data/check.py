@@ -4,14 +4,16 @@ The numbers are stable: `FINDINGS` says what each stands for, and a number is ne
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from seqloom.config import Config
+from seqloom.config import Config, DataSettings
 from seqloom.data.examples import Example
-from seqloom.data.prepare import Prepared, RejectedRow, overlaps, prepare
+from seqloom.data.prepare import Gathered, Prepared, RejectedRow, encode, gather
+from seqloom.data.repeats import as_read, overlaps
+from seqloom.errors import DataError
 from seqloom.text import UNKNOWN
 
 Level = Literal["ok", "note", "warning", "error"]
@@ -31,6 +33,7 @@ FINDINGS = {
     "D501": "texts that stand more than once in training",
     "D502": "texts of validation or test that stand in training too",
     "D503": "the same training text with different targets",
+    "D601": "why training could not start",
 }
 SHOWN = 5
 RARE = 10
@@ -66,13 +69,24 @@ class Report:
 def check(
     config: Config, path: str | Path, *, valid: str | Path | None = None, test: str | Path | None = None
 ) -> Report:
-    """Read and part the data as training would, and look at it. Raises DataError where training could not start."""
-    prepared = prepare(config, path, valid=valid, test=test)
+    """Read and part the data as training would, and look at it.
+
+    Rows from which training could not start are reported too. Raises DataError where there is nothing to look at:
+    a file cannot be read, lacks a column, or has no usable row.
+    """
+    gathered = gather(config, path, valid=valid, test=test)
+    try:
+        prepared = encode(gathered, config)
+    except DataError as error:
+        used = {part: len(table.rows) for part, table in gathered.files.items()}
+        findings = [*_rows(used, gathered), Finding("D601", "error", f"training could not start: {error}")]
+        return Report(findings, gathered.rejected, gathered.fingerprints)
+    leaks = overlaps(_parts(prepared), config.data)
     findings = [
-        *_rows(prepared),
+        *_rows({part: len(examples) for part, examples in _parts(prepared).items()}, prepared, leaks=leaks),
         *(_numbers(prepared) if prepared.targets.problem == "squared" else _classes(prepared)),
         *_tokens(prepared),
-        *_repeats(prepared),
+        *_repeats(prepared, config.data, leaks=leaks),
     ]
     return Report(findings, prepared.rejected, prepared.fingerprints)
 
@@ -81,20 +95,18 @@ def _parts(prepared: Prepared) -> dict[str, list[Example]]:
     return {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
 
 
-def _rows(prepared: Prepared) -> Iterator[Finding]:
-    used = {part: len(examples) for part, examples in _parts(prepared).items()}
-    rejected = len(prepared.rejected)
+def _rows(used: Mapping[str, int], found: Gathered | Prepared, *, leaks: Sequence[str] = ()) -> Iterator[Finding]:
+    rejected = len(found.rejected)
     grave: Level = "error" if rejected > sum(used.values()) else "warning"
     parts = ", ".join(f"{count:,} {part}" for part, count in used.items())
     yield Finding(
         "D101", grave if rejected else "ok", f"{sum(used.values()):,} rows used ({parts}), {rejected:,} rejected"
     )
-    for row in prepared.rejected[:SHOWN]:
+    for row in found.rejected[:SHOWN]:
         yield Finding("D102", grave, f"{row.file}, line {row.line}: {row.reason}")
     if rejected > SHOWN:
         yield Finding("D102", grave, f"and {rejected - SHOWN:,} more; --json lists them all")
-    leaks = overlaps(_parts(prepared))
-    for note in prepared.notes:
+    for note in found.notes:
         if note not in leaks:
             yield Finding("D103", "note", note)
 
@@ -130,12 +142,10 @@ def _label_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
 
 
 def _numbers(prepared: Prepared) -> Iterator[Finding]:
-    mean, scale = prepared.targets.mean, prepared.targets.scale
-    numbers = [example.target * scale + mean for example in prepared.train if isinstance(example.target, float)]
-    text = (
-        f"target numbers from {min(numbers):.6g} to {max(numbers):.6g}, mean {mean:.6g}, standard deviation {scale:.6g}"
-    )
-    yield Finding("D202", "ok", text)
+    targets = prepared.targets
+    numbers = [targets.to_unit(example.target) for example in prepared.train if isinstance(example.target, float)]
+    spread = f"mean {targets.mean:.6g}, standard deviation {targets.scale:.6g}"
+    yield Finding("D202", "ok", f"target numbers from {min(numbers):.6g} to {max(numbers):.6g}, {spread}")
 
 
 def _tokens(prepared: Prepared) -> Iterator[Finding]:
@@ -151,14 +161,16 @@ def _tokens(prepared: Prepared) -> Iterator[Finding]:
             yield Finding("D402", level, f"{rate:.2%} of the tokens in {part} are unknown to training")
 
 
-def _repeats(prepared: Prepared) -> Iterator[Finding]:
+def _repeats(prepared: Prepared, settings: DataSettings, *, leaks: Sequence[str]) -> Iterator[Finding]:
+    texts = [example.text.strip() for example in prepared.train]
+    first: dict[str, str] = {}
     targets: dict[str, set[str]] = {}
-    for example in prepared.train:
-        targets.setdefault(example.text.strip(), set()).add(repr(example.target))
-    repeated = len(prepared.train) - len(targets)
+    for key, text, example in zip(as_read(texts, settings), texts, prepared.train, strict=True):
+        targets.setdefault(first.setdefault(key, text), set()).add(repr(example.target))
+    repeated = len(texts) - len(targets)
     if repeated:
         yield Finding("D501", "note", f"{repeated:,} training rows repeat the text of another")
-    for leak in overlaps(_parts(prepared)):
+    for leak in leaks:
         yield Finding("D502", "warning", leak)
     torn = [text for text, answers in targets.items() if len(answers) > 1]
     if torn:

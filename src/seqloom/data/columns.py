@@ -75,7 +75,7 @@ def read_split(value: Value) -> str | None:
 def _split_column(table: Table, *, taken: tuple[str | None, ...]) -> str | None:
     for column in table.columns:
         if column.lower() in SPLIT_COLUMNS and column not in taken:
-            parts = {read_split(value) for value in set(table.values(column, option="--input"))}
+            parts = {read_split(value) for value in set(table.values(column))}
             if None not in parts and "train" in parts:
                 return column
     return None
@@ -88,7 +88,7 @@ def _targets_by_name(table: Table, columns: list[str]) -> list[str]:
 
 
 def _longest_text(table: Table, columns: list[str]) -> str:
-    lengths = {column: _mean_text_length(table.values(column, option="--input")) for column in columns}
+    lengths = {column: _mean_text_length(table.values(column)) for column in columns}
     if not any(lengths.values()):
         raise DataError(f"no text column to read was found in {_listed(table)}. Name it with --input.")
     return max(lengths, key=lambda column: lengths[column])
@@ -104,7 +104,7 @@ def _likely_target(table: Table, columns: list[str], *, task: Task | None) -> tu
         return named[0], "by its name"
     if len(columns) == 1:
         return columns[0], "the only other column"
-    values = {column: table.values(column, option="--target") for column in columns}
+    values = {column: table.values(column) for column in columns}
     if task == "regress":
         numeric = [column for column in columns if all(map(is_number, values[column]))]
         if len(numeric) == 1:
@@ -119,7 +119,7 @@ def _likely_target(table: Table, columns: list[str], *, task: Task | None) -> tu
 
 
 def _likely_task(table: Table, target: str, *, label_separator: str | None) -> tuple[Task, str]:
-    values = table.values(target, option="--target")
+    values = table.values(target)
     if label_separator or any(isinstance(value, tuple) for value in values):
         return "classify", f"{target} holds several labels a row"
     distinct = {value for value in values if value}

@@ -60,17 +60,7 @@ class RawFile(NamedTuple):
 
 def read_bytes(path: Path) -> RawFile:
     """The bytes of a regular file, unpacked where it is gzip. Raises DataError."""
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise DataError(f"{path} is a folder. Name a file in it.")
-        if not stat.S_ISREG(mode):
-            raise DataError(f"{path} is not a regular file (a pipe or a device). Save the data as a file first.")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}{_neighbour(path)}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    data = _read_regular(path)
     fingerprint = hashlib.sha256(data).hexdigest()
     if data.startswith(GZIP):
         data = _unpack(data, path)
@@ -125,6 +115,22 @@ def _refuse_binary(data: bytes, *, encoding: str, name: str) -> None:
         raise DataError(f"{name} looks like UTF-16 or binary data. Save it as UTF-8 (iconv -f UTF-16 -t UTF-8).")
     if len(head.translate(None, delete=CONTROLS)) < 0.9 * len(head):
         raise DataError(f"{name} looks like binary data. A text file is needed: CSV, TSV or JSONL in UTF-8.")
+
+
+def _read_regular(path: Path) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}{_neighbour(path)}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise DataError(f"cannot read {path}: {error}.") from None
+    if stat.S_ISDIR(mode):
+        raise DataError(f"{path} is a folder. Name a file in it.")
+    raise DataError(f"{path} is not a regular file (a pipe or a device). Save the data as a file first.")
 
 
 def _unpack(data: bytes, path: Path) -> bytes:

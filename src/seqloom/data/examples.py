@@ -7,6 +7,8 @@ from seqloom.data.targets import Target, Targets
 from seqloom.errors import DataError
 from seqloom.text import Tokeniser, Vocabulary
 
+KINDS: dict[type, str] = {tuple: "a list", list: "a list", int: "a number", float: "a number", type(None): "None"}
+
 
 class Example(NamedTuple):
     """One row as a model takes it: its line in the file, its text, token ids, and encoded target where there is one."""
@@ -48,9 +50,9 @@ def encode_rows(
 
 
 def read_text(value: Value) -> str:
-    """The text to read. Raises DataError where it is empty or blank, or a list."""
+    """The text to read. Raises DataError where it is empty or blank, or no text, as values from Python may be."""
     if not isinstance(value, str):
-        raise DataError("a list where a text is needed")
+        raise DataError(f"{KINDS.get(type(value), f'a {type(value).__name__}')} where a text is needed")
     if not value.strip():
         raise DataError("empty text")
     return value

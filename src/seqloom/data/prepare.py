@@ -11,6 +11,7 @@ from typing import NamedTuple
 from seqloom.config import Config, DataSettings
 from seqloom.data.columns import Columns, infer_columns, read_split
 from seqloom.data.examples import Example, encode_rows, read_text
+from seqloom.data.repeats import as_read, overlaps
 from seqloom.data.rows import Rejected, Row, Table
 from seqloom.data.splits import Stratum, split_rows
 from seqloom.data.table import read_table
@@ -28,8 +29,31 @@ class RejectedRow(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Gathered:
+    """The usable rows of each file, the others with their reasons, and what was inferred or noticed.
+
+    `files` are by part (train, and valid and test where given), and so are `names`, which tell them apart.
+    """
+
+    files: dict[str, Table]
+    names: dict[str, str]
+    columns: Columns
+    rejected: list[RejectedRow]
+    notes: list[str]
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The sha256 of each file, by its name."""
+        return {self.names[part]: table.fingerprint for part, table in self.files.items()}
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """All that training needs to know of the data; `fingerprints` are the sha256 of the files, by their names."""
+    """All that training needs to know of the data.
+
+    `fingerprints` are the sha256 of the files, by their names. `split_files` are those of a validation and a test file,
+    by the part ("valid", "test"); a part cut from the training file is not in it.
+    """
 
     train: list[Example]
     valid: list[Example]
@@ -41,6 +65,7 @@ class Prepared:
     rejected: list[RejectedRow]
     notes: list[str]
     fingerprints: dict[str, str]
+    split_files: dict[str, str]
 
 
 def prepare(
@@ -51,6 +76,16 @@ def prepare(
     Without `valid` and `test` a split column decides, else the fractions and the seed of the settings. With one of the
     two files given, only validation rows are cut from the training file where they lack, never test rows.
     Raises DataError where a file cannot be read, lacks a column, or leaves no row to use.
+    """
+    return encode(gather(config, path, valid=valid, test=test), config)
+
+
+def gather(
+    config: Config, path: str | Path, *, valid: str | Path | None = None, test: str | Path | None = None
+) -> Gathered:
+    """Read the files and tell usable rows from others; nothing is parted or learned yet.
+
+    Raises DataError where a file cannot be read, lacks a column, or has no usable row.
     """
     settings = config.data
     paths = {"train": path, "valid": valid, "test": test}
@@ -67,7 +102,18 @@ def prepare(
     notes = [f"{names[part]}: {note}" for part, table in files.items() for note in table.notes] + list(columns.notes)
     usable = {part: _usable(table, columns, settings) for part, table in files.items()}
     rejected = [RejectedRow(names[part], *row) for part, table in usable.items() for row in table.rejected]
-    parts, said = _part({part: replace(table, rejected=[]) for part, table in usable.items()}, columns, config)
+    files = {part: replace(table, rejected=[]) for part, table in usable.items()}
+    return Gathered(files, names, columns, sorted(rejected), notes)
+
+
+def encode(gathered: Gathered, config: Config) -> Prepared:
+    """Part the rows, learn from those for training, and encode them all.
+
+    Raises DataError where they cannot be parted, training rows hold nothing to learn, or a part has no usable row.
+    """
+    files, names, columns, settings = gathered.files, gathered.names, gathered.columns, config.data
+    parts, notes = _part(files, columns, config)
+    rejected = list(gathered.rejected)
     tokeniser, vocabulary, targets = _learn(parts["train"], columns, settings)
 
     encoded: dict[str, list[Example]] = {}
@@ -84,8 +130,9 @@ def prepare(
         targets=targets,
         columns=columns,
         rejected=sorted(rejected),
-        notes=notes + said + cut + overlaps(encoded),
-        fingerprints={names[part]: table.fingerprint for part, table in files.items()},
+        notes=gathered.notes + notes + cut + overlaps(encoded, settings),
+        fingerprints=gathered.fingerprints,
+        split_files={part: table.fingerprint for part, table in files.items() if part != "train"},
     )
 
 
@@ -138,7 +185,7 @@ def _part(files: dict[str, Table], columns: Columns, config: Config) -> tuple[di
     if valid_fraction or test_fraction:
         train = parts["train"]
         split = split_rows(
-            [read_text(value).strip() for value in train.values(columns.input, option="--input")],
+            as_read([read_text(value) for value in train.values(columns.input)], config.data),
             _strata(train, columns, config.data),
             valid_fraction=valid_fraction,
             test_fraction=test_fraction,
@@ -171,13 +218,13 @@ def _strata(table: Table, columns: Columns, settings: DataSettings) -> list[Stra
         return None
     read = [
         read_target(value, task=columns.task, label_separator=settings.label_separator)
-        for value in table.values(columns.target, option="--target")
+        for value in table.values(columns.target)
     ]
     return [label for label in read if not isinstance(label, float)]
 
 
 def _learn(train: Table, columns: Columns, settings: DataSettings) -> tuple[Tokeniser, Vocabulary, Targets]:
-    texts = [read_text(value) for value in train.values(columns.input, option="--input")]
+    texts = [read_text(value) for value in train.values(columns.input)]
     model = None
     if settings.tokens == "subword":
         model = train_subwords(
@@ -187,9 +234,7 @@ def _learn(train: Table, columns: Columns, settings: DataSettings) -> tuple[Toke
     vocabulary = Vocabulary.build(
         map(tokeniser.texts, texts), min_count=settings.min_count, max_size=settings.max_vocabulary
     )
-    targets = Targets.learn(
-        train.values(columns.target, option="--target"), task=columns.task, label_separator=settings.label_separator
-    )
+    targets = Targets.learn(train.values(columns.target), task=columns.task, label_separator=settings.label_separator)
     return tokeniser, vocabulary, targets
 
 
@@ -210,23 +255,14 @@ def _encode(
 
 def _cut(encoded: dict[str, list[Example]], max_length: int | None) -> tuple[dict[str, list[Example]], list[str]]:
     """The examples with at most `max_length` ids, and how many of each part that cut."""
+    if max_length is None:
+        return encoded, []
     notes = []
     for part, examples in encoded.items():
-        longer = sum(len(example.ids) > max_length for example in examples) if max_length else 0
+        longer = sum(len(example.ids) > max_length for example in examples)
         if longer:
             notes.append(f"{longer} of {len(examples)} {part} rows are cut to {max_length} tokens")
     return {part: [e._replace(ids=e.ids[:max_length]) for e in examples] for part, examples in encoded.items()}, notes
-
-
-def overlaps(parts: Mapping[str, list[Example]]) -> list[str]:
-    """A sentence for each part that shares texts with `train`, with the count; surrounding blanks do not count."""
-    train = {example.text.strip() for example in parts["train"]}
-    notes = []
-    for part in ("valid", "test"):
-        known = sum(example.text.strip() in train for example in parts[part])
-        if known:
-            notes.append(f"{known} of {len(parts[part])} {part} texts are also in train: their scores flatter")
-    return notes
 
 
 def _first(rejected: list[Rejected]) -> str:

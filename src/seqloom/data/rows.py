@@ -3,6 +3,7 @@
 A row is either used or reported with its line and reason; nothing in between.
 """
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,15 +53,17 @@ class Table:
         if column in self.columns:
             return self.columns.index(column)
         hint = nearest(column, self.columns)
-        close = hint.split('"')[1] if hint.startswith("did") else None
-        advice = f"{hint}   use {option} {close}" if close else f"use {option} with one of them"
+        advice = f"use {option} with one of them"
+        if hint.startswith("did"):
+            close = hint.removeprefix('did you mean "').removesuffix('"?')
+            advice = f"{hint}   use {option} {shlex.quote(close)}"
         raise DataError(
             f'column "{column}" is not in {self.path.name} (columns: {", ".join(self.columns)})\n  {advice}'
         )
 
-    def values(self, column: str, *, option: str) -> list[Value]:
-        """The values of one column, row by row. Raises DataError for a column that is not there."""
-        position = self.position(column, option=option)
+    def values(self, column: str) -> list[Value]:
+        """The values of one of the columns, row by row."""
+        position = self.columns.index(column)
         return [row.values[position] for row in self.rows]
 
 

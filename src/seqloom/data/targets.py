@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from seqloom.config import Task
 from seqloom.data.rows import Value
@@ -15,6 +15,7 @@ from seqloom.errors import DataError
 
 Problem = Literal["binary", "multiclass", "multilabel", "squared"]
 Target = int | list[int] | float
+Numbers = TypeVar("Numbers")
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
@@ -76,6 +77,15 @@ class Targets:
         if isinstance(read, tuple):
             raise DataError(f"several labels ({_shown(given)}) where one is needed")
         return self.labels.index(read)
+
+    def to_unit(self, numbers: Numbers) -> Numbers:
+        """Standardised numbers back in their own unit: a float, or a tensor or array of any shape; its dtype stays.
+
+        Give float64: where the mean is far above the spread (points in time), float32 cannot tell the numbers apart.
+        """
+        standardised: Any = numbers
+        in_unit: Numbers = standardised * self.scale + self.mean
+        return in_unit
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for saving."""

@@ -29,10 +29,11 @@ def run(
     """
     time = x.shape[1]
     valid = valid_steps(lengths, time)
-    # NaN times zero is NaN: padding must be gone before the first product, or it reaches the weight gradients.
-    x = x.masked_fill(~valid[..., None], 0)
-    drives = project(p, x.transpose(0, 1)).unbind(0)
     all_real = 0 if torch.compiler.is_compiling() or not len(lengths) else int(lengths.min())
+    padding = None if all_real == time else ~valid[..., None]
+    # NaN times zero is NaN: padding must be gone before the first product, or it reaches the weight gradients.
+    x = _without_padding(x, padding)
+    drives = project(p, x.transpose(0, 1)).unbind(0)
     states: list[State] = []
     gates: list[NamedTuple] = []
     for t in range(time):
@@ -42,25 +43,29 @@ def run(
         states.append(state)
         if record:
             gates.append(opened)
-    outputs = _over_time([s.hidden for s in states], valid, like=state.hidden)
-    return outputs, state, _trace(states, gates, valid, like=state) if record else None
+    outputs = _over_time([s.hidden for s in states], padding, like=state.hidden)
+    return outputs, state, _trace(states, gates, padding, like=state) if record else None
 
 
 def _choose(valid: Tensor, moved: State, kept: State) -> State:
     return type(kept)(*(torch.where(valid, new, old) for new, old in zip(moved, kept, strict=True)))
 
 
-def _over_time(steps: list[Tensor], valid: Tensor, *, like: Tensor) -> Tensor:
+def _without_padding(x: Tensor, padding: Tensor | None) -> Tensor:
+    return x if padding is None else x.masked_fill(padding, 0)
+
+
+def _over_time(steps: list[Tensor], padding: Tensor | None, *, like: Tensor) -> Tensor:
     """(B, T, H) from T tensors (B, H), with zeros at padding."""
     if not steps:
         return like.new_zeros(like.shape[0], 0, like.shape[1])
-    return torch.stack(steps, dim=1).masked_fill(~valid[..., None], 0)
+    return _without_padding(torch.stack(steps, dim=1), padding)
 
 
-def _trace(states: list[State], gates: list[NamedTuple], valid: Tensor, *, like: State) -> Trace:
+def _trace(states: list[State], gates: list[NamedTuple], padding: Tensor | None, *, like: State) -> Trace:
     paths = {
-        name: _over_time([getattr(s, name) for s in states], valid, like=like.hidden) for name in type(like)._fields
+        name: _over_time([getattr(s, name) for s in states], padding, like=like.hidden) for name in type(like)._fields
     }
     names = type(gates[0])._fields if gates else ()
-    opened = {name: _over_time([getattr(g, name) for g in gates], valid, like=like.hidden) for name in names}
+    opened = {name: _over_time([getattr(g, name) for g in gates], padding, like=like.hidden) for name in names}
     return Trace(hidden=paths["hidden"], cell=paths.get("cell"), gates=opened)

@@ -21,15 +21,14 @@ from seqloom.nn import (
     Recurrent,
     SimpleRNN,
     Stack,
-    last_hidden,
+    last_pool,
     max_pool,
     mean_pool,
 )
 from seqloom.shapes import Batch, Float, Int, valid_steps
+from seqloom.text import UNKNOWN
 
 Problem = Literal["binary", "multiclass", "multilabel", "squared"]
-
-UNKNOWN = 1
 
 
 class LossOptions(NamedTuple):
@@ -55,15 +54,15 @@ class ManyToOne(nn.Module):
         self.word_dropout = settings.word_dropout
         self.embedding, size = _embedding(settings, vocabulary_size)
         self.recurrent = _stack(settings, input_size=size)
-        self.pooling = settings.pooling
+        self.pooling, self.bidirectional = settings.pooling, settings.bidirectional
         self.attention = AttentionPool(self.recurrent.output_size) if settings.pooling == "attention" else None
         self.dropout = nn.Dropout(settings.dropout)
         self.head = nn.Linear(self.recurrent.output_size, 1 if problem in ("binary", "squared") else outputs)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B outputs"]:
         """The logits of each row, (B, outputs)."""
-        outputs, state = self.recurrent(self.embed(batch), batch.lengths)
-        logits: Tensor = self.head(self.dropout(self._pool(outputs, state, batch.lengths)))
+        outputs, _ = self.recurrent(self.embed(batch), batch.lengths)
+        logits: Tensor = self.head(self.dropout(self._pool(outputs, batch.lengths)))
         return logits
 
     def embed(self, batch: Batch) -> Float[Tensor, "B T I"]:
@@ -72,7 +71,7 @@ class ManyToOne(nn.Module):
         if self.training and self.word_dropout:
             unread = torch.rand(ids.shape, device=ids.device) < self.word_dropout
             ids = torch.where(unread & valid_steps(batch.lengths, ids.shape[1]), UNKNOWN, ids)
-        vectors: Tensor = self.dropout(self.embedding(ids))
+        vectors: Tensor = self.dropout(self.embedding(ids).to(self.head.weight.dtype))
         return vectors
 
     def loss(self, logits: Tensor, targets: Tensor, options: LossOptions = PLAIN_LOSS) -> Float[Tensor, ""]:
@@ -103,13 +102,15 @@ class ManyToOne(nn.Module):
             return logits.softmax(dim=-1)
         return logits.sigmoid() if self.problem == "multilabel" else logits
 
-    def _pool(self, outputs: Tensor, state: object, lengths: Int[Tensor, " B"]) -> Tensor:
+    def _pool(self, outputs: Tensor, lengths: Int[Tensor, " B"]) -> Tensor:
         if self.attention is not None:
             pooled: Tensor = self.attention(outputs, lengths)
             return pooled
         if self.pooling == "mean":
             return mean_pool(outputs, lengths)
-        return last_hidden(state) if self.pooling == "last" else max_pool(outputs, lengths)
+        if self.pooling == "last":
+            return last_pool(outputs, lengths, bidirectional=self.bidirectional)
+        return max_pool(outputs, lengths)
 
 
 def _log_odds_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
@@ -120,11 +121,11 @@ def _log_odds_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> T
 def _embedding(settings: ModelSettings, vocabulary_size: int) -> tuple[nn.Module, int]:
     if settings.embedding == "one_hot":
         return OneHot(vocabulary_size), vocabulary_size
-    table = nn.Embedding(vocabulary_size, settings.embedding_size, padding_idx=0)
-    nn.init.normal_(table.weight, std=settings.embedding_size**-0.5)
-    with torch.no_grad():
-        table.weight[0] = 0
-    table.weight.requires_grad_(not settings.freeze_embedding)
+    vectors = torch.empty(vocabulary_size, settings.embedding_size)
+    if not vectors.is_meta:  # there torch would import its compiler for the random numbers
+        vectors.normal_(std=settings.embedding_size**-0.5)[0] = 0
+    freeze = settings.freeze_embedding
+    table = nn.Embedding.from_pretrained(vectors, freeze=freeze, padding_idx=0)  # type: ignore[no-untyped-call]
     return table, settings.embedding_size
 
 

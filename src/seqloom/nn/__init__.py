@@ -2,10 +2,10 @@
 
 from seqloom.nn.convert import from_torch, to_torch
 from seqloom.nn.embedding import OneHot
-from seqloom.nn.pooling import AttentionPool, max_pool, mean_pool
+from seqloom.nn.pooling import AttentionPool, last_pool, max_pool, mean_pool
 from seqloom.nn.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 from seqloom.nn.summary import Summary, summary
-from seqloom.nn.wrappers import Bidirectional, Last, Stack, last_hidden, output_size
+from seqloom.nn.wrappers import Bidirectional, Last, Stack, last_hidden
 
 __all__ = [
     "GRU",
@@ -20,9 +20,9 @@ __all__ = [
     "Summary",
     "from_torch",
     "last_hidden",
+    "last_pool",
     "max_pool",
     "mean_pool",
-    "output_size",
     "summary",
     "to_torch",
 ]

@@ -20,6 +20,23 @@ def max_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Flo
     return torch.where(lengths[:, None] > 0, largest, 0)
 
 
+def last_pool(
+    outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"], *, bidirectional: bool = False
+) -> Float[Tensor, "B H"]:
+    """The last real step; of `bidirectional` outputs the end of each reading.
+
+    The forward half of those ends at the last real step, the backward half at the first.
+    """
+    if not outputs.shape[1]:
+        return outputs.sum(dim=1)
+    rows = torch.arange(outputs.shape[0], device=outputs.device)
+    last = outputs[rows, (lengths - 1).clamp(min=0)]
+    if bidirectional:
+        half = outputs.shape[2] // 2
+        last = torch.cat([last[:, :half], outputs[:, 0, half:]], dim=-1)
+    return last.masked_fill((lengths == 0)[:, None], 0)
+
+
 class AttentionPool(nn.Module):
     """A learned weighting of the steps: softmax over v · tanh(h A + b) (Bahdanau et al. 2015, with a learned query)."""
 

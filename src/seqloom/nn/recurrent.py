@@ -54,9 +54,9 @@ class Recurrent(nn.Module, ABC):
         _check_size(layer, "hidden_size", hidden_size)
         _check_choice(layer, "init", init, INITS)
         _check_choice(layer, "initial_state", initial_state, INITIAL_STATES)
-        if not 0 <= recurrent_dropout < 1:
-            raise ConfigError(f"{layer}: recurrent_dropout is {recurrent_dropout}. It must lie in 0..1, 1 excluded.")
-        self.input_size, self.hidden_size = input_size, hidden_size
+        if not isinstance(recurrent_dropout, int | float) or not 0 <= recurrent_dropout < 1:
+            raise ConfigError(f"{layer}: recurrent_dropout is {recurrent_dropout!r}. It must lie in 0..1, 1 excluded.")
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
         self.init, self.initial_state, self.recurrent_dropout = init, initial_state, recurrent_dropout
         columns = max(1, len(self.gates)) * hidden_size
         self.weight_input = nn.Parameter(torch.empty(input_size, columns))
@@ -72,7 +72,12 @@ class Recurrent(nn.Module, ABC):
         """The cell's step with this layer's options."""
 
     def reset_parameters(self) -> None:
-        """Start all weights again: `init` for the products, ones for the gains, zeros for biases and first state."""
+        """Start all weights again: `init` for the products, ones for the gains, zeros for biases and first state.
+
+        On the meta device there is nothing to start.
+        """
+        if self.weight_input.is_meta:  # and torch would import its compiler for the random numbers
+            return
         initialise_input(self.weight_input, self.init, hidden=self.hidden_size)
         initialise_hidden(self.weight_hidden, self.init)
         for name, parameter in self.named_parameters():
@@ -104,9 +109,7 @@ class Recurrent(nn.Module, ABC):
         mask = None
         if self.training and self.recurrent_dropout:
             kept = 1 - self.recurrent_dropout
-            mask = (
-                torch.empty_like(self.weight_hidden[:1, : self.hidden_size].expand(batch, -1)).bernoulli_(kept) / kept
-            )
+            mask = self.weight_hidden.new_empty(batch, self.hidden_size).bernoulli_(kept) / kept
         return CellParameters(
             weight_input=self.weight_input,
             weight_hidden=self.weight_hidden,

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from seqloom.errors import ConfigError
 from seqloom.nn.recurrent import Recurrent
 
 MEANINGS = {
@@ -51,7 +52,12 @@ class Summary(NamedTuple):
 
 
 def summary(model: nn.Module) -> Summary:
-    """Count the parameters of any torch module, with the arithmetic of each: 5·3 input + 3·3 feedback + 3 bias ..."""
+    """Count the parameters of any torch module, with the arithmetic of each: 5·3 input + 3·3 feedback + 3 bias ...
+
+    Raises ConfigError for another thing.
+    """
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"summary: {type(model).__name__} given. Allowed: any torch module.")
     rows = []
     seen: set[int] = set()
     for path, module in model.named_modules():

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -28,11 +28,16 @@ class Bidirectional(nn.Module):
     """Two layers of one kind: one reads each row forward, the other back to front, within its length.
 
     `Bidirectional(LSTM(5, 3))` uses the layer given for the forward reading and starts a second one like it for the
-    backward reading. Outputs (B, T, 2H): both outputs of a step, forward first.
+    backward reading. Outputs (B, T, 2H): both outputs of a step, forward first. Raises ConfigError for another thing.
     """
 
     def __init__(self, layer: Recurrent) -> None:
         super().__init__()
+        if not isinstance(layer, Recurrent):
+            raise ConfigError(
+                f"Bidirectional: layer is {layer!r}, but must be a SimpleRNN, LSTM or GRU, as in "
+                "Bidirectional(LSTM(5, 3))."
+            )
         self.forward_layer = layer
         self.backward_layer = copy.deepcopy(layer)
         self.backward_layer.reset_parameters()
@@ -79,25 +84,14 @@ class Stack(nn.Module):
 
     def __init__(self, layers: Sequence[Recurrent | Bidirectional], *, dropout: float = 0.0, residual: bool = False):
         super().__init__()
-        if not layers:
-            raise ConfigError("Stack: no layers given. Give at least one.")
-        if not 0 <= dropout <= 1:
-            raise ConfigError(f"Stack: dropout is {dropout}. It must lie in 0..1.")
-        for number, (below, above) in enumerate(itertools.pairwise(layers), start=1):
-            if output_size(below) != above.input_size:
-                raise ShapeError(
-                    f"Stack: layer {number} reads input_size={above.input_size}, but layer {number - 1} gives outputs "
-                    f"of size {output_size(below)}. Make layer {number} with input_size={output_size(below)}."
-                )
-            if residual and output_size(above) != above.input_size:
-                raise ShapeError(
-                    f"Stack: residual adds the input of layer {number} (size {above.input_size}) to its output (size "
-                    f"{output_size(above)}). Give it equal sizes, or residual=False."
-                )
+        _check_layers(layers)
+        _check_sizes(layers, residual=residual)
+        if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
+            raise ConfigError(f"Stack: dropout is {dropout!r}. It must lie in 0..1.")
         self.layers = nn.ModuleList(layers)
         self.dropout = nn.Dropout(dropout)
         self.residual = residual
-        self.input_size, self.output_size = layers[0].input_size, output_size(layers[-1])
+        self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
 
     def forward(
         self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: StackState | None = None
@@ -129,8 +123,8 @@ class Stack(nn.Module):
     def _between(self, x: Tensor, outputs: Tensor, number: int) -> Tensor:
         if self.residual and number > 0:
             outputs = outputs + x
-        dropped: Tensor = self.dropout(outputs)
-        return dropped if number < len(self.layers) - 1 else outputs
+        above: Tensor = self.dropout(outputs) if number < len(self.layers) - 1 else outputs
+        return above
 
     def _states(self, state: StackState | None) -> Sequence[State | BidirectionalState | None]:
         if state is None:
@@ -143,7 +137,8 @@ class Stack(nn.Module):
 class Last(nn.Module):
     """Keeps the last real step: from a layer's (outputs, state) the final hidden state, (B, H).
 
-    After a Bidirectional layer both readings' final states side by side, (B, 2H); after a Stack those of its top layer.
+    After a Bidirectional layer both readings' final states side by side, (B, 2H); after a Stack those of its top layer,
+    before a residual is added: `last_pool` takes the last outputs, with it.
     """
 
     def forward(self, outputs_and_state: tuple[Tensor, object]) -> Float[Tensor, "B H"]:
@@ -166,9 +161,33 @@ def last_hidden(state: object) -> Float[Tensor, "B H"]:
     )
 
 
-def output_size(layer: Recurrent | Bidirectional | Stack) -> int:
-    """Values of one step of a layer's outputs."""
-    return layer.hidden_size if isinstance(layer, Recurrent) else layer.output_size
+def _check_layers(layers: Iterable[Recurrent | Bidirectional]) -> None:
+    if not isinstance(layers, Iterable):
+        raise ConfigError(
+            f"Stack: layers is a {type(layers).__name__}, but must be a list of layers, as in "
+            "Stack([LSTM(5, 3), LSTM(3, 3)])."
+        )
+    if not layers:
+        raise ConfigError("Stack: no layers given. Give at least one.")
+    for number, layer in enumerate(layers):
+        if not isinstance(layer, Recurrent | Bidirectional):
+            raise ConfigError(
+                f"Stack: layer {number} is {layer!r}, but must be a SimpleRNN, LSTM, GRU or Bidirectional."
+            )
+
+
+def _check_sizes(layers: Iterable[Recurrent | Bidirectional], *, residual: bool) -> None:
+    for number, (below, above) in enumerate(itertools.pairwise(layers), start=1):
+        if below.output_size != above.input_size:
+            raise ShapeError(
+                f"Stack: layer {number} reads input_size={above.input_size}, but layer {number - 1} gives outputs "
+                f"of size {below.output_size}. Make layer {number} with input_size={below.output_size}."
+            )
+        if residual and above.output_size != above.input_size:
+            raise ShapeError(
+                f"Stack: residual adds the input of layer {number} (size {above.input_size}) to its output (size "
+                f"{above.output_size}). Give it equal sizes, or residual=False."
+            )
 
 
 def _both(state: BidirectionalState | None) -> tuple[State | None, State | None]:

@@ -28,7 +28,7 @@ def constant_target(targets: Targets, train: Sequence[Example]) -> Target:
 def decide_constant(targets: Targets, constant: Target, *, rows: int) -> Tensor:
     """The constant answer for each of `rows`, as decisions."""
     if targets.problem == "squared":
-        return torch.full((rows,), targets.mean)
+        return torch.full((rows,), targets.mean, dtype=torch.float64)
     return torch.tensor(constant).expand(rows, *torch.tensor(constant).shape)
 
 
@@ -45,8 +45,7 @@ def decide_linear(targets: Targets, train: Sequence[Example], rows: Sequence[Exa
     asked = vectoriser.transform([example.text for example in rows])
     truth: Any = np.array([example.target for example in train])
     if targets.problem == "squared":
-        decided = linear.Ridge().fit(known, truth).predict(asked) * targets.scale + targets.mean
-        return torch.as_tensor(decided)
+        return targets.to_unit(torch.as_tensor(linear.Ridge().fit(known, truth).predict(asked)))
     model = linear.LogisticRegression(max_iter=1000)
     if targets.problem == "multilabel":
         model = multi.OneVsRestClassifier(model)

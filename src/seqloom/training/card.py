@@ -52,7 +52,7 @@ def _scores(metrics: dict[str, Any]) -> list[str]:
     for name, scores in rows.items():
         cells = [_cell(scores, metric) for metric in metrics["metrics"]]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return lines
+    return lines + ([] if split == "test" else ["", "These rows also chose the epoch: the model's score flatters."])
 
 
 def _cell(scores: dict[str, Any], metric: str) -> str:

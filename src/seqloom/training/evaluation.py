@@ -1,56 +1,75 @@
 """The honest comparison: a model and its baselines on the same rows."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from seqloom.bundle import Bundle
 from seqloom.data import Example, Prepared
+from seqloom.data.targets import Targets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
+from seqloom.models import ManyToOne
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
-from seqloom.training.loop import Report, Said, in_own_unit
-from seqloom.training.metrics import Scores, score
+from seqloom.training.events import Report, Said
+from seqloom.training.metrics import MONITORED, Scores, score
 from seqloom.training.state import TrainingState
+
+REJECTED_KEPT = 1000
+FEW_ROWS = 30
+FLATTERING = "scored on the validation rows, which also chose the epoch: the model's score flatters a little"
 
 
 def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, report: Report) -> dict[str, Any]:
-    """The honest comparison: model and baselines on the test rows, or on the validation rows if there are none."""
+    """Model and baselines on the test rows, or on the validation rows if there are none: what metrics.json holds."""
     started = time.perf_counter()
     split, rows = ("test", data.test) if data.test else ("valid", data.valid)
+    if split == "valid":
+        report(Said(f"no test rows: {FLATTERING}"))
     linear = bundle.config.training.baselines
     if linear:
         report(Said("comparing with TF-IDF + a linear model"))
-    scores = score_rows(bundle, rows)
-    tokens = sum(len(example.ids) for example in data.train)
+    scores = score_rows(bundle.model, bundle.targets, rows).to_dict()
+    baselines = compare(bundle, data.train, rows, linear=linear, report=report)
+    _warn(bundle.targets, scores, baselines, rows=len(rows), report=report)
+    counts = {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)}
     return {
         "task": bundle.targets.task,
-        "metrics": scores.metrics,
-        "intervals": {name: list(ends) for name, ends in scores.intervals.items()},
-        "baselines": compare(bundle, data.train, rows, linear=linear, report=report),
+        "intervals": scores.pop("intervals"),
+        "metrics": scores,
+        "baselines": baselines,
         "split": split,
-        "rows": {
-            "used": len(rows),
-            "train": len(data.train),
-            "valid": len(data.valid),
-            "test": len(data.test),
-            "rejected": len(data.rejected),
-        },
+        "fingerprint": data.split_files.get(split),
+        "rows": {"used": len(rows), **counts, "rejected": len(data.rejected)},
+        "rejected": [row._asdict() for row in data.rejected[:REJECTED_KEPT]],
         "seconds": round(state.seconds + time.perf_counter() - started, 3),
         "parameters": summary(bundle.model).total,
-        "tokens_per_second": round(tokens * state.epoch / max(state.seconds, 1e-9)),
+        "tokens_per_second": round(state.tokens / max(state.learn_seconds, 1e-9)),
         "epochs": state.epoch,
     }
 
 
+def _warn(
+    targets: Targets, scores: dict[str, Any], baselines: dict[str, dict[str, Any]], *, rows: int, report: Report
+) -> None:
+    """Say where the figures mean little, or are no better than those of a baseline."""
+    if rows < FEW_ROWS:
+        report(Said(f"scored on {rows} rows only: these figures say little"))
+    metric, sign = MONITORED[targets.problem]
+    for name, baseline in baselines.items():
+        if sign * scores[metric] <= sign * baseline[metric]:
+            report(Said(f"this model is not better than the baseline {name} ({metric} {baseline[metric]:.3f})"))
+
+
 def compare(
-    bundle: Bundle, train: list[Example], rows: list[Example], *, linear: bool, report: Report
+    bundle: Bundle, train: Sequence[Example], rows: Sequence[Example], *, linear: bool, report: Report
 ) -> dict[str, dict[str, Any]]:
     """The baselines' scores on `rows`: the constant answer, and the linear model where scikit-learn is there."""
-    targets = bundle.targets
-    truth = in_own_unit(targets, torch.tensor([example.target for example in rows]))
+    targets, truth = bundle.targets, _truth(bundle.targets, rows)
     constant = decide_constant(targets, bundle.constant, rows=len(rows))
     scores = {"mean" if targets.problem == "squared" else "majority": score(targets, truth, constant)}
     if linear:
@@ -59,15 +78,21 @@ def compare(
             scores[name] = score(targets, truth, decide_linear(targets, train, rows))
         except MissingExtraError as missing:
             report(Said(str(missing)))
-    return {name: _plain(each) for name, each in scores.items()}
+    return {name: each.to_dict() for name, each in scores.items()}
 
 
-def score_rows(bundle: Bundle, rows: list[Example]) -> Scores:
-    """The model's scores on rows that have targets."""
-    truth = in_own_unit(bundle.targets, torch.tensor([example.target for example in rows]))
-    probabilities = bundle.model.probabilities(logits_of(bundle.model, [example.ids for example in rows]))
-    return score(bundle.targets, truth, decide(bundle.targets, probabilities))
+def score_rows(model: ManyToOne, targets: Targets, rows: Sequence[Example]) -> Scores:
+    """The model's scores and loss on rows that have targets."""
+    logits = logits_of(model, [example.ids for example in rows])
+    encoded = torch.tensor([example.target for example in rows])
+    with torch.inference_mode():
+        loss = model.loss(logits, encoded.float() if targets.problem in ("multilabel", "squared") else encoded)
+        decided = decide(targets, model.probabilities(logits))
+    return score(targets, _truth(targets, rows), decided)._replace(loss=loss.item())
 
 
-def _plain(scores: Scores) -> dict[str, Any]:
-    return {**scores.metrics, "intervals": {name: list(ends) for name, ends in scores.intervals.items()}}
+def _truth(targets: Targets, rows: Sequence[Example]) -> Tensor:
+    """The targets as decisions are: a number in its own unit, in float64 as it was read."""
+    if targets.problem == "squared":
+        return targets.to_unit(torch.tensor([example.target for example in rows], dtype=torch.float64))
+    return torch.tensor([example.target for example in rows])

@@ -7,51 +7,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from seqloom.data import Prepared, batch_order
-from seqloom.data.targets import Targets
 from seqloom.errors import Interrupted, TrainingError
-from seqloom.inference import decide, logits_of
 from seqloom.training.checkpoints import save_checkpoint
-from seqloom.training.metrics import MONITORED, Scores, score
-from seqloom.training.state import TrainingState
-
-
-class Progress(NamedTuple):
-    """Where training is, after a step: counts from 1, the mean loss of the epoch so far, real tokens a second."""
-
-    epoch: int
-    epochs: int
-    batch: int
-    batches: int
-    loss: float
-    tokens_per_second: float
-
-
-class Validated(NamedTuple):
-    """One line of the table: an epoch's end."""
-
-    epoch: int
-    epochs: int
-    train_loss: float
-    valid_loss: float
-    metrics: dict[str, float]
-    tokens_per_second: float
-    seconds: float
-    best: bool
-
-
-class Said(NamedTuple):
-    """Something the user should know."""
-
-    text: str
-
-
-Event = Progress | Validated | Said
-Report = Callable[[Event], None]
+from seqloom.training.evaluation import score_rows
+from seqloom.training.events import Progress, Report, Said, Validated
+from seqloom.training.metrics import MONITORED, Scores
+from seqloom.training.state import TrainingState, batch_size_for
 
 
 def fit(
@@ -70,11 +34,12 @@ def fit(
     """
     settings = state.config.training
     lengths = [len(example.ids) for example in data.train]
+    size = batch_size_for(settings, len(lengths))
     saved_at = time.monotonic()
     with _Signals() as signals:
         while not state.finished:
-            order = batch_order(lengths, batch_size=settings.batch_size, seed=state.config.seed, epoch=state.epoch)
-            while state.position < len(order):
+            order = batch_order(lengths, batch_size=size, seed=state.config.seed, epoch=state.epoch)
+            while state.position < len(order) and not state.out_of_time:
                 state.learn([data.train[row] for row in order[state.position]])
                 report(_progress(state, len(order)))
                 if signals.asked:
@@ -83,39 +48,41 @@ def fit(
                 if time.monotonic() - saved_at > 60 * settings.checkpoint_minutes:
                     save_checkpoint(folder, state.checkpoint(**about), step=state.step)
                     saved_at = time.monotonic()
-                if state.out_of_time:
-                    break
 
-            scores, valid_loss = validate(state, data)
-            _check_finite(state, valid_loss)
-            name, sign = MONITORED[data.targets.problem]
-            best = state.keep_if_best((sign * scores.metrics[name], -valid_loss))
-            row = _table_row(state, scores, valid_loss, best=best)
+            cut = state.position < len(order)
+            if cut:  # out of time: with more of it a resumed training reads the rest of the epoch first
+                save_checkpoint(folder, state.checkpoint(**about), step=state.step)
+            scores, best = _judge(state, data)
+            row = _table_row(state, scores, best=best)
             state.history.append(row._asdict())
             state.start_epoch()
-            # The checkpoint first: a kill between the two must not leave a model that no training goes on from.
-            save_checkpoint(folder, state.checkpoint(**about), step=state.step)
-            saved_at = time.monotonic()
+            if not cut:
+                # The checkpoint first: a kill between the two must not leave a model that no training goes on from.
+                save_checkpoint(folder, state.checkpoint(**about), step=state.step)
+                saved_at = time.monotonic()
             publish(scores)
             report(row)
             if signals.asked and not state.finished:
                 raise Interrupted(f"stopped after epoch {state.epoch}; all is saved.")
+    if state.epoch < state.epochs:
+        why = "the time is up" if state.out_of_time else f"no better validation for {state.stale} epochs"
+        best = max(row["epoch"] for row in state.history if row["best"])
+        report(Said(f"stopped after epoch {state.epoch} of {state.epochs}: {why} (best: epoch {best})"))
 
 
-def validate(state: TrainingState, data: Prepared) -> tuple[Scores, float]:
-    """The scores and the loss of the judged model on the validation rows."""
-    model = state.judged
-    logits = logits_of(model, [example.ids for example in data.valid])
-    truth = torch.tensor([example.target for example in data.valid])
-    with torch.inference_mode():
-        loss = model.loss(logits, truth.float() if data.targets.problem == "multilabel" else truth)
-        decided = decide(data.targets, model.probabilities(logits))
-    return score(data.targets, in_own_unit(data.targets, truth), decided), loss.item()
-
-
-def in_own_unit(targets: Targets, truth: torch.Tensor) -> torch.Tensor:
-    """Encoded targets as decisions are: a standardised number goes back to its own unit."""
-    return truth * targets.scale + targets.mean if targets.problem == "squared" else truth
+def _judge(state: TrainingState, data: Prepared) -> tuple[Scores, bool]:
+    """Score the judged model on the validation rows and keep it where it is the best so far."""
+    started = time.perf_counter()
+    scores = score_rows(state.judged, data.targets, data.valid)
+    if not math.isfinite(scores.loss):
+        raise TrainingError(
+            f"the validation loss is not finite after step {state.step}, epoch {state.epoch + 1}: the weights have "
+            f"grown too large. {state.calmer}; what was saved before is whole."
+        )
+    name, sign = MONITORED[data.targets.problem]
+    best = state.keep_if_best((sign * scores.metrics[name], -scores.loss))
+    state.seconds += time.perf_counter() - started
+    return scores, best
 
 
 def _progress(state: TrainingState, batches: int) -> Progress:
@@ -129,25 +96,17 @@ def _progress(state: TrainingState, batches: int) -> Progress:
     )
 
 
-def _table_row(state: TrainingState, scores: Scores, valid_loss: float, *, best: bool) -> Validated:
+def _table_row(state: TrainingState, scores: Scores, *, best: bool) -> Validated:
     return Validated(
         epoch=state.epoch + 1,
         epochs=state.epochs,
         train_loss=state.epoch_loss / max(1, state.epoch_rows),
-        valid_loss=valid_loss,
+        valid_loss=scores.loss,
         metrics=scores.metrics,
         tokens_per_second=state.epoch_tokens / max(state.epoch_seconds, 1e-9),
         seconds=state.seconds,
         best=best,
     )
-
-
-def _check_finite(state: TrainingState, valid_loss: float) -> None:
-    if not math.isfinite(valid_loss):
-        raise TrainingError(
-            f"the validation loss is not finite after step {state.step}, epoch {state.epoch + 1}: the weights have "
-            f"grown too large. {state.calmer}; what was saved before is whole."
-        )
 
 
 class _Signals:

@@ -1,7 +1,7 @@
 """How good decisions are, as the field measures it, with the interval that so few rows allow."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +20,15 @@ MONITORED = {
 
 
 class Scores(NamedTuple):
-    """Metrics by name, and the 95 % interval of those that have one."""
+    """Metrics by name, the 95 % interval of those that have one, and the mean loss where a model gave the decisions."""
 
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
+    loss: float = math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """The metrics with their intervals under "intervals", as plain values."""
+        return {**self.metrics, "intervals": {name: list(ends) for name, ends in self.intervals.items()}}
 
 
 def score(targets: Targets, truth: Tensor, decided: Tensor) -> Scores:

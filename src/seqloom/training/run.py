@@ -1,19 +1,21 @@
 """One training run from files to a trained model: prepare, fit, compare honestly, save."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seqloom.bundle import Bundle, build_model, load_bundle, save_bundle
+from seqloom.bundle import Bundle, load_bundle, save_bundle
 from seqloom.config import Config
-from seqloom.data import Prepared, prepare, read_table
+from seqloom.data import Prepared, prepare
 from seqloom.errors import BundleError, TrainingError
 from seqloom.files import lock_folder
 from seqloom.training.baselines import constant_target
 from seqloom.training.card import model_card
 from seqloom.training.checkpoints import Checkpoint, load_latest
 from seqloom.training.evaluation import final_metrics
-from seqloom.training.loop import Report, Said, fit
+from seqloom.training.events import Report, Said
+from seqloom.training.loop import fit
 from seqloom.training.metrics import Scores
 from seqloom.training.start import start_training
 from seqloom.training.state import TrainingState
@@ -49,12 +51,12 @@ def train_model(
         checkpoint = _open(folder, resume=resume)  # again: another training may have come while the data was read
         about: dict[str, Any] = {"settings": config.model_dump(), "data": prepared.fingerprints}
         _check_same(checkpoint, about)
-        state = start_training(config, prepared, report=report)
+        state = start_training(config, prepared, resumed=checkpoint is not None, report=report)
         if checkpoint is not None:
             state.restore(checkpoint)
             for skipped in checkpoint.skipped:
                 report(Said(skipped))
-            if state.finished and (finished := _finished_bundle(folder, epochs=state.epoch)) is not None:
+            if (finished := _finished_bundle(folder, state)) is not None:
                 report(Said(f"the training in {folder} has finished already, and nothing was changed"))
                 return finished
             report(Said(f"resumed at step {state.step:,}, in epoch {state.epoch + 1}"))
@@ -65,13 +67,15 @@ def train_model(
 
         fit(state, prepared, folder, about=about, publish=publish, report=report)
         bundle = _bundle(state, prepared, {})
-        metrics = final_metrics(bundle, prepared, state, report=report)
-        scored = test if prepared.test else valid
-        if scored is not None:
-            metrics["fingerprint"] = read_table(scored).fingerprint
-        bundle = bundle._replace(metrics=metrics)
-        _save(folder, bundle, state.history)
+        _save(folder, bundle._replace(metrics=final_metrics(bundle, prepared, state, report=report)), state.history)
     return load_bundle(folder)
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """The settings of the training in `folder`, to go on with. Raises TrainingError where there is none."""
+    checkpoint = _open(folder, resume=True)
+    settings = checkpoint.state.get("settings") if checkpoint else None
+    return settings if isinstance(settings, dict) else {}
 
 
 def _refused(data: Prepared) -> list[str]:
@@ -101,20 +105,29 @@ def _open(folder: Path, *, resume: bool) -> Checkpoint | None:
     return None
 
 
-def _finished_bundle(folder: Path, *, epochs: int) -> Bundle | None:
-    """The model in `folder`, where it has had its final evaluation after `epochs` and is whole."""
+def _finished_bundle(folder: Path, state: TrainingState) -> Bundle | None:
+    """The model in `folder`, where training has ended, the final evaluation is done and all is whole."""
+    if not (state.finished or state.out_of_time):
+        return None
     try:
         bundle = load_bundle(folder)
     except BundleError:
         return None  # the checkpoint has all that is needed to write it again
-    return bundle if bundle.metrics.get("epochs") == epochs else None
+    begun = state.epoch + (state.position > 0)  # an epoch that was cut for lack of time counts as one
+    return bundle if bundle.metrics.get("epochs") == begun else None
 
 
 def _check_same(checkpoint: Checkpoint | None, about: Mapping[str, Any]) -> None:
     """Raise TrainingError unless settings and data are those the checkpoint was made with."""
     if checkpoint is None:
         return
-    before = {**_flat(checkpoint.state.get("settings")), **_flat(checkpoint.state.get("data"), "file ")}
+    trained_on = checkpoint.state.get("data")
+    if isinstance(trained_on, dict) and set(trained_on) != set(about["data"]):
+        raise TrainingError(
+            f"the checkpoint was trained on {', '.join(trained_on)}, but {', '.join(about['data'])} is given. "
+            "Resume with the same data, or train anew with another --out."
+        )
+    before = {**_flat(checkpoint.state.get("settings")), **_flat(trained_on, "file ")}
     now = {**_flat(about["settings"]), **_flat(about["data"], "file ")}
     changed = [
         f"{key} was {before.get(key)!r}, now {now.get(key)!r}"
@@ -141,7 +154,7 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 def _bundle(state: TrainingState, data: Prepared, metrics: dict[str, Any]) -> Bundle:
     """The best model so far, with all it needs to answer."""
-    model = build_model(state.config, vocabulary=data.vocabulary, targets=data.targets)
+    model = copy.deepcopy(state.judged).cpu()
     model.load_state_dict(state.best)
     return Bundle(
         config=state.config,

@@ -7,23 +7,23 @@ import torch
 from seqloom.bundle import build_model
 from seqloom.config import Config
 from seqloom.data import Prepared
-from seqloom.errors import TrainingError
+from seqloom.errors import ConfigError, TrainingError
 from seqloom.models import LossOptions, ManyToOne
 from seqloom.nn import summary
 from seqloom.text import read_vectors
-from seqloom.training.loop import Report, Said
-from seqloom.training.state import TrainingState
+from seqloom.training.events import Report, Said
+from seqloom.training.state import TrainingState, batch_size_for
 
 
-def start_training(config: Config, data: Prepared, *, report: Report) -> TrainingState:
+def start_training(config: Config, data: Prepared, *, resumed: bool, report: Report) -> TrainingState:
     """A training at its first step. Raises TrainingError for a device or vectors that cannot be used."""
     torch.manual_seed(config.seed)
     model = build_model(config, vocabulary=data.vocabulary, targets=data.targets)
-    if config.data.vectors is not None:
+    if config.data.vectors is not None and not resumed:
         _use_vectors(model, config.data.vectors, data, report=report)
     device = _device(config)
     model.to(device)
-    batches = -(-len(data.train) // config.training.batch_size)
+    batches = -(-len(data.train) // batch_size_for(config.training, len(data.train)))
     report(Said(f"{summary(model).total:,} parameters, {len(data.train):,} rows, {batches:,} batches an epoch"))
     weights = _class_weights(config, data)
     options = LossOptions(None if weights is None else weights.to(device), config.training.label_smoothing)
@@ -39,9 +39,17 @@ def _device(config: Config) -> str:
 
 
 def _class_weights(config: Config, data: Prepared) -> torch.Tensor | None:
-    """rows / (classes x rows of the class): every class weighs the same in sum."""
-    if config.model.class_weights == "none" or data.targets.problem not in ("binary", "multiclass"):
+    """rows / (classes x rows of the class): every class weighs the same in sum.
+
+    Raises ConfigError where a setting for classes meets a problem that has none.
+    """
+    problem = data.targets.problem
+    if config.training.label_smoothing and problem == "squared":
+        raise ConfigError("training.label_smoothing is a setting for classes; the target is a number.")
+    if config.training.class_weights == "none":
         return None
+    if problem not in ("binary", "multiclass"):
+        raise ConfigError(f"training.class_weights is a setting for one label a row; the problem is {problem}.")
     counts = torch.tensor([example.target for example in data.train]).bincount(minlength=len(data.targets.labels))
     return len(data.train) / (len(counts) * counts.clamp(min=1).float())
 

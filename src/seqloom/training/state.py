@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,14 +18,7 @@ from seqloom.training.checkpoints import Checkpoint
 
 ENOUGH_STEPS = 1500
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 40
-
-
-class StepReport(NamedTuple):
-    """What one step was: its mean loss, its rows and its real tokens."""
-
-    loss: float
-    rows: int
-    tokens: int
+LEAST_PATIENCE = 3
 
 
 class TrainingState:
@@ -37,6 +30,7 @@ class TrainingState:
     def __init__(self, model: ManyToOne, config: Config, *, batches: int, loss_options: LossOptions) -> None:
         self.model, self.config, self.loss_options = model, config, loss_options
         self.epochs = config.training.epochs or enough_epochs(batches)
+        self.patience = config.training.patience or max(LEAST_PATIENCE, self.epochs // 4)
         self.total_steps = self.epochs * batches
         self.averaged = copy.deepcopy(model) if config.training.average else None
         self.optimizer = make_optimizer(model, config.training)
@@ -44,7 +38,7 @@ class TrainingState:
         self.best_key: tuple[float, float] | None = None
         self.step = self.epoch = self.position = self.stale = 0
         self.epoch_loss, self.epoch_rows, self.epoch_tokens = 0.0, 0, 0
-        self.seconds = self.epoch_seconds = 0.0
+        self.tokens, self.learn_seconds, self.seconds, self.epoch_seconds = 0, 0.0, 0.0, 0.0
         self.history: list[dict[str, Any]] = []
 
     @property
@@ -61,7 +55,7 @@ class TrainingState:
     @property
     def finished(self) -> bool:
         """Whether no epoch is left to train: all are done, none was better for too long, or the time is up."""
-        ended = self.epoch >= self.epochs or self.stale >= self.config.training.patience or self.out_of_time
+        ended = self.epoch >= self.epochs or self.stale >= self.patience or self.out_of_time
         return ended and self.position == 0
 
     @property
@@ -70,7 +64,7 @@ class TrainingState:
         lower = min(0.01, self.config.training.learning_rate / 4)
         return f"Try --set training.learning_rate={lower:g}, or a smaller training.clip_norm"
 
-    def learn(self, examples: Sequence[Example]) -> StepReport:
+    def learn(self, examples: Sequence[Example]) -> None:
         """One step on one batch. Raises TrainingError, before a weight moves, where loss or gradient is not finite."""
         started = time.perf_counter()
         device = self.model.head.weight.device
@@ -81,16 +75,16 @@ class TrainingState:
         loss = self.model.loss(self.model(batch), targets.to(device), self.loss_options)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), math.inf)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
         self._check_finite(loss, norm, examples)
-        nn.utils.clip_grads_with_norm_(self.model.parameters(), self.config.training.clip_norm, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.training, step=self.step, total=self.total_steps)
         self.optimizer.step()
         self._update_average()
-        report = StepReport(loss.item(), len(examples), int(batch.lengths.sum()))
-        self._count(report, time.perf_counter() - started)
-        return report
+        self._count(loss.item() * len(examples), rows=len(examples), tokens=int(batch.lengths.sum()))
+        self.epoch_seconds += time.perf_counter() - started
+        self.learn_seconds += time.perf_counter() - started
+        self.seconds += time.perf_counter() - started
 
     def keep_if_best(self, key: tuple[float, float]) -> bool:
         """Remember the judged weights where `key` (more is better) beats all before; NaN never does, nor a tie."""
@@ -141,14 +135,13 @@ class TrainingState:
             for kept, new in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
                 kept.lerp_(new, 1 - decay)
 
-    def _count(self, report: StepReport, seconds: float) -> None:
+    def _count(self, loss: float, *, rows: int, tokens: int) -> None:
         self.step += 1
         self.position += 1
-        self.epoch_loss += report.loss * report.rows
-        self.epoch_rows += report.rows
-        self.epoch_tokens += report.tokens
-        self.epoch_seconds += seconds
-        self.seconds += seconds
+        self.epoch_loss += loss
+        self.epoch_rows += rows
+        self.epoch_tokens += tokens
+        self.tokens += tokens
 
     def _check_finite(self, loss: Tensor, norm: Tensor, examples: Sequence[Example]) -> None:
         if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
@@ -171,6 +164,8 @@ _COUNTERS = (
     "epoch_loss",
     "epoch_rows",
     "epoch_tokens",
+    "tokens",
+    "learn_seconds",
     "seconds",
     "epoch_seconds",
     "history",
@@ -180,6 +175,13 @@ _COUNTERS = (
 def enough_epochs(batches: int) -> int:
     """How many epochs of so many batches are trained where the settings don't say: few rows are read more often."""
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-ENOUGH_STEPS // batches)))
+
+
+def batch_size_for(settings: TrainingSettings, rows: int) -> int:
+    """The rows of one step: those of the settings, or a power of two in 8..64 that makes a dozen steps of an epoch."""
+    if settings.batch_size is not None:
+        return settings.batch_size
+    return min(64, max(8, 1 << (rows // 12).bit_length() - 1)) if rows >= 12 else 8
 
 
 def make_optimizer(model: ManyToOne, settings: TrainingSettings) -> torch.optim.AdamW:

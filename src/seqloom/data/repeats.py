@@ -1,0 +1,41 @@
+"""Which texts are one text to a model: equal once they are normalised and cut into tokens, however they were typed.
+
+A text in training under another case or spelling would let a model score from memory, and no figure would tell.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from seqloom.config import DataSettings
+from seqloom.data.examples import Example
+from seqloom.text import Tokeniser, normalise
+
+
+def as_read(texts: Sequence[str], settings: DataSettings) -> list[str]:
+    """A key for each text: two of `texts` have the same key exactly where a model reads the same.
+
+    Surrounding blanks do not count. Keys of two calls cannot be compared. Raises DataError for a lone surrogate.
+    """
+    form, lowercase = settings.normal_form, settings.lowercase
+    normalised = [normalise(text.strip(), form=form, lowercase=lowercase) for text in texts]
+    if settings.tokens != "word":
+        return normalised
+    without_blanks = ["".join(text.replace("’", "'").split()) for text in normalised]
+    count = Counter(without_blanks)  # words need not be found where no other text has the same characters
+    words = Tokeniser("word", lowercase, form)
+    return [
+        key if count[key] == 1 else " ".join(words.texts(text)) for key, text in zip(without_blanks, texts, strict=True)
+    ]
+
+
+def overlaps(parts: Mapping[str, list[Example]], settings: DataSettings) -> list[str]:
+    """A sentence for each of valid and test that has texts which a model reads as one in train, with the count."""
+    keys = iter(as_read([example.text for examples in parts.values() for example in examples], settings))
+    read = {part: [next(keys) for _ in examples] for part, examples in parts.items()}
+    train = set(read["train"])
+    notes = []
+    for part in ("valid", "test"):
+        known = sum(key in train for key in read[part])
+        if known:
+            notes.append(f"{known} of {len(read[part])} {part} texts are also in train: their scores flatter")
+    return notes
