@@ -249,6 +249,10 @@ def test_wrappers_name_a_wrong_state() -> None:
             lambda: Stack(GRU(3, 3)),
             "Stack: layers is a GRU, but must be a list of layers, as in Stack([LSTM(5, 3), LSTM(3, 3)]).",
         ),
+        (
+            lambda: Stack(GRU(3, 3) for _ in "12"),
+            "Stack: layers is a generator, but must be a list of layers, as in Stack([LSTM(5, 3), LSTM(3, 3)]).",
+        ),
         (lambda: Stack([GRU(3, 4), GRU(4, 4)], dropout="a"), "Stack: dropout is 'a'. It must lie in 0..1."),
         (lambda: OneHot("a"), "OneHot: vocabulary_size is 'a'. It must be a whole number from 1 on."),
         (lambda: summary(3), "summary: int given. Allowed: any torch module."),

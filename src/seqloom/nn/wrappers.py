@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -161,8 +161,8 @@ def last_hidden(state: object) -> Float[Tensor, "B H"]:
     )
 
 
-def _check_layers(layers: Iterable[Recurrent | Bidirectional]) -> None:
-    if not isinstance(layers, Iterable):
+def _check_layers(layers: Sequence[Recurrent | Bidirectional]) -> None:
+    if not isinstance(layers, Sequence | nn.ModuleList):
         raise ConfigError(
             f"Stack: layers is a {type(layers).__name__}, but must be a list of layers, as in "
             "Stack([LSTM(5, 3), LSTM(3, 3)])."
@@ -176,7 +176,7 @@ def _check_layers(layers: Iterable[Recurrent | Bidirectional]) -> None:
             )
 
 
-def _check_sizes(layers: Iterable[Recurrent | Bidirectional], *, residual: bool) -> None:
+def _check_sizes(layers: Sequence[Recurrent | Bidirectional], *, residual: bool) -> None:
     for number, (below, above) in enumerate(itertools.pairwise(layers), start=1):
         if below.output_size != above.input_size:
             raise ShapeError(
