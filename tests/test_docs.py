@@ -18,6 +18,7 @@ import pytest
 import torch
 import typer
 
+from benchmarks.page import render
 from seqloom.cli import app
 from seqloom.config import Config
 from seqloom.data import FINDINGS, reviews
@@ -164,6 +165,10 @@ def _allowed(value: dict[str, Any]) -> str:
         return {"boolean": "true, false", "string": "a text"}[value["type"]]
     bounds = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
     return " ".join(f"{word} {value[key]}" for key, word in bounds.items() if key in value)
+
+
+def test_benchmarks_are_those_of_the_kept_results() -> None:
+    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == render()
 
 
 def test_findings_are_those_of_the_code() -> None:

@@ -93,3 +93,18 @@ def test_what_cannot_be_inferred_names_the_columns_and_the_option() -> None:
         infer_columns(table(text=TEXTS, u=["a", "b", "c", "d"], v=["e", "f", "g", "h"]))
     with pytest.raises(DataError, match="4 different values in 4 rows, neither few labels nor numbers. Give --task"):
         infer_columns(table(text=TEXTS, author=["a", "b", "c", "d"]))
+
+
+@pytest.mark.parametrize("separator", ["|", ";", ","])
+def test_labels_that_look_like_several_are_said_to(separator: str) -> None:
+    labels = [separator.join(pair) for pair in (("a", "b"), ("b", "c"), ("a", "c"))] + ["a", "b"]
+    found = infer_columns(table(text=[f"{n} words here" for n in range(5)], label=labels), task="classify")
+    assert found.notes[-1] == (
+        f'label: looks like several labels a row. To learn each: --set label_separator="{separator}"'
+    )
+
+
+@pytest.mark.parametrize("labels", [["so, so", "good", "bad", "good"], ["a|b", "c|d", "a|b", "c|d"]])
+def test_a_separator_alone_makes_no_several_labels(labels: list[str]) -> None:
+    found = infer_columns(table(text=[f"{n} words here" for n in range(4)], label=labels), task="classify")
+    assert not any("several labels" in note for note in found.notes)

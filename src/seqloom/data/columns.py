@@ -8,6 +8,7 @@ from seqloom.data.targets import is_number
 from seqloom.errors import DataError
 
 TARGET_NAMES = ("label", "labels", "target", "class", "sentiment", "category", "y", "rating", "score", "stars")
+SEPARATORS = ("|", ";", ",")
 SPLIT_COLUMNS = ("split", "set", "fold")
 SPLIT_NAMES = {
     "train": "train",
@@ -64,12 +65,25 @@ def infer_columns(
     if task is None:
         task, reason = _likely_task(table, target, label_separator=label_separator)
         notes.append(f"task: {task} ({reason})")
+    if task == "classify" and label_separator is None and (cut := _likely_separator(table.values(target))):
+        notes.append(f'{target}: looks like several labels a row. To learn each: --set label_separator="{cut}"')
     return Columns(task, input, target, split, tuple(notes))
 
 
 def read_split(value: Value) -> str | None:
     """train, valid or test, as a split column says it in one of the usual words; None where it does not."""
     return SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _likely_separator(values: list[Value]) -> str | None:
+    """What may stand between labels: in a fifth of the values or more, and cut by it there are fewer different ones."""
+    texts = [value for value in values if isinstance(value, str)]
+    for separator in SEPARATORS:
+        cut = sum(separator in text for text in texts)
+        pieces = {piece.strip() for text in texts for piece in text.split(separator)}
+        if 5 * cut >= len(texts) > 0 and len(pieces) < len(set(texts)):
+            return separator
+    return None
 
 
 def _split_column(table: Table, *, taken: tuple[str | None, ...]) -> str | None:
