@@ -32,7 +32,7 @@ test: install    ## all tests but the long ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not long" tests
 
 test-long: install  ## the long tests
-	$(BIN)/python -m pytest -q -m long tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m long tests
 
 mutations: install  ## every listed mistake must turn a test red
 	$(BIN)/python -m tests.mutations.run
