@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from benchmarks.sentiment import SETS, measure
+from benchmarks.sentiment import SETS, measure, rescore
 
 
 def main() -> int:
@@ -12,13 +12,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="one epoch of SST-2")
     parser.add_argument("--only", choices=sorted(SETS), help="one data set")
+    parser.add_argument("--baselines", action="store_true", help="only the baselines of the kept results, again")
     given = parser.parse_args()
     if "SEQLOOM_DATA" not in os.environ:
         print("the data sets are not here: set SEQLOOM_DATA to the folder that holds sst2 and imdb", file=sys.stderr)
         return 2
     names = ["sst2"] if given.short else [given.only] if given.only else sorted(SETS)
     for name in names:
-        result = measure(name, settings={"training.epochs": 1} if given.short else {})
+        short = {"training.epochs": 1} if given.short else {}
+        result = rescore(name) if given.baselines else measure(name, settings=short)
         final = result["final"]
         print(
             f"{name}: accuracy {final['metrics']['accuracy']:.4f}, linear baseline "

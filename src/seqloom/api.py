@@ -47,7 +47,7 @@ class Model:
             why = f": line {rejected[0].line}: {rejected[0].reason}" if rejected else ""
             raise DataError(f"{path}: no row can be used{why}")
         scores = score_rows(self.bundle.model, self.bundle.targets, used).to_dict()
-        baselines = compare(self.bundle, [], used, linear=False, report=lambda event: None)
+        baselines = compare(self.bundle.targets, self.bundle.constant, used, learn_from=None, report=lambda event: None)
         if table.fingerprint == self.bundle.metrics.get("fingerprint"):
             baselines |= self.bundle.metrics.get("baselines", {})
         return {

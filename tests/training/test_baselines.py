@@ -66,24 +66,30 @@ def test_the_linear_classes_are_those_of_logistic_regression_on_tfidf() -> None:
     targets = [2, 0, 1, 0, 2, 1, 2]
     model = LogisticRegression(max_iter=1000).fit(tfidf(TEXTS, TEXTS), targets)
     expected = model.predict(tfidf(TEXTS, ASKED)).tolist()
-    found = decide_linear(CLASSES, examples(TEXTS, targets), examples(ASKED, [0] * 5))
+    valid = examples(ASKED, expected)
+    found = decide_linear(CLASSES, examples(TEXTS, targets), valid, examples(ASKED, [0] * 5))
     assert found.tolist() == expected
     assert len(set(expected)) > 1
+
+
+def test_the_strength_of_the_linear_model_is_chosen_on_the_validation_rows() -> None:
+    """Rows that only one strength gets right choose that one: here where ridge regressions differ most."""
+    targets = [1.5, -1.5, 0.2, -0.7, 0.8, 0.0, 1.9]
+    for strength in (1.0, 10.0):
+        model = Ridge(alpha=1 / strength).fit(tfidf(TEXTS, TEXTS), targets)
+        standardised = model.predict(tfidf(TEXTS, ASKED))
+        valid = examples(ASKED, standardised.tolist())
+        found = decide_linear(NUMBERS, examples(TEXTS, targets), valid, examples(ASKED, [0.0] * 5))
+        np.testing.assert_allclose(found, standardised * 4.0 + 10.0, rtol=1e-4)
 
 
 def test_the_linear_labels_are_those_of_one_regression_a_label() -> None:
     targets = [[1, 0], [0, 0], [1, 1], [0, 1], [1, 0], [0, 1], [1, 0]]
     model = OneVsRestClassifier(LogisticRegression(max_iter=1000)).fit(tfidf(TEXTS, TEXTS), np.array(targets))
     expected = model.predict(tfidf(TEXTS, ASKED)).tolist()
-    found = decide_linear(SEVERAL, examples(TEXTS, targets), examples(ASKED, [[0, 0]] * 5))
+    valid = examples(ASKED, expected)
+    found = decide_linear(SEVERAL, examples(TEXTS, targets), valid, examples(ASKED, [[0, 0]] * 5))
     assert found.tolist() == expected
-
-
-def test_the_linear_numbers_are_those_of_ridge_regression_in_their_own_unit() -> None:
-    targets = [1.5, -1.5, 0.2, -0.7, 0.8, 0.0, 1.9]
-    expected = Ridge().fit(tfidf(TEXTS, TEXTS), targets).predict(tfidf(TEXTS, ASKED)) * 4.0 + 10.0
-    found = decide_linear(NUMBERS, examples(TEXTS, targets), examples(ASKED, [0.0] * 5))
-    np.testing.assert_allclose(found, expected, rtol=1e-4)  # the solver for sparse tables stops at 1e-4
 
 
 def test_a_missing_scikit_learn_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,4 +98,4 @@ def test_a_missing_scikit_learn_is_named_with_its_extra(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(errors.importlib, "import_module", missing)
     with pytest.raises(MissingExtraError, match=r"comparison with a linear model needs .*'seqloom\[baselines\]'"):
-        decide_linear(CLASSES, examples(TEXTS, [0] * 7), [])
+        decide_linear(CLASSES, examples(TEXTS, [0] * 7), [], [])

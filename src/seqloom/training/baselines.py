@@ -11,6 +11,7 @@ from seqloom.data import Example
 from seqloom.data.targets import Target, Targets
 from seqloom.errors import import_extra
 
+STRENGTHS = (1.0, 10.0)
 NEEDS = ("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.multiclass")
 
 
@@ -32,21 +33,29 @@ def decide_constant(targets: Targets, constant: Target, *, rows: int) -> Tensor:
     return torch.tensor(constant).expand(rows, *torch.tensor(constant).shape)
 
 
-def decide_linear(targets: Targets, train: Sequence[Example], rows: Sequence[Example]) -> Tensor:
+def decide_linear(
+    targets: Targets, train: Sequence[Example], valid: Sequence[Example], rows: Sequence[Example]
+) -> Tensor:
     """Decisions of TF-IDF over words and pairs of words with logistic regression (ridge regression for numbers).
 
-    Learned from `train` alone. Raises MissingExtraError without scikit-learn.
+    Learned from `train`, its strength chosen on `valid`, as our own model's epoch is.
+    Raises MissingExtraError without scikit-learn.
     """
     text, linear, multi = (
         import_extra(name, extra="baselines", purpose="the comparison with a linear model") for name in NEEDS
     )
     vectoriser = text.TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
     known = vectoriser.fit_transform([example.text for example in train])
-    asked = vectoriser.transform([example.text for example in rows])
-    truth: Any = np.array([example.target for example in train])
-    if targets.problem == "squared":
-        return targets.to_unit(torch.as_tensor(linear.Ridge().fit(known, truth).predict(asked)))
-    model = linear.LogisticRegression(max_iter=1000)
-    if targets.problem == "multilabel":
-        model = multi.OneVsRestClassifier(model)
-    return torch.as_tensor(model.fit(known, truth).predict(asked)).long()
+    heldout, asked = (vectoriser.transform([example.text for example in part]) for part in (valid, rows))
+    truth, heldout_truth = (np.array([example.target for example in part]) for part in (train, valid))
+
+    def fit(strength: float) -> Any:
+        if targets.problem == "squared":
+            return linear.Ridge(alpha=1 / strength).fit(known, truth)
+        model = linear.LogisticRegression(C=strength, max_iter=1000)
+        return (multi.OneVsRestClassifier(model) if targets.problem == "multilabel" else model).fit(known, truth)
+
+    decided = max(map(fit, STRENGTHS), key=lambda model: model.score(heldout, heldout_truth)).predict(asked)
+    return (
+        targets.to_unit(torch.as_tensor(decided)) if targets.problem == "squared" else torch.as_tensor(decided).long()
+    )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqloom.bundle import Bundle
 from seqloom.data import Example, Prepared
-from seqloom.data.targets import Targets
+from seqloom.data.targets import Target, Targets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
 from seqloom.models import ManyToOne
@@ -34,7 +34,7 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
     if linear:
         report(Said("comparing with TF-IDF + a linear model"))
     scores = score_rows(bundle.model, bundle.targets, rows).to_dict()
-    baselines = compare(bundle, data.train, rows, linear=linear, report=report)
+    baselines = compare(bundle.targets, bundle.constant, rows, learn_from=data if linear else None, report=report)
     _warn(bundle.targets, scores, baselines, rows=len(rows), report=report)
     counts = {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)}
     return {
@@ -66,16 +66,16 @@ def _warn(
 
 
 def compare(
-    bundle: Bundle, train: Sequence[Example], rows: Sequence[Example], *, linear: bool, report: Report
+    targets: Targets, constant: Target, rows: Sequence[Example], *, learn_from: Prepared | None, report: Report
 ) -> dict[str, dict[str, Any]]:
-    """The baselines' scores on `rows`: the constant answer, and the linear model where scikit-learn is there."""
-    targets, truth = bundle.targets, _truth(bundle.targets, rows)
-    constant = decide_constant(targets, bundle.constant, rows=len(rows))
-    scores = {"mean" if targets.problem == "squared" else "majority": score(targets, truth, constant)}
-    if linear:
+    """The baselines' scores on `rows`: the constant answer and, with data to learn from, the linear model."""
+    truth = _truth(targets, rows)
+    decided = decide_constant(targets, constant, rows=len(rows))
+    scores = {"mean" if targets.problem == "squared" else "majority": score(targets, truth, decided)}
+    if learn_from is not None:
         try:
             name = "tfidf_ridge" if targets.problem == "squared" else "tfidf_logreg"
-            scores[name] = score(targets, truth, decide_linear(targets, train, rows))
+            scores[name] = score(targets, truth, decide_linear(targets, learn_from.train, learn_from.valid, rows))
         except MissingExtraError as missing:
             report(Said(str(missing)))
     return {name: each.to_dict() for name, each in scores.items()}
