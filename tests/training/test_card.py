@@ -1,6 +1,5 @@
 """The proof of the model card: what it says is what is in the model."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,6 @@ from seqloom.bundle import Bundle
 from seqloom.data import read_table
 from seqloom.training.card import model_card
 from tests.training.tiny import train, write_reviews, write_rows
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture

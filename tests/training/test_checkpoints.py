@@ -21,12 +21,6 @@ from seqloom.training.checkpoints import GROUPS, Checkpoint, load_latest, save_c
 MOST_STEPS = 300
 
 
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kills of a process lose nothing that was written; what power loss needs is shown by the order of the calls."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 def checkpoint(n: int) -> Checkpoint:
     generator = torch.Generator().manual_seed(n)
     weights = {"lstm.weight": torch.randn(4, 3, generator=generator), "lstm.bias": torch.randn(4, generator=generator)}

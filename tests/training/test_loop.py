@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,7 @@ from seqloom.errors import Interrupted, TrainingError
 from seqloom.inference import logits_of
 from seqloom.training import Event, Progress, Said, Validated, loop
 from seqloom.training.metrics import Scores
-from tests.training.tiny import train, write_reviews, write_rows
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_reviews(tmp_path / "reviews.csv")
+from tests.training.tiny import train, write_rows
 
 
 def events_of(data: Path, folder: Path, changed: dict[str, Any]) -> list[Event]:

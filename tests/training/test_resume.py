@@ -1,6 +1,5 @@
 """The proof of resuming: stopped or killed wherever it may be, a training ends in the bits of the uninterrupted one."""
 
-import os
 import random
 import signal
 import time
@@ -51,11 +50,6 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-@pytest.fixture
-def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_reviews(tmp_path_factory.mktemp("data") / "reviews.csv")
@@ -72,7 +66,6 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # In this process, at chosen moments
 
 
-@pytest.mark.usefixtures("fast_disk")
 @pytest.mark.parametrize("moment", [(1, 1), (1, 3), (2, 1), (3, 2), (3, 3)], ids=str)
 def test_stopped_by_a_signal_and_resumed_is_as_never_stopped(
     data: Path, whole: Path, tmp_path: Path, moment: tuple[int, int]
@@ -87,7 +80,6 @@ def test_stopped_by_a_signal_and_resumed_is_as_never_stopped(
     assert_same_model(tmp_path / "out", whole)
 
 
-@pytest.mark.usefixtures("fast_disk")
 def test_stopped_after_every_single_step_is_as_never_stopped(data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
@@ -133,7 +125,6 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.usefixtures("fast_disk")
 @pytest.mark.parametrize(("place", "name", "call"), MOMENTS)
 def test_killed_between_two_writes_and_resumed_is_as_never_killed(
     data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, call: int
@@ -146,7 +137,6 @@ def test_killed_between_two_writes_and_resumed_is_as_never_killed(
     assert_same_model(out, whole)
 
 
-@pytest.mark.usefixtures("fast_disk")
 @pytest.mark.parametrize(
     ("place", "name"), [(run, "start_training"), (loop, "batch_order"), (loop, "save_checkpoint")], ids=str
 )
@@ -161,7 +151,6 @@ def test_killed_before_there_is_a_checkpoint_is_trained_again_from_the_start(
     assert_same_model(out, whole)
 
 
-@pytest.mark.usefixtures("fast_disk")
 def test_a_kill_within_the_very_first_checkpoint_does_not_lock_the_folder_up(
     data: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -174,7 +163,6 @@ def test_a_kill_within_the_very_first_checkpoint_does_not_lock_the_folder_up(
     assert not unfinished.exists()
 
 
-@pytest.mark.usefixtures("fast_disk")
 def test_a_damaged_newest_checkpoint_costs_one_interval_and_is_told(data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
@@ -197,7 +185,6 @@ def test_a_damaged_newest_checkpoint_costs_one_interval_and_is_told(data: Path, 
 # What a resumed training must be
 
 
-@pytest.mark.usefixtures("fast_disk")
 def test_a_finished_training_says_so_and_changes_nothing(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = train(data, out)
@@ -212,7 +199,6 @@ def test_a_finished_training_says_so_and_changes_nothing(data: Path, tmp_path: P
     assert not [event for event in events if isinstance(event, Progress | Validated)]
 
 
-@pytest.mark.usefixtures("fast_disk")
 def test_a_finished_training_whose_model_was_damaged_is_made_whole_again(
     data: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -223,7 +209,6 @@ def test_a_finished_training_whose_model_was_damaged_is_made_whole_again(
     assert_same_model(out, whole)
 
 
-@pytest.mark.usefixtures("fast_disk")
 def test_a_training_whose_time_was_over_goes_on_when_given_more(data: Path, whole: Path, tmp_path: Path) -> None:
     """The rest of the epoch that was cut comes first, so that it ends as one that was never short of time."""
     out = tmp_path / "out"
@@ -238,7 +223,6 @@ def test_a_training_whose_time_was_over_goes_on_when_given_more(data: Path, whol
     assert (out / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
 
 
-@pytest.mark.usefixtures("fast_disk")
 def test_other_settings_or_data_are_refused_with_the_difference(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     train(data, out)

@@ -20,16 +20,6 @@ from seqloom.training import Event, Progress, Said, run, settings_of, train_mode
 from tests.training.tiny import TINY, config_of, train, write_reviews, write_rows
 
 
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_reviews(tmp_path / "reviews.csv")
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

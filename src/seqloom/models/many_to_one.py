@@ -125,6 +125,7 @@ def _embedding(settings: ModelSettings, vocabulary_size: int) -> tuple[nn.Module
     if not vectors.is_meta:  # there torch would import its compiler for the random numbers
         vectors.normal_(std=settings.embedding_size**-0.5)[0] = 0
     freeze = settings.freeze_embedding
+    # torch has no types for this one
     table = nn.Embedding.from_pretrained(vectors, freeze=freeze, padding_idx=0)  # type: ignore[no-untyped-call]
     return table, settings.embedding_size
 

@@ -82,9 +82,10 @@ class TrainingState:
         self.optimizer.step()
         self._update_average()
         self._count(loss.item() * len(examples), rows=len(examples), tokens=int(batch.lengths.sum()))
-        self.epoch_seconds += time.perf_counter() - started
-        self.learn_seconds += time.perf_counter() - started
-        self.seconds += time.perf_counter() - started
+        elapsed = time.perf_counter() - started
+        self.epoch_seconds += elapsed
+        self.learn_seconds += elapsed
+        self.seconds += elapsed
 
     def keep_if_best(self, key: tuple[float, float]) -> bool:
         """Remember the judged weights where `key` (more is better) beats all before; NaN never does, nor a tie."""
