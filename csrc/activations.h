@@ -11,9 +11,18 @@
 // tanh is odd to the bit and lies in [-1, 1]. Both reach their limits without a step back, and NaN in gives NaN out.
 #pragma once
 
+#include <cmath>
+
 #include "simd.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
+
+#ifdef SEQLOOM_DOUBLE
+
+inline vec sigmoid(vec x) { return {1 / (1 + std::exp(-x.v))}; }
+inline vec tanh(vec x) { return {std::tanh(x.v)}; }
+
+#else
 
 // y in [-104, 0] as n ln 2 + r; `expm1_r` is exp(r) - 1.
 struct reduced_exponential {
@@ -51,5 +60,7 @@ inline vec tanh(vec x) {
     const vec u = fma(scale, e.expm1_r, scale - set(1.0f));
     return with_sign((set(0.0f) - u) / (set(2.0f) + u), x);
 }
+
+#endif
 
 }  // namespace seqloom::SEQLOOM_LEVEL

@@ -1,6 +1,10 @@
 // The Python face of the core: checks what it is given and calls; nothing is computed here.
+//
+// The recurrent functions take addresses, for converting a tensor costs more than a step of a small layer. Their caller,
+// seqloom.kernels.fused_cpu, has checked shapes, dtypes and lengths; 0 stands for "not given".
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -10,31 +14,124 @@
 
 namespace nb = nanobind;
 using namespace nb::literals;
+using namespace seqloom;
 
 using input = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using output = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+using address = std::uintptr_t;
+using i64 = std::int64_t;
 
-static void apply(seqloom::elementwise f, const input& x, const output& y) {
+static void apply(elementwise f, const input& x, const output& y) {
     if (x.size() != y.size()) throw std::invalid_argument("x and y have different sizes");
     nb::gil_scoped_release unlocked;
-    f(x.data(), y.data(), static_cast<std::int64_t>(x.size()));
+    f(x.data(), y.data(), static_cast<i64>(x.size()));
+}
+
+static int cell_number(const std::string& name) {
+    constexpr const char* names[] = {"simple_rnn_tanh", "simple_rnn_relu", "simple_rnn_leaky_relu", "lstm", "gru", "gru_reset_after"};
+    for (int i = 0; i < 6; ++i)
+        if (name == names[i]) return i;
+    throw std::invalid_argument("no cell is named \"" + name + "\"");
+}
+
+template <class real>
+const recurrent<real>* cells();
+template <>
+const recurrent<float>* cells() { return active().cells; }
+template <>
+const recurrent<double>* cells() { return in_double(); }
+
+template <class real>
+struct layer {
+    const recurrent<real>* loops;
+    i64 hidden_size;
+    std::unique_ptr<packed<real>> weights;
+
+    layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides, address hidden,
+          std::pair<i64, i64> hidden_strides, address bias, address bias_candidate)
+        : loops(cells<real>() + cell_number(cell)), hidden_size(hidden_size) {
+        if (input_size < 1 || hidden_size < 1 || input == 0 || hidden == 0) throw std::invalid_argument("a layer needs weights");
+        weights = loops->pack({static_cast<cell_kind>(cell_number(cell)), input_size, hidden_size,
+                               reinterpret_cast<const real*>(input), input_strides.first, input_strides.second,
+                               reinterpret_cast<const real*>(hidden), hidden_strides.first, hidden_strides.second,
+                               reinterpret_cast<const real*>(bias), reinterpret_cast<const real*>(bias_candidate)});
+    }
+
+    template <class number>
+    rows_of<number> rows(address at) const { return {reinterpret_cast<number*>(at), hidden_size}; }
+};
+
+template <class real>
+sequence<real> sequence_of(i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch, i64 x_time,
+                           address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
+                           i64 mask_row) {
+    return {batch, time, reinterpret_cast<const i64*>(lengths), reverse, threads,
+            {reinterpret_cast<const real*>(x), x_batch, x_time},
+            {reinterpret_cast<const real*>(first_hidden), first_hidden_row},
+            {reinterpret_cast<const real*>(first_cell), first_cell_row},
+            {reinterpret_cast<const real*>(mask), mask_row}};
+}
+
+template <class real>
+void forward(const layer<real>& w, i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch,
+             i64 x_time, address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
+             i64 mask_row, address outputs, i64 outputs_batch, i64 outputs_time, address last_hidden, address last_cell,
+             address gates, address cells) {
+    const auto s = sequence_of<real>(batch, time, lengths, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
+                                     first_cell, first_cell_row, mask, mask_row);
+    nb::gil_scoped_release unlocked;
+    w.loops->forward(*w.weights, s,
+                     {{reinterpret_cast<real*>(outputs), outputs_batch, outputs_time}, w.template rows<real>(last_hidden),
+                      w.template rows<real>(last_cell), reinterpret_cast<real*>(gates), reinterpret_cast<real*>(cells)});
+}
+
+template <class real>
+void backward(const layer<real>& w, i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch,
+              i64 x_time, address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
+              i64 mask_row, address outputs, i64 outputs_batch, i64 outputs_time, address gates, address cells,
+              address grad_outputs, i64 grad_outputs_batch, i64 grad_outputs_time, address grad_last_hidden,
+              address grad_last_cell, address grad_x, address grad_input, address grad_hidden, address grad_bias,
+              address grad_bias_candidate, address grad_first_hidden, address grad_first_cell) {
+    const auto s = sequence_of<real>(batch, time, lengths, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
+                                     first_cell, first_cell_row, mask, mask_row);
+    const readings<real> read = {{reinterpret_cast<real*>(outputs), outputs_batch, outputs_time}, {}, {},
+                                 reinterpret_cast<real*>(gates), reinterpret_cast<real*>(cells)};
+    nb::gil_scoped_release unlocked;
+    w.loops->backward(*w.weights, s, read,
+                      {{reinterpret_cast<const real*>(grad_outputs), grad_outputs_batch, grad_outputs_time},
+                       w.template rows<const real>(grad_last_hidden), w.template rows<const real>(grad_last_cell),
+                       reinterpret_cast<real*>(grad_x), reinterpret_cast<real*>(grad_input), reinterpret_cast<real*>(grad_hidden),
+                       reinterpret_cast<real*>(grad_bias), reinterpret_cast<real*>(grad_bias_candidate),
+                       w.template rows<real>(grad_first_hidden), w.template rows<real>(grad_first_cell)});
+}
+
+template <class real>
+void add_recurrent(nb::module_& module, const char* name) {
+    nb::class_<layer<real>>(module, name, "The weights of one layer, copied into the order that the time loop reads.")
+        .def(nb::init<const std::string&, i64, i64, address, std::pair<i64, i64>, address, std::pair<i64, i64>, address, address>(),
+             "cell"_a, "input_size"_a, "hidden_size"_a, "weight_input"_a, "weight_input_strides"_a, "weight_hidden"_a,
+             "weight_hidden_strides"_a, "bias"_a, "bias_candidate"_a);
+    module.def("forward", &forward<real>, "Read sequences: csrc/recurrent.h says what every argument is.");
+    module.def("backward", &backward<real>, "The gradients of what `forward` read and wrote.");
 }
 
 NB_MODULE(_core, module) {
     module.doc() = "The compiled core of seqloom.";
-    module.def("isa", [] { return std::string(seqloom::active().isa); }, "Level of the instruction set in use.");
+    module.def("isa", [] { return std::string(active().isa); }, "Level of the instruction set in use.");
     module.def(
         "isas",
         [] {
             std::vector<std::string> names;
-            for (const seqloom::kernels* table : seqloom::runnable()) names.emplace_back(table->isa);
+            for (const kernels* table : runnable()) names.emplace_back(table->isa);
             return names;
         },
         "Levels of the instruction set that run here, plainest first.");
     module.def(
-        "sigmoid", [](const input& x, const output& y) { apply(seqloom::active().sigmoid, x, y); },
+        "sigmoid", [](const input& x, const output& y) { apply(active().sigmoid, x, y); },
         "x"_a.noconvert(), "y"_a.noconvert(), "Write the sigmoid of x to y; y may be x.");
     module.def(
-        "tanh", [](const input& x, const output& y) { apply(seqloom::active().tanh, x, y); },
+        "tanh", [](const input& x, const output& y) { apply(active().tanh, x, y); },
         "x"_a.noconvert(), "y"_a.noconvert(), "Write the hyperbolic tangent of x to y; y may be x.");
+    add_recurrent<float>(module, "Weights");
+    add_recurrent<double>(module, "Weights64");
 }

@@ -7,6 +7,7 @@
 namespace seqloom {
 
 namespace plain { extern const kernels table; }
+namespace plain_double { extern const recurrent<double> cells[6]; }
 #ifdef SEQLOOM_X86
 namespace avx2 { extern const kernels table; }
 namespace avx512 { extern const kernels table; }
@@ -41,5 +42,7 @@ const kernels& active() {
     static const kernels& chosen = choose();
     return chosen;
 }
+
+const recurrent<double>* in_double() { return plain_double::cells; }
 
 }  // namespace seqloom

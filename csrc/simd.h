@@ -16,6 +16,8 @@
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #define SEQLOOM_LEVEL avx2
+#elif defined(SEQLOOM_DOUBLE)
+#define SEQLOOM_LEVEL plain_double
 #else
 #define SEQLOOM_LEVEL plain
 #endif
@@ -27,10 +29,12 @@ namespace seqloom::SEQLOOM_LEVEL {
 //   fma(a, b, c)     a * b + c                  max(a, b)              b where either is NaN
 //   magnitude(v)     |v|                        with_sign(m, s)        m >= 0 with the sign of s
 //   where_negative(s, a, b)   a where the sign bit of s is set, else b
+//   where_positive(s, a, b)   a where s > 0, else b; b where s is NaN
 //   power_of_two(n)  2^n for whole n in -126..127; anything for other n
 #if defined(__AVX512F__)
 
 constexpr std::int64_t lanes = 16;
+using real = float;
 struct vec { __m512 v; };
 
 inline vec set(float a) { return {_mm512_set1_ps(a)}; }
@@ -51,6 +55,9 @@ inline vec where_negative(vec s, vec a, vec b) {
     const __mmask16 negative = _mm512_cmplt_epi32_mask(_mm512_castps_si512(s.v), _mm512_setzero_si512());
     return {_mm512_mask_blend_ps(negative, b.v, a.v)};
 }
+inline vec where_positive(vec s, vec a, vec b) {
+    return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(s.v, _mm512_setzero_ps(), _CMP_GT_OQ), b.v, a.v)};
+}
 inline vec power_of_two(vec n) {
     const __m512i biased = _mm512_cvtps_epi32(_mm512_add_ps(n.v, _mm512_set1_ps(127.0f)));
     return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};
@@ -59,6 +66,7 @@ inline vec power_of_two(vec n) {
 #elif defined(__AVX2__) && defined(__FMA__)
 
 constexpr std::int64_t lanes = 8;
+using real = float;
 struct vec { __m256 v; };
 
 inline vec set(float a) { return {_mm256_set1_ps(a)}; }
@@ -73,14 +81,36 @@ inline vec max(vec a, vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline vec magnitude(vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
 inline vec with_sign(vec m, vec s) { return {_mm256_or_ps(m.v, _mm256_and_ps(s.v, _mm256_set1_ps(-0.0f)))}; }
 inline vec where_negative(vec s, vec a, vec b) { return {_mm256_blendv_ps(b.v, a.v, s.v)}; }
+inline vec where_positive(vec s, vec a, vec b) {
+    return {_mm256_blendv_ps(b.v, a.v, _mm256_cmp_ps(s.v, _mm256_setzero_ps(), _CMP_GT_OQ))};
+}
 inline vec power_of_two(vec n) {
     const __m256i biased = _mm256_cvtps_epi32(_mm256_add_ps(n.v, _mm256_set1_ps(127.0f)));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
 }
 
+#elif defined(SEQLOOM_DOUBLE)
+
+// For checks of the arithmetic against finite differences: every kernel above, in 64 bits.
+constexpr std::int64_t lanes = 1;
+using real = double;
+struct vec { double v; };
+
+inline vec set(double a) { return {a}; }
+inline vec load(const double* p) { return {*p}; }
+inline void store(double* p, vec a) { *p = a.v; }
+inline vec operator+(vec a, vec b) { return {a.v + b.v}; }
+inline vec operator-(vec a, vec b) { return {a.v - b.v}; }
+inline vec operator*(vec a, vec b) { return {a.v * b.v}; }
+inline vec operator/(vec a, vec b) { return {a.v / b.v}; }
+inline vec fma(vec a, vec b, vec c) { return {a.v * b.v + c.v}; }
+inline vec max(vec a, vec b) { return {a.v > b.v ? a.v : b.v}; }
+inline vec where_positive(vec s, vec a, vec b) { return s.v > 0 ? a : b; }
+
 #else
 
 constexpr std::int64_t lanes = 1;
+using real = float;
 struct vec { float v; };
 
 inline std::uint32_t bits(float a) { std::uint32_t b; std::memcpy(&b, &a, sizeof b); return b; }
@@ -104,6 +134,7 @@ inline vec max(vec a, vec b) { return {a.v > b.v ? a.v : b.v}; }
 inline vec magnitude(vec a) { return {from_bits(bits(a.v) & 0x7fffffffu)}; }
 inline vec with_sign(vec m, vec s) { return {from_bits(bits(m.v) | (bits(s.v) & 0x80000000u))}; }
 inline vec where_negative(vec s, vec a, vec b) { return bits(s.v) >> 31 ? a : b; }
+inline vec where_positive(vec s, vec a, vec b) { return s.v > 0 ? a : b; }
 inline vec power_of_two(vec n) {
     // Adding 2^23 leaves the whole number in the low bits: defined for NaN too, where a cast to int is not.
     return {from_bits(bits(n.v + (127.0f + 8388608.0f)) << 23)};
@@ -111,17 +142,17 @@ inline vec power_of_two(vec n) {
 
 #endif
 
-// `count` < lanes floats, the other lanes zero: tails go through the same arithmetic as whole vectors.
-inline vec load_first(const float* p, std::int64_t count) {
-    float padded[lanes] = {};
-    std::memcpy(padded, p, static_cast<std::size_t>(count) * sizeof(float));
+// `count` < lanes numbers, the other lanes zero: tails go through the same arithmetic as whole vectors.
+inline vec load_first(const real* p, std::int64_t count) {
+    real padded[lanes] = {};
+    std::memcpy(padded, p, static_cast<std::size_t>(count) * sizeof(real));
     return load(padded);
 }
 
-inline void store_first(float* p, vec a, std::int64_t count) {
-    float padded[lanes];
+inline void store_first(real* p, vec a, std::int64_t count) {
+    real padded[lanes];
     store(padded, a);
-    std::memcpy(p, padded, static_cast<std::size_t>(count) * sizeof(float));
+    std::memcpy(p, padded, static_cast<std::size_t>(count) * sizeof(real));
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

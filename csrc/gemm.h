@@ -1,0 +1,155 @@
+// The one matrix product of the core: c = start + a b, on panels.
+//
+// Every element of c is one chain, start + a[0] b[0] + a[1] b[1] + ..., in the order of k, whatever the number of rows, the
+// size of the tile or the thread: this is what makes results independent of the batch, to the bit. Speed comes from many
+// chains side by side, never from splitting one.
+//
+// A panel is `panel` columns of b, row after row: depth x panel numbers, contiguous. A tile is up to `tallest` rows of c on
+// one to four panels, as many as the registers hold, summed there over the depth.
+#pragma once
+
+#include <algorithm>
+#include <utility>
+
+#include "simd.h"
+
+namespace seqloom::SEQLOOM_LEVEL {
+
+using i64 = std::int64_t;
+
+constexpr i64 panel = 2 * lanes;
+constexpr i64 tallest = 6;
+constexpr i64 widest = 4;
+// Where rows are few, more panels make the chains that keep the processor busy; where they are many, more panels spare loads.
+#if defined(__AVX512F__)
+constexpr i64 panels_at_once(i64 rows) { return rows <= 3 ? 4 : 2; }  // of 32 registers
+#else
+constexpr i64 panels_at_once(i64 rows) { return rows == 1 ? 4 : rows == 2 ? 2 : 1; }  // of 16
+#endif
+
+constexpr i64 panels_of(i64 columns) { return (columns + panel - 1) / panel; }
+
+// The left operand: element (m, k) at data[m * row + (k / panel) * block + (k % panel) * step], where step is 1 for rows of
+// numbers and `tallest` for numbers already gathered column by column (row is 1 then).
+struct operand {
+    const real* data;
+    i64 row, block;
+};
+
+// A row-major matrix as the left operand, rows `row` apart.
+inline operand by_rows(const real* data, i64 row) { return {data, row, panel}; }
+
+// The sums of one tile, in registers: M rows by P panels.
+template <int M, int P>
+struct sums {
+    vec at[M][P][2];
+
+    // Adds `Count` products to every sum, in order. base: three rows from each pointer, which is what one address of the
+    // processor reaches without further arithmetic.
+    template <i64 Step, int Count>
+    void add(const real* const* base, i64 row, const real* const* right) {
+#pragma GCC unroll 4
+        for (int k = 0; k < Count; ++k) {
+            vec low[P], high[P];
+            for (int p = 0; p < P; ++p) {
+                low[p] = load(right[p] + k * panel);
+                high[p] = load(right[p] + k * panel + lanes);
+            }
+#pragma GCC unroll 12
+            for (int m = 0; m < M; ++m) {
+                const vec left = set(base[m / 3][(m % 3) * row + k * Step]);
+                for (int p = 0; p < P; ++p) {
+                    at[m][p][0] = fma(left, low[p], at[m][p][0]);
+                    at[m][p][1] = fma(left, high[p], at[m][p][1]);
+                }
+            }
+        }
+    }
+};
+
+// One tile. b[p]: depth x panel. start[p]: M rows, start_row apart (0: the same row for all). c[p]: M rows, c_row apart,
+// written; it may be start.
+template <i64 Step, int M, int P>
+void tile(operand a, const real* const* b, i64 depth, const real* const* start, i64 start_row, real* const* c, i64 c_row) {
+    constexpr int at_once = 2;  // steps without arithmetic on addresses, which competes with the products for the ports
+    constexpr int groups = (M + 2) / 3;
+    sums<M, P> sum;
+    const real* right[P];
+    for (int p = 0; p < P; ++p) {
+        right[p] = b[p];
+        for (int m = 0; m < M; ++m) {
+            sum.at[m][p][0] = load(start[p] + m * start_row);
+            sum.at[m][p][1] = load(start[p] + m * start_row + lanes);
+        }
+    }
+    for (i64 done = 0; done < depth; done += panel, a.data += a.block) {
+        const real* base[groups];
+        for (int g = 0; g < groups; ++g) base[g] = a.data + 3 * g * a.row;
+        const auto advance = [&](int count) {
+            for (int g = 0; g < groups; ++g) base[g] += count * Step;
+            for (int p = 0; p < P; ++p) right[p] += count * panel;
+        };
+        i64 left = std::min(panel, depth - done);
+        for (; left >= at_once; left -= at_once) {
+            sum.template add<Step, at_once>(base, a.row, right);
+            advance(at_once);
+        }
+        for (; left > 0; --left) {
+            sum.template add<Step, 1>(base, a.row, right);
+            advance(1);
+        }
+    }
+    for (int p = 0; p < P; ++p)
+        for (int m = 0; m < M; ++m) {
+            store(c[p] + m * c_row, sum.at[m][p][0]);
+            store(c[p] + m * c_row + lanes, sum.at[m][p][1]);
+        }
+}
+
+using tile_function = void (*)(operand, const real* const*, i64, const real* const*, i64, real* const*, i64);
+
+template <i64 Step, int M, int P>
+constexpr tile_function tile_of() {
+    if constexpr (P <= panels_at_once(M)) return tile<Step, M, P>;
+    else return nullptr;
+}
+
+template <i64 Step, int M>
+constexpr tile_function tile_of(i64 panels) {
+    constexpr tile_function table[widest] = {tile_of<Step, M, 1>(), tile_of<Step, M, 2>(), tile_of<Step, M, 3>(), tile_of<Step, M, 4>()};
+    return table[panels - 1];
+}
+
+template <i64 Step>
+constexpr tile_function tile_of(i64 rows, i64 panels) {
+    constexpr tile_function (*table[tallest])(i64) = {tile_of<Step, 1>, tile_of<Step, 2>, tile_of<Step, 3>,
+                                                      tile_of<Step, 4>, tile_of<Step, 5>, tile_of<Step, 6>};
+    return table[rows - 1](panels);
+}
+
+// c = start + a b for any number of rows on up to panels_at_once(rows) panels. Layout as in `tile`.
+template <i64 Step = 1>
+inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 depth, const real* const* start, i64 start_row,
+                     real* const* c, i64 c_row) {
+    if (rows <= tallest) return tile_of<Step>(rows, panels)(a, b, depth, start, start_row, c, c_row);
+    // So much of the depth at a time that the panels stay in the first-level cache for all rows.
+    constexpr i64 round = (i64{32} << 10) / (panels_at_once(tallest) * panel * static_cast<i64>(sizeof(real)));
+    const i64 tiles = (rows + tallest - 1) / tallest;
+    for (i64 done = 0; done < depth; done += round) {
+        const i64 part = std::min(round, depth - done);
+        for (i64 i = 0; i < tiles; ++i) {  // of nearly equal height: a last tile of one row would waste the registers
+            const i64 from = rows * i / tiles, to = rows * (i + 1) / tiles;
+            const real *b_at[widest], *start_at[widest];
+            real* c_at[widest];
+            for (i64 p = 0; p < panels; ++p) {
+                b_at[p] = b[p] + done * panel;
+                c_at[p] = c[p] + from * c_row;
+                start_at[p] = done == 0 ? start[p] + from * start_row : c_at[p];
+            }
+            const operand left{a.data + from * a.row + done / panel * a.block, a.row, a.block};
+            tile_of<Step>(to - from, panels)(left, b_at, part, start_at, done == 0 ? start_row : c_row, c_at, c_row);
+        }
+    }
+}
+
+}  // namespace seqloom::SEQLOOM_LEVEL

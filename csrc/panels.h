@@ -1,0 +1,200 @@
+// The weights of a layer in panels, forward and transposed, and the memory that a call works in.
+//
+// Units are grouped in blocks of `panel`; the last block is filled up with zeros, so that no loop has a special end.
+#pragma once
+
+#include <cstdlib>
+#include <mutex>
+#include <new>
+
+#include "cell.h"
+#include "recurrent.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace seqloom::SEQLOOM_LEVEL {
+
+// Memory that is about to be written for the first time, in huge pages where the system offers them and it is worth it: a
+// page fault for every 4 KiB of a training step's gates takes a tenth of the step.
+inline void prefer_huge_pages(void* from, i64 bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    constexpr std::uintptr_t huge = std::uintptr_t{2} << 20;
+    const auto begin = (reinterpret_cast<std::uintptr_t>(from) + huge - 1) / huge * huge;
+    const auto end = (reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(bytes)) / huge * huge;
+    if (from != nullptr && begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+    (void)from, (void)bytes;
+#endif
+}
+
+// `count` numbers, not set, at a cache line.
+class numbers {
+public:
+    numbers() = default;
+    explicit numbers(i64 count) : count_(count) {
+        constexpr std::size_t line = 64;
+        const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(real);
+        data_ = static_cast<real*>(std::aligned_alloc(line, (bytes + line) / line * line));
+        if (data_ == nullptr) throw std::bad_alloc();
+        prefer_huge_pages(data_, static_cast<i64>(bytes));
+    }
+    numbers(numbers&& other) noexcept { swap(other); }
+    numbers& operator=(numbers&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~numbers() { std::free(data_); }
+
+    real* data() const { return data_; }
+    i64 count() const { return count_; }
+
+private:
+    void swap(numbers& other) {
+        std::swap(data_, other.data_);
+        std::swap(count_, other.count_);
+    }
+    real* data_ = nullptr;
+    i64 count_ = 0;
+};
+
+// The memory of one call, kept for the next call of this thread unless it is large.
+class workspace {
+public:
+    explicit workspace(i64 count) {
+        numbers& kept = of_this_thread();
+        if (kept.count() < count) kept = numbers(count);
+        next_ = kept.data();
+    }
+    ~workspace() {
+        if (of_this_thread().count() > keep) of_this_thread() = numbers();
+    }
+    // `count` numbers, at a cache line. The counts of a call must sum to what it was made with: see `rounded`.
+    real* take(i64 count) {
+        real* taken = next_;
+        next_ += rounded(count);
+        return taken;
+    }
+    static constexpr i64 rounded(i64 count) { return (count + 15) / 16 * 16; }
+
+private:
+    static constexpr i64 keep = i64{32} << 20;
+    static numbers& of_this_thread() {
+        static thread_local numbers kept;
+        return kept;
+    }
+    real* next_;
+};
+
+// Each block of `from` is panel x panel numbers, `from_block` apart; so is each of `to`, transposed.
+inline void transpose_block(const real* from, real* to) {
+    for (i64 r = 0; r < panel; ++r)
+        for (i64 c = 0; c < panel; ++c) to[c * panel + r] = from[r * panel + c];
+}
+
+// A layer's weights as the loops read them. Panel (u, g): the columns of gate g of the units in block u.
+template <class Cell>
+class panels : public packed<real> {
+public:
+    const i64 input_size, hidden_size, blocks;
+
+    explicit panels(const weights<real>& w)
+        : input_size(w.input_size), hidden_size(w.hidden_size), blocks(panels_of(w.hidden_size)),
+          input_(blocks * Cell::input_gates * input_size * panel), hidden_(blocks * Cell::hidden_gates * hidden_size * panel),
+          start_(blocks * Cell::slots * panel) {
+        pack(w.input, w.input_row, w.input_column, input_size, Cell::input_gates, input_.data());
+        pack(w.hidden, w.hidden_row, w.hidden_column, hidden_size, Cell::hidden_gates, hidden_.data());
+        for (i64 u = 0; u < blocks; ++u)
+            for (i64 slot = 0; slot < Cell::slots; ++slot)
+                for (i64 lane = 0; lane < panel; ++lane)
+                    start_.data()[(u * Cell::slots + slot) * panel + lane] = bias(w, slot, u * panel + lane);
+    }
+
+    // (I, panel): gate `gate` of block u.
+    const real* input(i64 u, i64 gate) const { return input_.data() + (u * Cell::input_gates + gate) * input_size * panel; }
+    // (H, panel)
+    const real* hidden(i64 u, i64 gate) const {
+        return hidden_.data() + (u * Cell::hidden_gates + gate) * hidden_size * panel;
+    }
+    // (panel,): what the pre-activations of slot `slot` start from, the bias.
+    const real* start(i64 u, i64 slot) const { return start_.data() + (u * Cell::slots + slot) * panel; }
+
+    // Transposed: columns are the inputs of block v; rows run over gates `first` .. `first` + `gates` - 1 and their units.
+    // Hidden: rows [block u][gate][panel]. (blocks * gates * panel, panel)
+    const real* hidden_back(i64 v, i64 first, i64 gates) const {
+        return hidden_back_.data() + (first * blocks + v * gates) * blocks * panel * panel;
+    }
+    // Input: rows [gate][block u][panel]. (input_gates * blocks * panel, panel)
+    const real* input_back(i64 v) const { return input_back_.data() + v * Cell::input_gates * blocks * panel * panel; }
+
+    // Makes hidden_back and input_back, once.
+    void prepare_back(bool with_input) const {
+        std::call_once(hidden_done_, [this] {
+            hidden_back_ = numbers(Cell::hidden_gates * blocks * blocks * panel * panel);
+            constexpr i64 first = Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
+            transpose_hidden(0, first);
+            if constexpr (Cell::resets) transpose_hidden(first, 1);
+        });
+        if (with_input) std::call_once(input_done_, [this] {
+            input_back_ = numbers(panels_of(input_size) * Cell::input_gates * blocks * panel * panel);
+            for (i64 v = 0; v < panels_of(input_size); ++v)
+                for (i64 gate = 0; gate < Cell::input_gates; ++gate)
+                    for (i64 u = 0; u < blocks; ++u)
+                        transpose(input(u, gate), input_size, v,
+                                  const_cast<real*>(input_back(v)) + (gate * blocks + u) * panel * panel);
+        });
+    }
+
+private:
+    static real bias(const weights<real>& w, i64 slot, i64 unit) {
+        if (unit >= w.hidden_size) return 0;
+        if (slot < Cell::input_gates) return w.bias == nullptr ? 0 : w.bias[slot * w.hidden_size + unit];
+        return w.bias_candidate == nullptr ? 0 : w.bias_candidate[unit];
+    }
+
+    void pack(const real* from, i64 row, i64 column, i64 depth, i64 gates, real* to) const {
+        for (i64 u = 0; u < blocks; ++u)
+            for (i64 gate = 0; gate < gates; ++gate, to += depth * panel) {
+                const i64 count = std::min(panel, hidden_size - u * panel);
+                const real* corner = from + (gate * hidden_size + u * panel) * column;
+                pack_panel(corner, row, column, depth, count, to);
+            }
+    }
+
+    static void pack_panel(const real* from, i64 row, i64 column, i64 depth, i64 count, real* to) {
+        if (column == 1) {
+            for (i64 k = 0; k < depth; ++k)
+                for (i64 lane = 0; lane < panel; ++lane) to[k * panel + lane] = lane < count ? from[k * row + lane] : 0;
+            return;
+        }
+        // Columns far apart (a transposed view): read along the columns, a few rows at a time.
+        for (i64 done = 0; done < depth; done += panel)
+            for (i64 lane = 0; lane < panel; ++lane)
+                for (i64 k = done; k < std::min(done + panel, depth); ++k)
+                    to[k * panel + lane] = lane < count ? from[k * row + lane * column] : 0;
+    }
+
+    // The block of rows v of a forward panel of `depth` rows, transposed; zeros beyond its end.
+    static void transpose(const real* from, i64 depth, i64 v, real* to) {
+        const i64 count = std::min(panel, depth - v * panel);
+        if (count == panel) return transpose_block(from + v * panel * panel, to);
+        real padded[panel * panel] = {};
+        std::copy_n(from + v * panel * panel, count * panel, padded);
+        transpose_block(padded, to);
+    }
+
+    void transpose_hidden(i64 first, i64 gates) const {
+        for (i64 v = 0; v < blocks; ++v)
+            for (i64 u = 0; u < blocks; ++u)
+                for (i64 j = 0; j < gates; ++j)
+                    transpose(hidden(u, first + j), hidden_size, v,
+                              const_cast<real*>(hidden_back(v, first, gates)) + (u * gates + j) * panel * panel);
+    }
+
+    numbers input_, hidden_, start_;
+    mutable numbers hidden_back_, input_back_;
+    mutable std::once_flag hidden_done_, input_done_;
+};
+
+}  // namespace seqloom::SEQLOOM_LEVEL

@@ -1,0 +1,112 @@
+#include "threads.h"
+
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sched.h>
+#endif
+
+namespace seqloom {
+
+namespace {
+
+// OpenMP's own entry, found in the process at run time: whichever library torch brought serves us too.
+using gomp_parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
+using omp_number = int (*)();
+
+struct openmp {
+    gomp_parallel parallel = nullptr;
+    omp_number thread = nullptr, threads = nullptr, nested = nullptr;
+    bool forked = false;
+};
+
+openmp& pool() {
+    static openmp found = [] {
+        openmp it;
+#if defined(__unix__) || defined(__APPLE__)
+        void* library = RTLD_DEFAULT;
+        for (const char* name : {"libgomp.so.1", "libomp.dylib", "libomp.so", "libiomp5.so"})
+            if (void* loaded = dlopen(name, RTLD_LAZY | RTLD_NOLOAD)) {
+                library = loaded;
+                break;
+            }
+        it.parallel = reinterpret_cast<gomp_parallel>(dlsym(library, "GOMP_parallel"));
+        it.thread = reinterpret_cast<omp_number>(dlsym(library, "omp_get_thread_num"));
+        it.threads = reinterpret_cast<omp_number>(dlsym(library, "omp_get_num_threads"));
+        it.nested = reinterpret_cast<omp_number>(dlsym(library, "omp_in_parallel"));
+        if (!it.thread || !it.threads || !it.nested) it.parallel = nullptr;
+        pthread_atfork(nullptr, nullptr, [] { pool().forked = true; });
+#endif
+        return it;
+    }();
+    return found;
+}
+
+struct job {
+    void (*work)(void*, int, int);
+    void* context;
+};
+
+void on_openmp(void* given) {
+    const job& todo = *static_cast<job*>(given);
+    todo.work(todo.context, pool().thread(), pool().threads());
+}
+
+}  // namespace
+
+void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
+    openmp& found = pool();
+    if (threads <= 1 || found.forked) return work(context, 0, 1);
+    if (found.parallel) {
+        if (found.nested()) return work(context, 0, 1);
+        job todo{work, context};
+        return found.parallel(on_openmp, &todo, static_cast<unsigned>(threads), 0);
+    }
+    std::vector<std::thread> others;
+    others.reserve(static_cast<std::size_t>(threads - 1));
+    for (int member = 1; member < threads; ++member) others.emplace_back(work, context, member, threads);
+    work(context, 0, threads);
+    for (std::thread& other : others) other.join();
+}
+
+void barrier::wait() {
+    if (members_ == 1) return;
+    const std::uint32_t turn = turn_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+        arrived_.store(0, std::memory_order_relaxed);
+        turn_.store(turn + 1, std::memory_order_release);
+        return;
+    }
+    // A partner that lost its processor comes back only when we give ours up.
+    for (int spins = 0; turn_.load(std::memory_order_acquire) == turn; ++spins) {
+        if (spins < 4000) {
+#if defined(__x86_64__)
+            _mm_pause();
+#endif
+        } else {
+            std::this_thread::yield();
+        }
+    }
+}
+
+#if defined(__x86_64__)
+flush_denormals::flush_denormals() : before_(_mm_getcsr()) { _mm_setcsr(static_cast<unsigned>(before_) | 0x8040u); }
+flush_denormals::~flush_denormals() { _mm_setcsr(static_cast<unsigned>(before_)); }
+#elif defined(__aarch64__)
+flush_denormals::flush_denormals() {
+    asm volatile("mrs %0, fpcr" : "=r"(before_));
+    asm volatile("msr fpcr, %0" ::"r"(before_ | (1u << 24)));
+}
+flush_denormals::~flush_denormals() { asm volatile("msr fpcr, %0" ::"r"(before_)); }
+#else
+flush_denormals::flush_denormals() : before_(0) {}
+flush_denormals::~flush_denormals() = default;
+#endif
+
+}  // namespace seqloom

@@ -1,0 +1,44 @@
+// Work on several threads: those that the process already has for OpenMP (torch's), else our own. No second pool that would
+// fight the first for the processors.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace seqloom {
+
+// Calls work(context, member, members) once for each member 0..members-1, at the same time, and returns when all are done.
+// members is `threads` or less. In a child process after fork, members is 1: the parent's threads do not exist there.
+// `work` must not throw.
+void run_parallel(int threads, void (*work)(void* context, int member, int members), void* context);
+
+template <class F>
+void parallel(int threads, F&& f) {
+    run_parallel(threads, [](void* context, int member, int members) { (*static_cast<F*>(context))(member, members); }, &f);
+}
+
+// Where members wait for each other, thousands of times a call.
+class barrier {
+public:
+    explicit barrier(int members) : members_(members) {}
+    void wait();
+
+private:
+    const int members_;
+    std::atomic<int> arrived_{0};
+    std::atomic<std::uint32_t> turn_{0};
+};
+
+// Denormal numbers count as zero while this lives: they are up to a hundred times slower, and arise in every idle memory.
+class flush_denormals {
+public:
+    flush_denormals();
+    ~flush_denormals();
+    flush_denormals(const flush_denormals&) = delete;
+    flush_denormals& operator=(const flush_denormals&) = delete;
+
+private:
+    std::uint64_t before_;
+};
+
+}  // namespace seqloom

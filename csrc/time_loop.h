@@ -1,0 +1,328 @@
+// The one time loop, forward: each member of a team of threads takes rows (many rows) or units (few rows) through all steps.
+//
+// Rows are dealt to slices with equal numbers of steps; a slice needs no other slice, so there is no waiting in time. Within a
+// slice rows are sorted by length, longest first: those still being read are the first `active`, finished ones cost nothing.
+// Where rows are too few to go round, all members share one slice and each computes its own blocks of units, with a barrier
+// after each product. Neither choice can be seen in the results: each number is made by one member in one order.
+//
+// Memory of a slice, all in blocks of `panel` units, rows x panel numbers each, row r being the slice's r-th:
+//     z[step][block][slot]     pre-activations of one chunk of steps: x W + b first, then + h U, in place
+//     fed[2][block]            what the products read: h (masked), before and after the step
+//     reset_memory[block]      r h (masked), where the cell resets
+//     hidden[block], cell[block]   the state
+#pragma once
+
+#include <vector>
+
+#include "panels.h"
+#include "threads.h"
+
+namespace seqloom::SEQLOOM_LEVEL {
+
+// Which rows are read together, and by whom.
+struct slice {
+    std::vector<i64> rows;  // longest first
+    i64 steps = 0;          // of the longest
+};
+
+struct plan {
+    std::vector<slice> slices;
+    int members;    // that share a slice
+    int threads() const { return members * static_cast<int>(slices.size()); }
+};
+
+// Below this many multiplications a second thread costs more than it saves.
+constexpr i64 worth_a_thread = 400'000;
+constexpr i64 worth_a_member = 20'000;  // a step, for the barrier
+
+inline plan make_plan(const sequence<real>& s, i64 weights, i64 blocks) {
+    std::vector<i64> order(static_cast<std::size_t>(s.batch));
+    i64 steps = 0;
+    for (i64 b = 0; b < s.batch; ++b) {
+        order[static_cast<std::size_t>(b)] = b;
+        steps += s.lengths[b];
+    }
+    std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) { return s.lengths[a] > s.lengths[b]; });
+    i64 threads = std::min<i64>(s.threads, 1 + steps * weights / worth_a_thread);
+    plan it{{}, 1};
+    if (s.batch < 4 * threads) {
+        if (s.batch * weights >= worth_a_member) it.members = static_cast<int>(std::min(threads, blocks));
+        threads = 1;
+    }
+    it.slices.resize(static_cast<std::size_t>(std::max<i64>(1, std::min(threads, s.batch))));
+    std::vector<i64> load(it.slices.size());
+    for (i64 b : order) {
+        const auto least = std::min_element(load.begin(), load.end()) - load.begin();
+        load[static_cast<std::size_t>(least)] += s.lengths[b] + 1;
+        slice& part = it.slices[static_cast<std::size_t>(least)];
+        part.rows.push_back(b);
+        part.steps = std::max(part.steps, s.lengths[b]);
+    }
+    return it;
+}
+
+// Where step `step` of a row of length `length` stands in its sequence.
+inline i64 position(const sequence<real>& s, i64 length, i64 step) { return s.reverse ? length - 1 - step : step; }
+
+inline vec load_units(const real* from, i64 count) {
+    return count >= lanes ? load(from) : count > 0 ? load_first(from, count) : set(0);
+}
+
+inline void store_units(real* to, vec a, i64 count) {
+    if (count >= lanes) store(to, a);
+    else if (count > 0) store_first(to, a, count);
+}
+
+template <class Cell>
+class forward_pass {
+public:
+    forward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const plan& p)
+        : w_(w), s_(s), r_(r), chunk_(chunk(w, s, p)) {}
+
+    // Numbers of memory that a slice of `rows` rows works in.
+    i64 memory(i64 rows) const { return workspace::rounded((chunk_ * Cell::slots + 5) * w_.blocks * rows * panel); }
+
+    // One member's share of one slice: the blocks first .. last - 1 of all its rows.
+    void read(const slice& part, real* memory, i64 first, i64 last, barrier& team) const {
+        member me{part, static_cast<i64>(part.rows.size()), first, last, team, memory};
+        me.block = me.rows * panel;
+        const i64 state = w_.blocks * me.block;
+        me.z = memory + 5 * state;
+        me.fed = memory, me.next = memory + state;
+        me.reset_memory = memory + 2 * state, me.hidden = memory + 3 * state, me.cell = memory + 4 * state;
+        begin(me);
+        team.wait();
+        i64 active = me.rows;
+        for (i64 step = 0; step < part.steps; ++step) {
+            while (length(me, active - 1) <= step) --active;
+            if (step % chunk_ == 0) project(me, step, active);
+            advance(me, step, active);
+            finish(me, step + 1, active);
+            std::swap(me.fed, me.next);
+        }
+        clear_padding(me);
+    }
+
+private:
+    struct member {
+        const slice& part;
+        i64 rows, first, last;
+        barrier& team;
+        real* memory;
+        real *z = nullptr, *fed = nullptr, *next = nullptr, *reset_memory = nullptr, *hidden = nullptr, *cell = nullptr;
+        i64 block = 0;  // numbers of a block of units: rows x panel
+    };
+
+    // Steps whose inputs are projected at once: enough rows for a tile, few enough for the second-level cache.
+    static i64 chunk(const panels<Cell>& w, const sequence<real>& s, const plan& p) {
+        i64 rows = 1, steps = 1;
+        for (const slice& part : p.slices) {
+            rows = std::max(rows, static_cast<i64>(part.rows.size()));
+            steps = std::max(steps, part.steps);
+        }
+        (void)s;
+        const i64 cache = (i64{512} << 10) / static_cast<i64>(sizeof(real));
+        const i64 fitting = cache / (Cell::slots * w.blocks * rows * panel);
+        return std::min(steps, std::clamp(fitting / tallest * tallest, tallest, 16 * tallest));
+    }
+
+    i64 length(const member& me, i64 row) const { return s_.lengths[me.part.rows[static_cast<std::size_t>(row)]]; }
+    i64 units(i64 u) const { return std::min(panel, w_.hidden_size - u * panel); }
+    real* z_at(const member& me, i64 step, i64 u, i64 slot) const {
+        return me.z + (((step % chunk_) * w_.blocks + u) * Cell::slots + slot) * me.block;
+    }
+
+    // The first state.
+    void begin(member& me) const {
+        for (i64 row = 0; row < me.rows; ++row) {
+            const i64 b = me.part.rows[static_cast<std::size_t>(row)];
+            for (i64 u = me.first; u < me.last; ++u)
+                for (i64 lane = 0; lane < panel; lane += lanes) {
+                    const i64 at = u * me.block + row * panel + lane, unit = u * panel + lane, count = units(u) - lane;
+                    const vec hidden = s_.first_hidden ? load_units(s_.first_hidden[b] + unit, count) : set(0);
+                    store(me.hidden + at, hidden);
+                    store(me.fed + at, masked(hidden, b, unit, count));
+                    if constexpr (Cell::has_cell)
+                        store(me.cell + at, s_.first_cell ? load_units(s_.first_cell[b] + unit, count) : set(0));
+                }
+        }
+        finish(me, 0, me.rows);
+    }
+
+    vec masked(vec hidden, i64 b, i64 unit, i64 count) const {
+        return s_.mask ? hidden * load_units(s_.mask[b] + unit, count) : hidden;
+    }
+
+    // z = x W + b for the steps of the chunk that begins at `step`.
+    void project(const member& me, i64 step, i64 active) const {
+        for (i64 row = 0; row < active; ++row) {
+            const i64 steps = std::min(chunk_, length(me, row) - step);
+            for (i64 slot = Cell::input_gates; slot < Cell::slots; ++slot)
+                for (i64 u = me.first; u < me.last; ++u)
+                    for (i64 t = 0; t < steps; ++t)
+                        std::copy_n(w_.start(u, slot), panel, z_at(me, step, u, slot) + t * z_step(me) + row * panel);
+        }
+        for (i64 row = 0; row < active;) {  // rows are sorted: those with a whole chunk to go come first, in one go
+            const i64 steps = std::min(chunk_, length(me, row) - step);
+            i64 end = row + 1;
+            while (end < active && std::min(chunk_, length(me, end) - step) == steps) ++end;
+            constexpr i64 gates = Cell::input_gates;
+            const i64 at_once = panels_at_once(steps);
+            for (i64 from = me.first * gates; from < me.last * gates; from += at_once) {
+                const i64 count = std::min(at_once, me.last * gates - from);
+                const real *b[widest], *start[widest];
+                for (i64 p = 0; p < count; ++p) {
+                    b[p] = w_.input((from + p) / gates, (from + p) % gates);
+                    start[p] = w_.start((from + p) / gates, (from + p) % gates);
+                }
+                for (i64 r = row; r < end; ++r) {
+                    real* c[widest];
+                    for (i64 p = 0; p < count; ++p) c[p] = z_at(me, step, (from + p) / gates, (from + p) % gates) + r * panel;
+                    multiply(steps, input(me, r, step), count, b, w_.input_size, start, 0, c, z_step(me));
+                }
+            }
+            row = end;
+        }
+    }
+
+    // Numbers from one step's pre-activations to the next one's.
+    i64 z_step(const member& me) const { return w_.blocks * Cell::slots * me.block; }
+
+    // The inputs of a row from `step` on, a step a row.
+    operand input(const member& me, i64 row, i64 step) const {
+        const i64 b = me.part.rows[static_cast<std::size_t>(row)];
+        return by_rows(s_.x.at(b, position(s_, s_.lengths[b], step)), s_.reverse ? -s_.x.time : s_.x.time);
+    }
+
+    void advance(member& me, i64 step, i64 active) const {
+        constexpr i64 together = Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
+        if constexpr (Cell::resets) {
+            in_blocks(me, step, active, me.fed, 0, together, [&](i64 u) { open(me, step, active, u); });
+            me.team.wait();
+            in_blocks(me, step, active, me.reset_memory, together, 1, [&](i64 u) { move(me, step, active, u); });
+        } else {
+            in_blocks(me, step, active, me.fed, 0, together, [&](i64 u) { move(me, step, active, u); });
+        }
+        me.team.wait();
+    }
+
+    // z += fed U for the hidden gates `gate` .. `gate` + `gates` - 1, and then the units, block after block.
+    template <class Units>
+    void in_blocks(const member& me, i64 step, i64 active, const real* fed, i64 gate, i64 gates, Units units_of) const {
+        const operand left{fed, panel, me.block};
+        const i64 at_once = panels_at_once(active);
+        i64 finished = me.first;
+        for (i64 from = me.first * gates; from < me.last * gates; from += at_once) {
+            const i64 count = std::min(at_once, me.last * gates - from);
+            const real *b[widest], *start[widest];
+            real* c[widest];
+            for (i64 p = 0; p < count; ++p) {
+                const i64 u = (from + p) / gates, g = gate + (from + p) % gates;
+                b[p] = w_.hidden(u, g);
+                start[p] = c[p] = z_at(me, step, u, Cell::hidden_slot(g));
+            }
+            multiply(active, left, count, b, w_.hidden_size, start, panel, c, panel);
+            for (; (finished + 1) * gates <= from + count; ++finished) units_of(finished);  // their sums are still in the cache
+        }
+    }
+
+    void open(const member& me, i64 step, i64 active, i64 u) const {
+        for (i64 row = 0; row < active; ++row)
+            for (i64 lane = 0; lane < panel; lane += lanes) {
+                const i64 at = row * panel + lane;
+                unit x = gather(me, step, u, at);
+                vec memory = Cell::open(x);
+                if (s_.mask) memory = masked(memory, me.part.rows[static_cast<std::size_t>(row)], u * panel + lane, units(u) - lane);
+                store(me.reset_memory + u * me.block + at, memory);
+                store(z_at(me, step, u, 0) + at, x.z[0]);
+                store(z_at(me, step, u, 1) + at, x.z[1]);
+            }
+    }
+
+    void move(const member& me, i64 step, i64 active, i64 u) const {
+        const i64 count = units(u);
+        for (i64 row = 0; row < active; ++row) {
+            const i64 b = me.part.rows[static_cast<std::size_t>(row)], t = position(s_, s_.lengths[b], step);
+            for (i64 lane = 0; lane < count; lane += lanes) {
+                const i64 at = row * panel + lane, unit_at = u * panel + lane, left = count - lane;
+                unit x = gather(me, step, u, at);
+                Cell::move(x);
+                store(me.hidden + u * me.block + at, x.hidden);
+                store(me.next + u * me.block + at, masked(x.hidden, b, unit_at, left));
+                store_units(r_.outputs.at(b, t) + unit_at, x.hidden, left);
+                if constexpr (Cell::has_cell) store(me.cell + u * me.block + at, x.cell);
+                if (Cell::saved > 0 && r_.gates != nullptr) save(x, b, t, unit_at, left);
+            }
+        }
+    }
+
+    unit gather(const member& me, i64 step, i64 u, i64 at) const {
+        unit x;
+        for (i64 slot = 0; slot < Cell::slots; ++slot) x.z[slot] = load(z_at(me, step, u, slot) + at);
+        x.hidden = load(me.hidden + u * me.block + at);
+        if constexpr (Cell::has_cell) x.cell = load(me.cell + u * me.block + at);
+        return x;
+    }
+
+    void save(const unit& x, i64 b, i64 t, i64 unit_at, i64 count) const {
+        const i64 token = b * s_.time + t;
+        for (i64 slot = 0; slot < Cell::saved; ++slot)
+            store_units(r_.gates + (token * Cell::saved + slot) * w_.hidden_size + unit_at, x.z[slot], count);
+        if constexpr (Cell::has_cell) store_units(r_.cells + token * w_.hidden_size + unit_at, x.cell, count);
+    }
+
+    // Hands out the state of the rows, among the first `active`, that end after `steps` steps.
+    void finish(const member& me, i64 steps, i64 active) const {
+        for (i64 row = active - 1; row >= 0 && length(me, row) == steps; --row) {
+            const i64 b = me.part.rows[static_cast<std::size_t>(row)];
+            for (i64 u = me.first; u < me.last; ++u) {
+                std::copy_n(me.hidden + u * me.block + row * panel, units(u), r_.last_hidden[b] + u * panel);
+                if constexpr (Cell::has_cell)
+                    std::copy_n(me.cell + u * me.block + row * panel, units(u), r_.last_cell[b] + u * panel);
+            }
+        }
+    }
+
+    void clear_padding(const member& me) const {
+        const i64 from = me.first * panel, to = std::min(me.last * panel, w_.hidden_size);
+        for (i64 b : me.part.rows)
+            for (i64 t = s_.lengths[b]; t < s_.time; ++t) std::fill(r_.outputs.at(b, t) + from, r_.outputs.at(b, t) + to, real(0));
+    }
+
+    const panels<Cell>& w_;
+    const sequence<real>& s_;
+    const readings<real>& r_;
+    const i64 chunk_;
+};
+
+// Runs `pass.read(slice, memory, first block, last block, barrier)` for every slice of the plan, on the plan's threads.
+template <class Pass>
+void over_slices(const Pass& pass, const plan& p, i64 blocks, workspace& memory) {
+    std::vector<real*> memories;
+    for (const slice& part : p.slices) memories.push_back(memory.take(pass.memory(static_cast<i64>(part.rows.size()))));
+    const i64 slices = static_cast<i64>(p.slices.size());
+    barrier team(p.members), alone(1);
+    parallel(p.threads(), [&](i64 member, i64 members) {
+        const flush_denormals flushed;
+        if (members == p.threads() && slices == 1)
+            return pass.read(p.slices[0], memories[0], blocks * member / members, blocks * (member + 1) / members, team);
+        for (i64 i = member; i < slices; i += members)
+            pass.read(p.slices[static_cast<std::size_t>(i)], memories[static_cast<std::size_t>(i)], 0, blocks, alone);
+    });
+}
+
+template <class Cell>
+void forward(const packed<real>& weights, const sequence<real>& s, const readings<real>& r) {
+    const auto& w = static_cast<const panels<Cell>&>(weights);
+    const plan p = make_plan(s, w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size), w.blocks);
+    const forward_pass<Cell> pass(w, s, r, p);
+    const i64 tokens = s.batch * s.time * static_cast<i64>(sizeof(real));
+    prefer_huge_pages(r.gates, tokens * Cell::saved * w.hidden_size);
+    prefer_huge_pages(r.cells, tokens * w.hidden_size);
+    i64 memory = 0;
+    for (const slice& part : p.slices) memory += pass.memory(static_cast<i64>(part.rows.size()));
+    workspace space(memory);
+    over_slices(pass, p, w.blocks, space);
+}
+
+}  // namespace seqloom::SEQLOOM_LEVEL
