@@ -3,13 +3,16 @@
 import json
 from typing import Any
 
+from benchmarks import figure, recurrent_page
 from benchmarks.machine import RESULTS
 
 PAGE = RESULTS.parent.parent / "docs" / "benchmarks.md"
+PICTURE = PAGE.with_suffix(".svg")
 HEAD = """# Benchmarks
 
-Written from `benchmarks/results/` by `python -m benchmarks.page`; run anew with `make bench` (short) or
-`python -m benchmarks.run`. Figures of one machine hold only beside each other.
+Written from `benchmarks/results/` by `python -m benchmarks.page`; run anew with `make bench` (short),
+`python -m benchmarks.run` (the main job) and `python -m benchmarks.recurrent --full` (the core beside its peers, which
+`benchmarks/peers.txt` says how to install). Figures of one machine hold only beside each other.
 
 ## The main job: `seqloom train` with its defaults
 Accuracy with its 95 % interval. Where a set has no test rows the validation rows are scored, which also chose the
@@ -25,7 +28,22 @@ def render() -> str:
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("sentiment-*.json"))]
     rows = "".join(_row(result) for result in results if not result["settings"])
     machines = "".join(f"\n- {result['set']}, {result['date']}: {_machine(result['machine'])}" for result in results)
-    return f"{HEAD}{rows}\nMeasured on:{machines}\n"
+    parts = (_kept(part) for part in ("layers", "memory", "training"))
+    return f"{HEAD}{rows}\nMeasured on:{machines}\n{recurrent_page.render(*parts)}"
+
+
+def picture() -> str:
+    """The picture that the page shows; empty before the layers were measured."""
+    layers = _kept("layers")
+    return figure.draw(recurrent_page.marks(layers)) if layers else ""
+
+
+def _kept(part: str) -> dict[str, Any] | None:
+    path = RESULTS / f"recurrent-{part}.json"
+    if not path.exists():
+        return None
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
 
 
 def _row(result: dict[str, Any]) -> str:
@@ -52,8 +70,10 @@ def _machine(machine: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page and its picture."""
     PAGE.write_text(render(), encoding="utf-8")
+    if drawn := picture():
+        PICTURE.write_text(drawn, encoding="utf-8")
 
 
 if __name__ == "__main__":

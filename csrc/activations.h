@@ -45,20 +45,18 @@ inline reduced_exponential reduce(vec y) {
 }
 
 inline vec sigmoid(vec x) {
-    const vec y = max(set(-104.0f), set(0.0f) - magnitude(x));  // exp(-104) rounds to zero
+    const vec y = max(set(-104.0f), minus_magnitude(x));  // exp(-104) rounds to zero
     const reduced_exponential e = reduce(y);
-    // Two factors, for 2^n alone may be below the smallest normal float.
-    const vec n = max(set(-100.0f), e.n);
-    const vec z = (e.expm1_r + set(1.0f)) * power_of_two(n) * power_of_two(e.n - n);
+    const vec z = scale(e.expm1_r + set(1.0f), e.n);
     return where_negative(x, z, set(1.0f)) / (set(1.0f) + z);
 }
 
 inline vec tanh(vec x) {
-    const vec y = max(set(-40.0f), set(-2.0f) * magnitude(x));  // tanh(20) rounds to one
+    const vec y = max(set(-40.0f), minus_magnitude(x + x));  // tanh(20) rounds to one
     const reduced_exponential e = reduce(y);
-    const vec scale = power_of_two(e.n);
-    const vec u = fma(scale, e.expm1_r, scale - set(1.0f));
-    return with_sign((set(0.0f) - u) / (set(2.0f) + u), x);
+    const vec power = scale(set(1.0f), e.n);
+    const vec u = fma(power, e.expm1_r, power - set(1.0f));
+    return with_sign(u / (set(2.0f) + u), x);
 }
 
 #endif

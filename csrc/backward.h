@@ -203,6 +203,7 @@ public:
 
     void make(real* memory, i64 member, i64 members) const {
         if (g_.x != nullptr) inputs(member, members);
+        if (g_.table != nullptr) table(member, members);
         const i64 tiles = all_tiles();
         const i64 from = tiles * member / members, to = tiles * (member + 1) / members;
         if (from == to) return;
@@ -316,6 +317,23 @@ private:
         };
         for (i64 m = 0; m < rows && weight != nullptr; ++m) add_row(sums + m * panel, weight + (first + m) * gates * w_.hidden_size + column);
         if (bias != nullptr) add_row(sums + rows * panel, bias + (from == from_x ? column : u * panel));
+    }
+
+    // Each row of the table has the sum of d over the tokens that looked it up, in their order. A member has its own columns.
+    void table(i64 member, i64 members) const {
+        const i64 all = Cell::input_gates * w_.blocks, columns = Cell::input_gates * w_.hidden_size;
+        for (i64 i = all * member / members; i < all * (member + 1) / members; ++i) {
+            const i64 slot = i / w_.blocks, u = i % w_.blocks, count = std::min(panel, w_.hidden_size - u * panel);
+            real* to = g_.table + slot * w_.hidden_size + u * panel;
+            for (i64 row = 0; row < g_.table_rows; ++row) std::fill_n(to + row * columns, count, real(0));
+            const real* d = d_ + i * tokens_ * panel;
+            for (i64 b = 0; b < s_.batch; ++b)
+                for (i64 t = 0; t < s_.lengths[b]; ++t, d += panel) {
+                    real* sum = to + *s_.ids.at(b, t) * columns;
+                    for (i64 lane = 0; lane < count; lane += lanes)
+                        store_units(sum + lane, load_units(sum + lane, count - lane) + load(d + lane), count - lane);
+                }
+        }
     }
 
     // d W' for the rows of this member: as equal a number of tokens for each as rows allow.

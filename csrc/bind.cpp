@@ -10,7 +10,9 @@
 
 #include <stdexcept>
 
+#include "fingerprint.h"
 #include "kernels.h"
+#include "threads.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -50,7 +52,7 @@ struct layer {
     layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides, address hidden,
           std::pair<i64, i64> hidden_strides, address bias, address bias_candidate)
         : loops(cells<real>() + cell_number(cell)), hidden_size(hidden_size) {
-        if (input_size < 1 || hidden_size < 1 || input == 0 || hidden == 0) throw std::invalid_argument("a layer needs weights");
+        if (hidden_size < 1 || hidden == 0 || (input_size < 1) != (input == 0)) throw std::invalid_argument("a layer needs weights");
         weights = loops->pack({static_cast<cell_kind>(cell_number(cell)), input_size, hidden_size,
                                reinterpret_cast<const real*>(input), input_strides.first, input_strides.second,
                                reinterpret_cast<const real*>(hidden), hidden_strides.first, hidden_strides.second,
@@ -64,9 +66,11 @@ struct layer {
 template <class real>
 sequence<real> sequence_of(i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch, i64 x_time,
                            address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
-                           i64 mask_row) {
+                           i64 mask_row, address ids, i64 ids_batch, i64 ids_time, address table, i64 table_row) {
     return {batch, time, reinterpret_cast<const i64*>(lengths), reverse, threads,
             {reinterpret_cast<const real*>(x), x_batch, x_time},
+            {reinterpret_cast<const i64*>(ids), ids_batch, ids_time},
+            {reinterpret_cast<const real*>(table), table_row},
             {reinterpret_cast<const real*>(first_hidden), first_hidden_row},
             {reinterpret_cast<const real*>(first_cell), first_cell_row},
             {reinterpret_cast<const real*>(mask), mask_row}};
@@ -76,9 +80,9 @@ template <class real>
 void forward(const layer<real>& w, i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch,
              i64 x_time, address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
              i64 mask_row, address outputs, i64 outputs_batch, i64 outputs_time, address last_hidden, address last_cell,
-             address gates, address cells) {
+             address gates, address cells, address ids, i64 ids_batch, i64 ids_time, address table, i64 table_row) {
     const auto s = sequence_of<real>(batch, time, lengths, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
-                                     first_cell, first_cell_row, mask, mask_row);
+                                     first_cell, first_cell_row, mask, mask_row, ids, ids_batch, ids_time, table, table_row);
     nb::gil_scoped_release unlocked;
     w.loops->forward(*w.weights, s,
                      {{reinterpret_cast<real*>(outputs), outputs_batch, outputs_time}, w.template rows<real>(last_hidden),
@@ -91,9 +95,10 @@ void backward(const layer<real>& w, i64 batch, i64 time, address lengths, bool r
               i64 mask_row, address outputs, i64 outputs_batch, i64 outputs_time, address gates, address cells,
               address grad_outputs, i64 grad_outputs_batch, i64 grad_outputs_time, address grad_last_hidden,
               address grad_last_cell, address grad_x, address grad_input, address grad_hidden, address grad_bias,
-              address grad_bias_candidate, address grad_first_hidden, address grad_first_cell) {
+              address grad_bias_candidate, address grad_first_hidden, address grad_first_cell, address ids, i64 ids_batch,
+              i64 ids_time, address table, i64 table_row, address grad_table, i64 table_rows) {
     const auto s = sequence_of<real>(batch, time, lengths, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
-                                     first_cell, first_cell_row, mask, mask_row);
+                                     first_cell, first_cell_row, mask, mask_row, ids, ids_batch, ids_time, table, table_row);
     const readings<real> read = {{reinterpret_cast<real*>(outputs), outputs_batch, outputs_time}, {}, {},
                                  reinterpret_cast<real*>(gates), reinterpret_cast<real*>(cells)};
     nb::gil_scoped_release unlocked;
@@ -101,7 +106,7 @@ void backward(const layer<real>& w, i64 batch, i64 time, address lengths, bool r
                       {{reinterpret_cast<const real*>(grad_outputs), grad_outputs_batch, grad_outputs_time},
                        w.template rows<const real>(grad_last_hidden), w.template rows<const real>(grad_last_cell),
                        reinterpret_cast<real*>(grad_x), reinterpret_cast<real*>(grad_input), reinterpret_cast<real*>(grad_hidden),
-                       reinterpret_cast<real*>(grad_bias), reinterpret_cast<real*>(grad_bias_candidate),
+                       reinterpret_cast<real*>(grad_table), table_rows, reinterpret_cast<real*>(grad_bias), reinterpret_cast<real*>(grad_bias_candidate),
                        w.template rows<real>(grad_first_hidden), w.template rows<real>(grad_first_cell)});
 }
 
@@ -111,12 +116,56 @@ void add_recurrent(nb::module_& module, const char* name) {
         .def(nb::init<const std::string&, i64, i64, address, std::pair<i64, i64>, address, std::pair<i64, i64>, address, address>(),
              "cell"_a, "input_size"_a, "hidden_size"_a, "weight_input"_a, "weight_input_strides"_a, "weight_hidden"_a,
              "weight_hidden_strides"_a, "bias"_a, "bias_candidate"_a);
-    module.def("forward", &forward<real>, "Read sequences: csrc/recurrent.h says what every argument is.");
-    module.def("backward", &backward<real>, "The gradients of what `forward` read and wrote.");
+    module.def("forward", &forward<real>, "Read sequences: csrc/recurrent.h says what every argument is.",
+               "w"_a, "batch"_a, "time"_a, "lengths"_a, "reverse"_a, "threads"_a, "x"_a, "x_stride_batch"_a,
+               "x_stride_time"_a, "first_hidden"_a, "first_hidden_stride"_a, "first_cell"_a, "first_cell_stride"_a,
+               "mask"_a, "mask_stride"_a, "outputs"_a, "outputs_stride_batch"_a, "outputs_stride_time"_a, "last_hidden"_a,
+               "last_cell"_a, "gates"_a, "cells"_a, "ids"_a = 0, "ids_stride_batch"_a = 0, "ids_stride_time"_a = 0,
+               "table"_a = 0, "table_stride"_a = 0);
+    module.def("backward", &backward<real>, "The gradients of what `forward` read and wrote.",
+               "w"_a, "batch"_a, "time"_a, "lengths"_a, "reverse"_a, "threads"_a, "x"_a, "x_stride_batch"_a,
+               "x_stride_time"_a, "first_hidden"_a, "first_hidden_stride"_a, "first_cell"_a, "first_cell_stride"_a,
+               "mask"_a, "mask_stride"_a, "outputs"_a, "outputs_stride_batch"_a, "outputs_stride_time"_a, "gates"_a,
+               "cells"_a, "grad_outputs"_a, "grad_outputs_stride_batch"_a, "grad_outputs_stride_time"_a,
+               "grad_last_hidden"_a, "grad_last_cell"_a, "grad_x"_a, "grad_weight_input"_a, "grad_weight_hidden"_a,
+               "grad_bias"_a, "grad_bias_candidate"_a, "grad_first_hidden"_a, "grad_first_cell"_a, "ids"_a = 0,
+               "ids_stride_batch"_a = 0, "ids_stride_time"_a = 0, "table"_a = 0, "table_stride"_a = 0, "grad_table"_a = 0,
+               "table_rows"_a = 0);
+}
+
+struct matrix {
+    std::unique_ptr<packed<float>> panels;
+    matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns)
+        : panels(active().linear.pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns)) {}
+};
+
+static void linear(const matrix& b, i64 rows, address a, i64 a_row, address bias, address c, int threads) {
+    nb::gil_scoped_release unlocked;
+    active().linear.apply(*b.panels, rows, reinterpret_cast<const float*>(a), a_row, reinterpret_cast<const float*>(bias),
+                          reinterpret_cast<float*>(c), threads);
+}
+
+static void outer(i64 tokens, address a, i64 a_row, i64 depth, address d, i64 d_row, i64 columns, address c, address sums, int threads) {
+    nb::gil_scoped_release unlocked;
+    active().linear.outer(tokens, reinterpret_cast<const float*>(a), a_row, depth, reinterpret_cast<const float*>(d), d_row,
+                          columns, reinterpret_cast<float*>(c), reinterpret_cast<float*>(sums), threads);
+}
+
+static double fma_peak(int threads) {
+    nb::gil_scoped_release unlocked;
+    std::vector<double> each(static_cast<std::size_t>(threads), 0);
+    constexpr i64 rounds = 20'000'000;
+    parallel(threads, [&](int member, int) {
+        each[static_cast<std::size_t>(member)] = 2e-9 * static_cast<double>(rounds * active().lanes) / active().multiply_adds(rounds);
+    });
+    double all = 0;
+    for (double one : each) all += one;
+    return all;
 }
 
 NB_MODULE(_core, module) {
     module.doc() = "The compiled core of seqloom.";
+    nb::set_leak_warnings(false);  // weights kept alive by a graph at the end of the process are no leak
     module.def("isa", [] { return std::string(active().isa); }, "Level of the instruction set in use.");
     module.def(
         "isas",
@@ -132,6 +181,15 @@ NB_MODULE(_core, module) {
     module.def(
         "tanh", [](const input& x, const output& y) { apply(active().tanh, x, y); },
         "x"_a.noconvert(), "y"_a.noconvert(), "Write the hyperbolic tangent of x to y; y may be x.");
+    module.def(
+        "fingerprint", [](address from, i64 bytes) { return fingerprint(reinterpret_cast<const void*>(from), bytes); },
+        "from"_a, "bytes"_a, "A hash of memory that changes when the memory does.");
     add_recurrent<float>(module, "Weights");
     add_recurrent<double>(module, "Weights64");
+    nb::class_<matrix>(module, "Matrix", "(depth, columns) numbers, copied into the order that `linear` reads.")
+        .def(nb::init<address, std::pair<i64, i64>, i64, i64>(), "b"_a, "strides"_a, "depth"_a, "columns"_a);
+    module.def("linear", &linear, "b"_a, "rows"_a, "a"_a, "a_stride"_a, "bias"_a, "c"_a, "threads"_a, "c = a b + bias.");
+    module.def("outer", &outer, "tokens"_a, "a"_a, "a_stride"_a, "depth"_a, "d"_a, "d_stride"_a, "columns"_a, "c"_a, "sums"_a,
+               "threads"_a, "c = a' d, and the column sums of d.");
+    module.def("fma_peak", &fma_peak, "threads"_a, "Billions of float operations a second: what no kernel can exceed.");
 }

@@ -27,6 +27,9 @@ constexpr i64 panels_at_once(i64 rows) { return rows <= 3 ? 4 : 2; }  // of 32 r
 constexpr i64 panels_at_once(i64 rows) { return rows == 1 ? 4 : rows == 2 ? 2 : 1; }  // of 16
 #endif
 
+// Below this many multiplications a second thread costs more than it saves.
+constexpr i64 worth_a_thread = 400'000;
+
 constexpr i64 panels_of(i64 columns) { return (columns + panel - 1) / panel; }
 
 // The left operand: element (m, k) at data[m * row + (k / panel) * block + (k % panel) * step], where step is 1 for rows of

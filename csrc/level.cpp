@@ -1,6 +1,9 @@
 // The table of one level of the instruction set. Compiled once a level, with that level's flags: csrc/simd.h.
+#include <chrono>
+
 #include "backward.h"
 #include "kernels.h"
+#include "linear.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
 
@@ -30,11 +33,30 @@ void map(const float* x, float* y, std::int64_t count) {
     if (i < count) store_first(y + i, f(load_first(x + i, count - i)), count - i);
 }
 
+// What this processor can do at most: sums that wait for nothing and touch no memory.
+double multiply_adds(std::int64_t rounds) {
+    constexpr int chains = 10;  // latency times width, with some to spare; all fit the registers of every level
+    vec sum[chains];
+    for (int i = 0; i < chains; ++i) sum[i] = set(static_cast<float>(i));
+    const vec a = set(0.999f), b = set(1e-3f);
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::int64_t i = 0; i < rounds; i += chains)
+        for (int j = 0; j < chains; ++j) sum[j] = fma(sum[j], a, b);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    vec all = sum[0];
+    for (int i = 1; i < chains; ++i) all = all + sum[i];
+    float kept[lanes];
+    store(kept, all);
+    const volatile float result = kept[0];
+    (void)result;
+    return seconds.count();
+}
+
 #define SEQLOOM_TEXT(name) #name
 #define SEQLOOM_NAME(name) SEQLOOM_TEXT(name)
 
 extern const kernels table;
-const kernels table = {SEQLOOM_NAME(SEQLOOM_LEVEL), map<sigmoid>, map<tanh>, SEQLOOM_CELLS};
+const kernels table = {SEQLOOM_NAME(SEQLOOM_LEVEL), map<sigmoid>, map<tanh>, SEQLOOM_CELLS, {pack_matrix, apply, outer}, multiply_adds, lanes};
 
 #endif
 

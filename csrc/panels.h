@@ -93,6 +93,20 @@ inline void transpose_block(const real* from, real* to) {
         for (i64 c = 0; c < panel; ++c) to[c * panel + r] = from[r * panel + c];
 }
 
+// `count` columns of a matrix with `depth` rows and any strides as one panel, zeros beyond them.
+inline void pack_panel(const real* from, i64 row, i64 column, i64 depth, i64 count, real* to) {
+    if (column == 1) {
+        for (i64 k = 0; k < depth; ++k)
+            for (i64 lane = 0; lane < panel; ++lane) to[k * panel + lane] = lane < count ? from[k * row + lane] : 0;
+        return;
+    }
+    // Columns far apart (a transposed view): read along the columns, a few rows at a time.
+    for (i64 done = 0; done < depth; done += panel)
+        for (i64 lane = 0; lane < panel; ++lane)
+            for (i64 k = done; k < std::min(done + panel, depth); ++k)
+                to[k * panel + lane] = lane < count ? from[k * row + lane * column] : 0;
+}
+
 // A layer's weights as the loops read them. Panel (u, g): the columns of gate g of the units in block u.
 template <class Cell>
 class panels : public packed<real> {
@@ -160,19 +174,6 @@ private:
                 const real* corner = from + (gate * hidden_size + u * panel) * column;
                 pack_panel(corner, row, column, depth, count, to);
             }
-    }
-
-    static void pack_panel(const real* from, i64 row, i64 column, i64 depth, i64 count, real* to) {
-        if (column == 1) {
-            for (i64 k = 0; k < depth; ++k)
-                for (i64 lane = 0; lane < panel; ++lane) to[k * panel + lane] = lane < count ? from[k * row + lane] : 0;
-            return;
-        }
-        // Columns far apart (a transposed view): read along the columns, a few rows at a time.
-        for (i64 done = 0; done < depth; done += panel)
-            for (i64 lane = 0; lane < panel; ++lane)
-                for (i64 k = done; k < std::min(done + panel, depth); ++k)
-                    to[k * panel + lane] = lane < count ? from[k * row + lane * column] : 0;
     }
 
     // The block of rows v of a forward panel of `depth` rows, transposed; zeros beyond its end.

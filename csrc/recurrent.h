@@ -33,7 +33,7 @@ template <class real>
 struct weights {
     cell_kind cell;
     std::int64_t input_size, hidden_size;
-    const real* input;  // (I, G), any strides
+    const real* input;  // (I, G), any strides; I = 0 where steps are looked up in a table
     std::int64_t input_row, input_column;
     const real* hidden;  // (H, G), any strides
     std::int64_t hidden_row, hidden_column;
@@ -54,6 +54,9 @@ struct sequence {
     bool reverse;                 // read each row from its last real step to its first
     int threads;
     steps_of<const real> x;            // (B, T, I); padding is never read
+    // Instead of x, for a layer packed without input weights: the row of `table` (R, G), which is x W + b, for each step.
+    steps_of<const std::int64_t> ids;  // (B, T), each in 0..R-1 where real
+    rows_of<const real> table;
     rows_of<const real> first_hidden;  // (B, H); null: zeros
     rows_of<const real> first_cell;    // (B, H), lstm; null: zeros
     rows_of<const real> mask;          // (B, H), multiplies what is fed back; null: ones
@@ -76,6 +79,8 @@ struct gradients {
     // Wanted, or null; contiguous, written.
     real* x;                        // (B, T, I), zeros at padding
     real *input, *hidden;           // (I, G), (H, G)
+    real* table;                    // (R, G)
+    std::int64_t table_rows;
     real *bias, *bias_candidate;    // (G,), (H,)
     rows_of<real> first_hidden, first_cell;  // (B, H)
 };

@@ -27,10 +27,10 @@ namespace seqloom::SEQLOOM_LEVEL {
 // Every level has the same words:
 //   set(a)           all lanes a                load(p), store(p, v)   `lanes` floats, any alignment
 //   fma(a, b, c)     a * b + c                  max(a, b)              b where either is NaN
-//   magnitude(v)     |v|                        with_sign(m, s)        m >= 0 with the sign of s
+//   minus_magnitude(v)   -|v|                   with_sign(m, s)        |m| with the sign of s
 //   where_negative(s, a, b)   a where the sign bit of s is set, else b
 //   where_positive(s, a, b)   a where s > 0, else b; b where s is NaN
-//   power_of_two(n)  2^n for whole n in -126..127; anything for other n
+//   scale(a, n)      a 2^n, rounded once, for whole n in -226..127; anything for other n
 #if defined(__AVX512F__)
 
 constexpr std::int64_t lanes = 16;
@@ -46,10 +46,13 @@ inline vec operator*(vec a, vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline vec operator/(vec a, vec b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline vec fma(vec a, vec b, vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline vec max(vec a, vec b) { return {_mm512_max_ps(a.v, b.v)}; }
-inline vec magnitude(vec a) { return {_mm512_abs_ps(a.v)}; }
+inline vec minus_magnitude(vec a) {
+    return {_mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(a.v), _mm512_set1_epi32(INT32_MIN)))};
+}
 inline vec with_sign(vec m, vec s) {
-    const __m512i sign = _mm512_and_si512(_mm512_castps_si512(s.v), _mm512_set1_epi32(INT32_MIN));
-    return {_mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(m.v), sign))};
+    constexpr int choose = 0xd8;  // the third bit ? second : first
+    return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(m.v), _mm512_castps_si512(s.v),
+                                                          _mm512_set1_epi32(INT32_MIN), choose))};
 }
 inline vec where_negative(vec s, vec a, vec b) {
     const __mmask16 negative = _mm512_cmplt_epi32_mask(_mm512_castps_si512(s.v), _mm512_setzero_si512());
@@ -58,10 +61,7 @@ inline vec where_negative(vec s, vec a, vec b) {
 inline vec where_positive(vec s, vec a, vec b) {
     return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(s.v, _mm512_setzero_ps(), _CMP_GT_OQ), b.v, a.v)};
 }
-inline vec power_of_two(vec n) {
-    const __m512i biased = _mm512_cvtps_epi32(_mm512_add_ps(n.v, _mm512_set1_ps(127.0f)));
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};
-}
+inline vec scale(vec a, vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
 #elif defined(__AVX2__) && defined(__FMA__)
 
@@ -78,8 +78,11 @@ inline vec operator*(vec a, vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline vec operator/(vec a, vec b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline vec fma(vec a, vec b, vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 inline vec max(vec a, vec b) { return {_mm256_max_ps(a.v, b.v)}; }
-inline vec magnitude(vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
-inline vec with_sign(vec m, vec s) { return {_mm256_or_ps(m.v, _mm256_and_ps(s.v, _mm256_set1_ps(-0.0f)))}; }
+inline vec minus_magnitude(vec a) { return {_mm256_or_ps(a.v, _mm256_set1_ps(-0.0f))}; }
+inline vec with_sign(vec m, vec s) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return {_mm256_or_ps(_mm256_andnot_ps(sign, m.v), _mm256_and_ps(s.v, sign))};
+}
 inline vec where_negative(vec s, vec a, vec b) { return {_mm256_blendv_ps(b.v, a.v, s.v)}; }
 inline vec where_positive(vec s, vec a, vec b) {
     return {_mm256_blendv_ps(b.v, a.v, _mm256_cmp_ps(s.v, _mm256_setzero_ps(), _CMP_GT_OQ))};
@@ -87,6 +90,10 @@ inline vec where_positive(vec s, vec a, vec b) {
 inline vec power_of_two(vec n) {
     const __m256i biased = _mm256_cvtps_epi32(_mm256_add_ps(n.v, _mm256_set1_ps(127.0f)));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
+}
+inline vec scale(vec a, vec n) {
+    const vec most = max(set(-100.0f), n);  // in two factors, for 2^n alone may be below the smallest normal float
+    return a * power_of_two(most) * power_of_two(n - most);
 }
 
 #elif defined(SEQLOOM_DOUBLE)
@@ -131,13 +138,17 @@ inline vec fma(vec a, vec b, vec c) {
 #endif
 }
 inline vec max(vec a, vec b) { return {a.v > b.v ? a.v : b.v}; }
-inline vec magnitude(vec a) { return {from_bits(bits(a.v) & 0x7fffffffu)}; }
-inline vec with_sign(vec m, vec s) { return {from_bits(bits(m.v) | (bits(s.v) & 0x80000000u))}; }
+inline vec minus_magnitude(vec a) { return {from_bits(bits(a.v) | 0x80000000u)}; }
+inline vec with_sign(vec m, vec s) { return {from_bits((bits(m.v) & 0x7fffffffu) | (bits(s.v) & 0x80000000u))}; }
 inline vec where_negative(vec s, vec a, vec b) { return bits(s.v) >> 31 ? a : b; }
 inline vec where_positive(vec s, vec a, vec b) { return s.v > 0 ? a : b; }
 inline vec power_of_two(vec n) {
     // Adding 2^23 leaves the whole number in the low bits: defined for NaN too, where a cast to int is not.
     return {from_bits(bits(n.v + (127.0f + 8388608.0f)) << 23)};
+}
+inline vec scale(vec a, vec n) {
+    const vec most = max(set(-100.0f), n);  // in two factors, for 2^n alone may be below the smallest normal float
+    return a * power_of_two(most) * power_of_two(n - most);
 }
 
 #endif

@@ -31,9 +31,8 @@ struct plan {
     int threads() const { return members * static_cast<int>(slices.size()); }
 };
 
-// Below this many multiplications a second thread costs more than it saves.
-constexpr i64 worth_a_thread = 400'000;
-constexpr i64 worth_a_member = 20'000;  // a step, for the barrier
+// Below this many multiplications a step, waiting for each other costs more than it saves.
+constexpr i64 worth_a_member = 20'000;
 
 inline plan make_plan(const sequence<real>& s, i64 weights, i64 blocks) {
     std::vector<i64> order(static_cast<std::size_t>(s.batch));
@@ -162,6 +161,7 @@ private:
                     for (i64 t = 0; t < steps; ++t)
                         std::copy_n(w_.start(u, slot), panel, z_at(me, step, u, slot) + t * z_step(me) + row * panel);
         }
+        if (s_.ids) return look_up(me, step, active);
         for (i64 row = 0; row < active;) {  // rows are sorted: those with a whole chunk to go come first, in one go
             const i64 steps = std::min(chunk_, length(me, row) - step);
             i64 end = row + 1;
@@ -182,6 +182,21 @@ private:
                 }
             }
             row = end;
+        }
+    }
+
+    // The same from the table.
+    void look_up(const member& me, i64 step, i64 active) const {
+        for (i64 row = 0; row < active; ++row) {
+            const i64 b = me.part.rows[static_cast<std::size_t>(row)], steps = std::min(chunk_, s_.lengths[b] - step);
+            for (i64 t = step; t < step + steps; ++t) {
+                const real* from = s_.table[*s_.ids.at(b, position(s_, s_.lengths[b], t))];
+                for (i64 u = me.first; u < me.last; ++u)
+                    for (i64 gate = 0; gate < Cell::input_gates; ++gate)
+                        for (i64 lane = 0; lane < panel; lane += lanes)
+                            store(z_at(me, t, u, gate) + row * panel + lane,
+                                  load_units(from + gate * w_.hidden_size + u * panel + lane, units(u) - lane));
+            }
         }
     }
 

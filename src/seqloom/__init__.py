@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seqloom import cells, kernels, nn
     from seqloom.api import Model, load, train
+    from seqloom.nn.accelerate import accelerate, restore
     from seqloom.nn.summary import summary
 
 __version__ = "0.1.0"
 
-__all__ = ["Model", "__version__", "cells", "kernels", "load", "nn", "summary", "train"]
+__all__ = ["Model", "__version__", "accelerate", "cells", "kernels", "load", "nn", "restore", "summary", "train"]
 
-_HOME = {"Model": "api", "load": "api", "train": "api", "summary": "nn"}
+_HOME = {"Model": "api", "load": "api", "train": "api", "accelerate": "nn", "restore": "nn", "summary": "nn"}
 _ROOMS = ("cells", "kernels", "nn")
 
 

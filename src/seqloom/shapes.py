@@ -112,27 +112,29 @@ def check_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Int[Tens
     batch, time = x.shape[:2]
     if lengths is None:
         return torch.full((batch,), time, dtype=torch.int64, device=x.device)
-    given = f"(x: {describe(x)})"
     if isinstance(lengths, Sequence) and not lengths:
         lengths = torch.empty(0, dtype=torch.int64)  # an empty list would become numbers with a fraction
     try:
         lengths = torch.as_tensor(lengths, device=x.device)
     except (TypeError, ValueError, RuntimeError):  # words, rows of unlike length, more than 64 bits
         raise LengthError(
-            f"lengths are {lengths!r}, but must be whole numbers {given}. Give one length a row."
+            f"lengths are {lengths!r}, but must be whole numbers (x: {describe(x)}). Give one length a row."
         ) from None
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
-        raise LengthError(f"lengths are {lengths.dtype}, but must be whole numbers {given}. Use lengths.long().")
+        raise LengthError(
+            f"lengths are {lengths.dtype}, but must be whole numbers (x: {describe(x)}). Use lengths.long()."
+        )
     if lengths.shape != (batch,):
         raise LengthError(
-            f"lengths have shape {tuple(lengths.shape)}, but x has {batch} rows {given}. Give one length a row."
+            f"lengths have shape {tuple(lengths.shape)}, but x has {batch} rows (x: {describe(x)}). "
+            "Give one length a row."
         )
     if not torch.compiler.is_compiling():
         wrong = (lengths < 0) | (lengths > time)
         if bool(wrong.any()):
             row = int(wrong.nonzero()[0])
             raise LengthError(
-                f"lengths[{row}] is {int(lengths[row])} but x has {time} time steps {given}. "
+                f"lengths[{row}] is {int(lengths[row])} but x has {time} time steps (x: {describe(x)}). "
                 f"Lengths must lie in 0..{time}."
             )
     return lengths.long()

@@ -17,6 +17,7 @@ Layer = Recurrent | Bidirectional | Stack
 State = RNNState | LSTMState | BidirectionalState | StackState
 
 INPUT, HIDDEN = 3, 4
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}  # by the dtype that the path computes in
 
 
 class Case(NamedTuple):
@@ -73,16 +74,21 @@ WRAPPED = [
 ALL = SINGLE + WRAPPED
 
 
-def build(case: Case, dtype: torch.dtype = torch.float64) -> Layer:
+def build(case: Case, dtype: torch.dtype | None = None) -> Layer:
     """The layer with random weights, no two alike, so that no two gates or units can be taken for each other."""
     torch.manual_seed(0)
-    return scramble(case.make()).to(dtype)
+    return scramble(case.make()).to(dtype or torch.get_default_dtype())
+
+
+def close() -> dict[str, float]:
+    """How near two results must be that are equal but for rounding."""
+    return {"rtol": 0, "atol": TOLERANCE[torch.get_default_dtype()]}
 
 
 def scramble(layer: Layer) -> Layer:
     with torch.no_grad():
         for parameter in layer.parameters():
-            parameter.copy_(torch.randn(parameter.shape) * 0.7)
+            parameter.copy_(torch.randn(parameter.shape, dtype=torch.float32) * 0.7)
     return layer
 
 

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from seqloom.shapes import BidirectionalTrace, Trace
 from tests.contract.expected import expected
-from tests.contract.layers import ALL, INPUT, Case, Layer, build, paths, random_state, singles
+from tests.contract.layers import ALL, INPUT, Case, Layer, build, close, paths, random_state, singles
 
+pytestmark = pytest.mark.usefixtures("path")
 LENGTHS = [5, 0, 2, 3]
 TIME = 5
 
@@ -31,7 +32,7 @@ def default_state(layer: Layer) -> list[list[float]]:
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_outputs_states_and_gates_are_those_of_the_papers(case: Case, given: bool) -> None:
     layer = build(case)
-    x = torch.randn(len(LENGTHS), TIME, INPUT, dtype=torch.float64)
+    x = torch.randn(len(LENGTHS), TIME, INPUT)
     state = random_state(layer, len(LENGTHS)) if given else None
     outputs, final = layer(x, LENGTHS, state)
     traced = traces(layer.trace(x, LENGTHS, state))
@@ -40,7 +41,7 @@ def test_outputs_states_and_gates_are_those_of_the_papers(case: Case, given: boo
         reading = expected(layer, x[row, :length], first)
         assert_row(outputs[row], reading.outputs)
         for path, values in zip(paths(final), reading.final, strict=True):
-            torch.testing.assert_close(path[row].tolist(), values, rtol=0, atol=1e-12)
+            torch.testing.assert_close(path[row].tolist(), values, **close())
         for trace, steps in zip(traced, reading.steps, strict=True):
             assert_row(trace.hidden[row], [state["hidden"] for state, _ in steps])
             if trace.cell is not None:
@@ -54,15 +55,13 @@ def assert_row(given: Tensor, steps: list[list[float]]) -> None:
     wanted = torch.zeros_like(given)
     if steps:
         wanted[: len(steps)] = torch.tensor(steps, dtype=given.dtype)
-    torch.testing.assert_close(given, wanted, rtol=0, atol=1e-12)
+    torch.testing.assert_close(given, wanted, **close())
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_the_trace_names_the_paths_and_gates_that_its_cell_has(case: Case) -> None:
     layer = build(case)
     for time in (2, 0):
-        for single, trace in zip(
-            singles(layer), traces(layer.trace(torch.zeros(1, time, INPUT).double())), strict=True
-        ):
+        for single, trace in zip(singles(layer), traces(layer.trace(torch.zeros(1, time, INPUT))), strict=True):
             assert tuple(trace.gates) == single.gates
             assert (trace.cell is not None) == ("cell" in single.state_type._fields)

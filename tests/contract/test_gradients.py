@@ -17,7 +17,7 @@ def smooth(cases: list[Case]) -> list[Case]:
 
 
 def assert_gradients(case: Case, *, state_given: bool, fast: bool) -> None:
-    layer = build(case)
+    layer = build(case, torch.float64)  # float32 is too coarse; tests/kernels holds its gradients against these
     names, weights = zip(*layer.named_parameters(), strict=True)
     x = torch.randn(len(LENGTHS), 3, INPUT, dtype=torch.float64, requires_grad=True)
     first = [path.requires_grad_() for path in paths(random_state(layer, len(LENGTHS)))] if state_given else []
@@ -41,10 +41,11 @@ def test_gradients_are_finite_differences_through_wrappers(case: Case) -> None:
     assert_gradients(case, state_given="learned" not in case.name, fast=True)
 
 
+@pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_a_row_without_steps_moves_no_weight(case: Case) -> None:
     layer = build(case)
-    x = torch.randn(2, 3, INPUT, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, 3, INPUT, requires_grad=True)
     outputs, final = layer(x, [0, 0])
     (outputs.sum() + sum((path**2).sum() for path in paths(final))).backward()
     assert x.grad is not None

@@ -7,7 +7,9 @@ import torch
 
 from seqloom import kernels
 from seqloom.errors import ConfigError
+from seqloom.kernels import native
 from seqloom.nn import LSTM
+from tests.contract.layers import INPUT, SINGLE, Case, build
 
 
 def test_the_forced_path_is_taken_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,3 +24,10 @@ def test_a_path_that_does_not_exist_is_an_error_wherever_it_is_asked_for(monkeyp
     for ask in (layer, layer.trace, lambda x: kernels.which(layer, x)):
         with pytest.raises(ConfigError, match=re.escape('SEQLOOM_KERNELS is "fastest". Allowed: ')):
             ask(x)
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("case", SINGLE, ids=lambda case: case.name)
+def test_the_battery_ran_on_the_compiled_core_but_for_layer_norm(case: Case) -> None:
+    path = kernels.which(build(case, torch.float32), torch.zeros(2, 5, INPUT))
+    assert path.name == ("reference" if "-norm" in case.name else "fused_cpu")

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqloom.nn import GRU, LSTM, Bidirectional, SimpleRNN, Stack, from_torch, to_torch
 from seqloom.shapes import LSTMState
-from tests.contract.layers import Layer, scramble, singles, state_like
+from tests.contract.layers import Layer, close, scramble, singles, state_like
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {
     "rnn_tanh": nn.RNN,
@@ -19,6 +19,7 @@ KINDS: dict[str, Callable[..., nn.RNNBase]] = {
     "lstm": nn.LSTM,
     "gru": nn.GRU,
 }
+pytestmark = pytest.mark.usefixtures("path")
 LENGTHS = torch.tensor([2, 5, 1, 4])
 of_each_kind = pytest.mark.parametrize("kind", KINDS)
 of_each_size = pytest.mark.parametrize("num_layers", [1, 3])
@@ -53,10 +54,11 @@ def of_ours(layer: Layer, x: Tensor, first: list[Tensor]) -> Answer:
 
 def assert_equal(layer: Layer, module: nn.RNNBase) -> None:
     """The same answers, the same gradient of input and first state, the same gradient of every weight."""
+    near = {"rtol": 10 * close()["atol"], "atol": close()["atol"]}
     directions = 2 if module.bidirectional else 1
     paths = 2 if isinstance(module, nn.LSTM) else 1
-    x = torch.randn(len(LENGTHS), 5, module.input_size, dtype=torch.float64)
-    first = torch.randn(paths, module.num_layers * directions, len(LENGTHS), module.hidden_size, dtype=torch.float64)
+    x = torch.randn(len(LENGTHS), 5, module.input_size)
+    first = torch.randn(paths, module.num_layers * directions, len(LENGTHS), module.hidden_size)
     gradients = []
     answers = []
     for read in (functools.partial(of_ours, layer), functools.partial(of_torch, module)):
@@ -66,8 +68,8 @@ def assert_equal(layer: Layer, module: nn.RNNBase) -> None:
         sum((torch.randn_like(value) * value).sum() for value in (answer.outputs, *answer.final)).backward()
         answers.append(answer)
         gradients.append((ours_x.grad, ours_first.grad))
-    torch.testing.assert_close(answers[0], answers[1], rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(answers[0], answers[1], **near)
+    torch.testing.assert_close(gradients[0], gradients[1], **near)
     suffixes = [f"_l{number}{side}" for number in range(module.num_layers) for side in ("", "_reverse")[:directions]]
     for single, suffix in zip(singles(layer), suffixes, strict=True):
         of = {
@@ -75,12 +77,12 @@ def assert_equal(layer: Layer, module: nn.RNNBase) -> None:
             for name, weight in module.named_parameters()
             if name.endswith(suffix)
         }
-        torch.testing.assert_close(single.weight_input.grad, of["weight_ih"].T)
-        torch.testing.assert_close(single.weight_hidden.grad, of["weight_hh"].T)
+        torch.testing.assert_close(single.weight_input.grad, of["weight_ih"].T, **near)
+        torch.testing.assert_close(single.weight_hidden.grad, of["weight_hh"].T, **near)
         if module.bias:
-            torch.testing.assert_close(single.bias.grad, of["bias_ih"])
+            torch.testing.assert_close(single.bias.grad, of["bias_ih"], **near)
         if isinstance(single, GRU) and module.bias:
-            torch.testing.assert_close(single.bias_candidate.grad, of["bias_hh"][2 * module.hidden_size :])
+            torch.testing.assert_close(single.bias_candidate.grad, of["bias_hh"][2 * module.hidden_size :], **near)
 
 
 @of_each_kind
@@ -88,9 +90,7 @@ def assert_equal(layer: Layer, module: nn.RNNBase) -> None:
 @of_each_direction
 @with_and_without_bias
 def test_from_torch_computes_what_torch_does(kind: str, num_layers: int, bidirectional: bool, bias: bool) -> None:
-    module = KINDS[kind](
-        3, 4, num_layers, bias=bias, bidirectional=bidirectional, batch_first=True, dtype=torch.float64
-    )
+    module = KINDS[kind](3, 4, num_layers, bias=bias, bidirectional=bidirectional, batch_first=True)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.7)
     assert_equal(from_torch(module), module)
@@ -110,7 +110,7 @@ def test_to_torch_computes_what_we_do(kind: str, num_layers: int, bidirectional:
     sizes = [3] + [8 if bidirectional else 4] * (num_layers - 1)
     layers: list = [make[kind](size, 4, bias=bias) for size in sizes]
     parts = [Bidirectional(layer) for layer in layers] if bidirectional else layers
-    layer = scramble(parts[0] if num_layers == 1 else Stack(parts)).double()
+    layer = scramble(parts[0] if num_layers == 1 else Stack(parts))
     assert_equal(layer, to_torch(layer))
 
 

@@ -1,5 +1,6 @@
-"""How a cell is run over time: one dispatch, one readable reference."""
+"""How a cell is run over time: one dispatch, one readable reference, and the fast paths held against it."""
 
-from seqloom.kernels.dispatch import Path, run, which
+from seqloom.kernels.dispatch import PATHS, Path, choose, run, which
+from seqloom.kernels.linear import linear
 
-__all__ = ["Path", "run", "which"]
+__all__ = ["PATHS", "Path", "choose", "linear", "run", "which"]

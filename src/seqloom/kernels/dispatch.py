@@ -1,18 +1,22 @@
 """Which path a layer takes: decided here, in one function, explained by `which`, forced by SEQLOOM_KERNELS."""
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.autograd import forward_ad
+from torch.nn import Module, Parameter
 
 from seqloom.cells import CellParameters
 from seqloom.errors import ConfigError
-from seqloom.kernels import reference
+from seqloom.kernels import fused_cpu, gpu, native, reference
+from seqloom.kernels.recurrence import CELLS, name_of
 from seqloom.kernels.reference import Step
 from seqloom.shapes import Float, Int, State, Trace
 
-PATHS = ("reference",)
+PATHS = ("reference", "fused_cpu", "gpu")
+NO_CORE = native.reason()  # found once: torch.compile cannot follow an import
 
 
 class Path(NamedTuple):
@@ -22,20 +26,45 @@ class Path(NamedTuple):
     reason: str
 
 
-def choose() -> Path:
-    """The path that `run` takes. Raises ConfigError where SEQLOOM_KERNELS names a path that does not exist."""
+def choose(step: Step, p: CellParameters, x: Tensor, state: State, *, record: bool = False) -> Path:
+    """The path that `run` takes when given the same.
+
+    Raises ConfigError where SEQLOOM_KERNELS names a path that does not exist, or one that cannot do this.
+    """
     forced = os.environ.get("SEQLOOM_KERNELS", "")
     if forced and forced not in PATHS:
         raise ConfigError(f'SEQLOOM_KERNELS is "{forced}". Allowed: {", ".join(PATHS)}, or leave it unset.')
-    if forced:
+    if forced == "reference":
         return Path(forced, "SEQLOOM_KERNELS asks for it")
-    return Path("reference", "a loop over the cell's step is the only path there is so far")
+    fast = forced or ("gpu" if x.is_cuda else "fused_cpu")
+    against = _against_gpu if fast == "gpu" else _against_cpu
+    obstacle = _against_both(p) or against(step, p, x, state, record=record)
+    if obstacle and forced:
+        raise ConfigError(
+            f'SEQLOOM_KERNELS is "{forced}", which cannot do this: {obstacle}. Unset it to let seqloom choose, or '
+            "set it to reference."
+        )
+    if obstacle:
+        return Path("reference", obstacle)
+    return Path(fast, "SEQLOOM_KERNELS asks for it" if forced else _REASONS[fast])
 
 
 def which(layer: Module, x: Tensor) -> Path:
-    """The path that `layer(x)` takes and the reason. Raises ConfigError as `choose` does."""
-    path = choose()
-    return Path(path.name, f"{type(layer).__name__}, {x.dtype} on {x.device}: {path.reason}")
+    """The path that `layer(x)` takes and the reason; where its parts take several, each with its own.
+
+    Raises ConfigError as `choose` does, and where `layer` holds no recurrent layer.
+    """
+    parts: list[Any] = [part for part in layer.modules() if hasattr(part, "parameters_of_cell")]
+    if not parts:
+        raise ConfigError(f"which: {type(layer).__name__} holds no recurrent layer. Give a layer of seqloom.nn.")
+    found: dict[Path, str] = {}
+    for part in parts:
+        # Asked about no rows, so that no number is drawn for dropout or for a random first state.
+        like = x.new_empty(0, 1, part.input_size)
+        path = choose(part.step(), part.parameters_of_cell(batch=0), like, part.first(batch=0))
+        found.setdefault(path, type(part).__name__)
+    reasons = (f"{name}, {x.dtype} on {x.device}: {path.reason}" for path, name in found.items())
+    return Path(" + ".join(dict.fromkeys(path.name for path in found)), "; ".join(reasons))
 
 
 def run(
@@ -45,8 +74,95 @@ def run(
     lengths: Int[Tensor, " B"],
     state: State,
     *,
+    reverse: bool = False,
     record: bool = False,
 ) -> tuple[Float[Tensor, "B T H"], State, Trace | None]:
     """Read `x` by the path of `choose`. Arguments and results: `reference.run`."""
-    choose()
-    return reference.run(step, p, x, lengths, state, record=record)
+    path = choose(step, p, x, state, record=record).name
+    if path == "fused_cpu":
+        return fused_cpu.run(step, p, x, lengths, state, reverse=reverse, record=record)
+    if path == "gpu":
+        outputs, last = gpu.run(step, p, x, lengths, state, reverse=reverse)
+        return outputs, last, None
+    return reference.run(step, p, x, lengths, state, reverse=reverse, record=record)
+
+
+_REASONS = {"fused_cpu": "the compiled core has this cell", "gpu": "cuDNN has this cell"}
+
+
+def _against_both(p: CellParameters) -> str:
+    """Why no fast path can do this; empty where one may."""
+    if p.norm_input is not None or p.norm_hidden is not None:
+        return "layer norm is only in the cell's own equations"
+    if torch._C._are_functorch_transforms_active():
+        return "a transform of torch.func is active (vmap, grad, jvp ...)"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation is active"
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return "torch.jit.trace is at work"
+    return ""
+
+
+def _against_cpu(step: Step, p: CellParameters, x: Tensor, state: State, *, record: bool) -> str:
+    """Why the compiled core cannot do this; empty where it can."""
+    if NO_CORE:
+        return NO_CORE
+    unlike = _unlike_float32([part for part in p if part is not None], [x, *state])
+    if unlike:
+        return unlike
+    if not _is_cell(name_of(step), p, x, state):
+        return "the compiled core does not have this cell"
+    if p.hidden_mask is not None and p.hidden_mask.requires_grad:
+        return "the recurrent dropout mask requires a gradient"
+    if record and fused_cpu.observed() and torch.is_grad_enabled():
+        return "a trace with gradients is compiled from the cell's equations"
+    return ""
+
+
+def _unlike_float32(weights: list[Tensor], read: list[Tensor]) -> str:
+    """What keeps a tensor from being read as float32 on the CPU; empty where all can be."""
+    for tensor in (*weights, *read):
+        if not tensor.is_cpu or tensor.layout is not torch.strided:
+            return f"the compiled core reads dense tensors on the CPU, not {tensor.layout} on {tensor.device}"
+        if type(tensor) not in (Tensor, Parameter) and not fused_cpu.observed():
+            return f"the compiled core reads plain tensors, not a {type(tensor).__name__}"
+    # What autocast narrowed on the way here is taken back to float32.
+    others = [part for part in read if part.dtype is not torch.float32 and not _narrowed(part)]
+    others += [part for part in weights if part.dtype is not torch.float32]
+    return f"the compiled core computes in torch.float32, not {others[0].dtype}" if others else ""
+
+
+def _narrowed(tensor: Tensor) -> bool:
+    return tensor.dtype in (torch.bfloat16, torch.float16) and torch.is_autocast_enabled("cpu")
+
+
+def _is_cell(cell: str | None, p: CellParameters, x: Tensor, state: State) -> bool:
+    """Whether the core has this cell, and all sizes are its own, as it trusts; the reference says what is wrong."""
+    if cell is None:
+        return False
+    known, hidden = CELLS[cell], p.weight_hidden.shape[0]
+    columns = max(1, len(known.gates)) * hidden
+    rows = [*state] if p.hidden_mask is None else [*state, p.hidden_mask]
+    return (
+        type(state) is known.state
+        and p.weight_input.shape == (x.shape[-1], columns)
+        and p.weight_hidden.shape == (hidden, columns)
+        and (p.bias is None or p.bias.shape == (columns,))
+        and (p.bias_candidate is None or (cell == "gru_reset_after" and p.bias_candidate.shape == (hidden,)))
+        and all(row.shape[-1] == hidden for row in rows)
+    )
+
+
+def _against_gpu(step: Step, p: CellParameters, x: Tensor, state: State, *, record: bool) -> str:
+    """Why cuDNN cannot do this; empty where it can."""
+    if not x.is_cuda or not torch.backends.cudnn.enabled or not torch._C._has_cudnn:
+        return f"x is on {x.device}, where torch has no cuDNN, or it is switched off"
+    if name_of(step) not in gpu.FUNCTIONS or p.hidden_mask is not None:
+        return "cuDNN does not have this cell"
+    if record:
+        return "cuDNN shows no gates"
+    if fused_cpu.observed():
+        return "torch compiles the cell's equations"
+    if x.shape[1] == 0 or any(part.dtype != x.dtype for part in (p.weight_input, *state)):
+        return "cuDNN reads no empty batch, and one dtype at a time"
+    return ""

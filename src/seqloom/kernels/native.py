@@ -53,13 +53,21 @@ def reason() -> str:
     return _find()[1]
 
 
+def core() -> ModuleType:
+    """The compiled module. Raises NativeCoreError where there is none."""
+    module, why_not = _find()
+    if module is None:
+        raise NativeCoreError(why_not)
+    return module
+
+
 def isa() -> str:
     """The instruction set in use: plain, avx2 or avx512. The environment variable SEQLOOM_ISA pins it.
 
     Raises ConfigError where SEQLOOM_ISA names none that runs here, NativeCoreError where there is no core.
     """
     try:
-        return str(_core().isa())
+        return str(core().isa())
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
@@ -84,13 +92,6 @@ def tanh(x: ArrayOrTensor) -> ArrayOrTensor:
     return _elementwise("tanh", x)
 
 
-def _core() -> ModuleType:
-    core, why_not = _find()
-    if core is None:
-        raise NativeCoreError(why_not)
-    return core
-
-
 def _elementwise(name: Literal["sigmoid", "tanh"], x: ArrayOrTensor) -> ArrayOrTensor:
     isa()
     if x.dtype not in (np.float32, torch.float32):
@@ -105,5 +106,5 @@ def _elementwise(name: Literal["sigmoid", "tanh"], x: ArrayOrTensor) -> ArrayOrT
 
 def _on_array(name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
     y = np.empty(x.shape, dtype=np.float32)
-    getattr(_core(), name)(np.ascontiguousarray(x), y)
+    getattr(core(), name)(np.ascontiguousarray(x), y)
     return y

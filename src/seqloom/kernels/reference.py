@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seqloom.cells import CellParameters, project
-from seqloom.shapes import Float, Int, State, Trace, valid_steps
+from seqloom.shapes import Float, Int, State, Trace, reverse_within, valid_steps
 
 # Each step takes and returns its own kind of state; the loop only passes it on.
 Step = Callable[[CellParameters, Tensor, Any], tuple[Any, Any]]
@@ -20,13 +20,17 @@ def run(
     lengths: Int[Tensor, " B"],
     state: State,
     *,
+    reverse: bool = False,
     record: bool = False,
 ) -> tuple[Float[Tensor, "B T H"], State, Trace | None]:
-    """Read each row of `x` up to its length, from `state` on.
+    """Read each row of `x` up to its length, from `state` on; with `reverse` from its last real step to its first.
 
-    Returns the outputs (zeros at padding), the state after each row's last real step, and where `record` is set every
-    state and gate of every step.
+    Returns the outputs (zeros at padding), the state after the step of each row that was read last, and where `record`
+    is set every state and gate of every step. Whichever way it was read, a step stands in its place in the sequence.
     """
+    if reverse:
+        outputs, last, trace = run(step, p, reverse_within(x, lengths), lengths, state, record=record)
+        return reverse_within(outputs, lengths), last, None if trace is None else _turned(trace, lengths)
     time = x.shape[1]
     valid = valid_steps(lengths, time)
     all_real = 0 if torch.compiler.is_compiling() or not len(lengths) else int(lengths.min())
@@ -69,3 +73,11 @@ def _trace(states: list[State], gates: list[NamedTuple], padding: Tensor | None,
     names = type(gates[0])._fields if gates else ()
     opened = {name: _over_time([getattr(g, name) for g in gates], padding, like=like.hidden) for name in names}
     return Trace(hidden=paths["hidden"], cell=paths.get("cell"), gates=opened)
+
+
+def _turned(trace: Trace, lengths: Tensor) -> Trace:
+    return Trace(
+        hidden=reverse_within(trace.hidden, lengths),
+        cell=None if trace.cell is None else reverse_within(trace.cell, lengths),
+        gates={name: reverse_within(gate, lengths) for name, gate in trace.gates.items()},
+    )

@@ -17,6 +17,7 @@ from seqloom.nn import (
     LSTM,
     AttentionPool,
     Bidirectional,
+    Linear,
     OneHot,
     Recurrent,
     SimpleRNN,
@@ -57,7 +58,7 @@ class ManyToOne(nn.Module):
         self.pooling, self.bidirectional = settings.pooling, settings.bidirectional
         self.attention = AttentionPool(self.recurrent.output_size) if settings.pooling == "attention" else None
         self.dropout = nn.Dropout(settings.dropout)
-        self.head = nn.Linear(self.recurrent.output_size, 1 if problem in ("binary", "squared") else outputs)
+        self.head = Linear(self.recurrent.output_size, 1 if problem in ("binary", "squared") else outputs)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B outputs"]:
         """The logits of each row, (B, outputs)."""

@@ -1,7 +1,9 @@
 """The layers: recurrent, wrapped and pooled, as torch modules."""
 
+from seqloom.nn.accelerate import accelerate, restore
 from seqloom.nn.convert import from_torch, to_torch
 from seqloom.nn.embedding import OneHot
+from seqloom.nn.linear import Linear
 from seqloom.nn.pooling import AttentionPool, last_pool, max_pool, mean_pool
 from seqloom.nn.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 from seqloom.nn.summary import Summary, summary
@@ -13,16 +15,19 @@ __all__ = [
     "AttentionPool",
     "Bidirectional",
     "Last",
+    "Linear",
     "OneHot",
     "Recurrent",
     "SimpleRNN",
     "Stack",
     "Summary",
+    "accelerate",
     "from_torch",
     "last_hidden",
     "last_pool",
     "max_pool",
     "mean_pool",
+    "restore",
     "summary",
     "to_torch",
 ]

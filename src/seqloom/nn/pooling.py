@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from seqloom.nn.linear import Linear
 from seqloom.shapes import Float, Int, valid_steps
 
 
@@ -42,8 +43,8 @@ class AttentionPool(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.project = nn.Linear(size, size)
-        self.score = nn.Linear(size, 1, bias=False)
+        self.project = Linear(size, size)
+        self.score = Linear(size, 1, bias=False)
 
     def weights(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T"]:
         """How much each step counts: at least 0, zero at padding, in sum 1 for a row that has steps."""

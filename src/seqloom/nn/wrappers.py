@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from seqloom.errors import ConfigError, ShapeError
 from seqloom.nn.recurrent import Lengths, Recurrent
+from seqloom.nn.stream import Precision, StackStream, Stream
 from seqloom.shapes import (
     BidirectionalState,
     BidirectionalTrace,
@@ -19,8 +20,6 @@ from seqloom.shapes import (
     StackState,
     State,
     Trace,
-    check_lengths,
-    reverse_within,
 )
 
 
@@ -52,9 +51,8 @@ class Bidirectional(nn.Module):
         """
         first, last = _both(state)
         ahead, ahead_state = self.forward_layer(x, lengths, first)
-        steps = check_lengths(lengths, x)
-        back, back_state = self.backward_layer(reverse_within(x, steps), steps, last)
-        outputs = torch.cat([ahead, reverse_within(back, steps)], dim=-1)
+        back, back_state = self.backward_layer(x, lengths, last, reverse=True)
+        outputs = torch.cat([ahead, back], dim=-1)
         return outputs, BidirectionalState(forward=ahead_state, backward=back_state)
 
     def trace(
@@ -62,16 +60,16 @@ class Bidirectional(nn.Module):
     ) -> BidirectionalTrace:
         """The trace of each reading, both in the order of the sequence."""
         first, last = _both(state)
-        ahead = self.forward_layer.trace(x, lengths, first)
-        steps = check_lengths(lengths, x)
-        back = self.backward_layer.trace(reverse_within(x, steps), steps, last)
         return BidirectionalTrace(
-            forward=ahead,
-            backward=Trace(
-                hidden=reverse_within(back.hidden, steps),
-                cell=None if back.cell is None else reverse_within(back.cell, steps),
-                gates={name: reverse_within(gate, steps) for name, gate in back.gates.items()},
-            ),
+            forward=self.forward_layer.trace(x, lengths, first),
+            backward=self.backward_layer.trace(x, lengths, last, reverse=True),
+        )
+
+    def stream(self, batch: int = 1, *, weights: Precision = "float32") -> Stream:
+        """Raises ConfigError: the backward reading starts at the end."""
+        raise ConfigError(
+            "Bidirectional.stream: the backward reading starts at the last step, which a stream does not know. Stream "
+            "a layer that reads forward, or give whole sequences to the layer itself."
         )
 
 
@@ -114,6 +112,10 @@ class Stack(nn.Module):
             traces.append(trace)
             x = self._between(x, _outputs_of(trace), number)
         return tuple(traces)
+
+    def stream(self, batch: int = 1, *, weights: Precision = "float32") -> StackStream:
+        """A stream through all layers, as `LSTM(...).stream` is through one; no dropout falls. Raises ConfigError."""
+        return StackStream([layer.stream(batch, weights=weights) for layer in self.parts], residual=self.residual)
 
     @property
     def parts(self) -> list["Recurrent | Bidirectional"]:

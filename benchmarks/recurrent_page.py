@@ -1,0 +1,156 @@
+"""The recurrent core's part of docs/benchmarks.md, from the kept results."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from benchmarks.figure import Mark
+from benchmarks.measure import AGREES, FEWEST_CLEAN, ROUGH
+
+Result = dict[str, Any]
+
+TORCH = ("torch", "torch batch first")
+OTHERS = ("torch.compile", "Keras on JAX", "Keras on TensorFlow", "ONNX Runtime")
+COLUMNS = ("torch packed", *OTHERS, "ONNX Runtime int8", "seqloom int8")
+
+LAYERS = """
+## The recurrent core: layers
+Time of the peer over time of seqloom, medians of turns taken in one run: above 1 seqloom is faster. A case is B, T, I,
+H; "train" is the forward pass and the gradients of the input and of all weights. *torch* is the faster of (T, B, I) and
+(B, T, I); seqloom reads (B, T, I). *reviews*: rows of 46 to 400 steps, 209 on average, padded to the longest, or packed
+(packing is timed, padding the outputs back is not). *step*: one step called from Python, its state carried on. % of
+peak counts useful work alone, 2·tokens·(I + H)·gates·H a direction and three times that for training, over what the
+processor does at multiply-adds in the same run. † fewer than {few} undisturbed samples. – cannot do it, or was not
+there.
+
+![Time of the peers over time of seqloom, case by case](benchmarks.svg)
+
+| cell | case | mode | seqloom, ms | % of peak | torch | {columns} |
+| --- | --- | --- | --- | --- | --- |{rule}
+"""
+MEMORY = """
+## Memory of a training step
+MB above what was held before the step, and bytes a token that the forward pass keeps for the backward pass.
+
+| cell | case | seqloom | torch | torch packed | kept a token: seqloom | torch | torch packed |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+TRAINING = """
+## Training a classifier from end to end
+Embedding 128, one layer of 128 in both directions, the largest output over time; batches of 64 rows of like length.
+Tokens a second on the same batches in turns, and seconds of training until the rows for validation are scored as high
+as the target for the first time. *accelerate*: the packed torch model after `seqloom.accelerate`.
+
+| data | cell | side | tokens/s | seqloom is faster by | seconds to the target |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def render(layers: Result | None, memory: Result | None, training: Result | None) -> str:
+    """The sections whose results are kept."""
+    parts: list[tuple[Result | None, str, Callable[[Result], Iterator[str]]]] = [
+        (layers, _layers_head(), _layer_row),
+        (memory, MEMORY, _memory_row),
+        (training, TRAINING, _training_rows),
+    ]
+    return "".join(
+        head + "".join(line for result in kept["results"] for line in row(result)) + _measured(kept)
+        for kept, head, row in parts
+        if kept is not None
+    )
+
+
+def marks(layers: Result) -> list[Mark]:
+    """What the picture shows: torch, padded and packed, and the fastest of the other peers."""
+    found = []
+    for result in layers["results"]:
+        row, cell = f"{result['case']}, {result['mode']}", result["cell"]
+        found.append(Mark(row, cell, _least(result, TORCH), torch=True))
+        if packed := _ratio(result, "torch packed"):
+            found.append(Mark(f"{row}, packed", cell, packed, torch=True))
+        if any(_ratio(result, name) for name in OTHERS):
+            found.append(Mark(row, cell, _least(result, OTHERS), torch=False))
+    return found
+
+
+def _layers_head() -> str:
+    return LAYERS.format(few=FEWEST_CLEAN, columns=" | ".join(COLUMNS), rule=" --- |" * len(COLUMNS))
+
+
+def _layer_row(result: Result) -> Iterator[str]:
+    ours = result["sides"]["seqloom"]
+    torch = min(TORCH, key=lambda name: _ratio(result, name) or float("inf"))
+    milliseconds = f"{1e3 * ours['median']:.3g}{_doubt(ours, 'seqloom')}"
+    cells = [result["cell"], result["case"], result["mode"], milliseconds, f"{ours['percent_of_peak']:.0f}"]
+    cells += [_shown(result, name) for name in (torch, *COLUMNS)]
+    yield _line(cells)
+
+
+def _shown(result: Result, name: str) -> str:
+    ratio = _ratio(result, name)
+    return "–" if ratio is None else f"{ratio:.3g}{_doubt(result['sides'][name], name)}"
+
+
+def _doubt(side: Result, name: str) -> str:
+    differs = side["difference"] > (ROUGH if "int8" in name else AGREES)
+    return (" †" if side["clean"] < FEWEST_CLEAN else "") + (" (other results)" if differs else "")
+
+
+def _ratio(result: Result, name: str) -> float | None:
+    ratio: float | None = result["sides"].get(name, {}).get("ratio")
+    return ratio
+
+
+def _least(result: Result, names: Sequence[str]) -> float:
+    return min(ratio for name in names if (ratio := _ratio(result, name)))
+
+
+def _memory_row(result: Result) -> Iterator[str]:
+    sides = [result["sides"][name] for name in ("seqloom", "torch", "torch packed")]
+    peaks = [f"{side['peak_bytes'] / 1e6:.0f}" if "peak_bytes" in side else "–" for side in sides]
+    saved = [f"{side['saved_bytes_a_token']:,.0f}" if "peak_bytes" in side else "–" for side in sides]
+    yield _line([result["cell"], result["case"], *peaks, *saved])
+
+
+def _training_rows(result: Result) -> Iterator[str]:
+    for name, side in result["sides"].items():
+        seconds = side["seconds_to_target"]
+        reached = "not run so long" if not result["race"] else f"{seconds:.0f}" if seconds else "not reached"
+        if result["race"] or name == "seqloom" or "packed" in name:
+            speed = [f"{side['tokens_per_second']:,}{_few(side)}", f"{side['ratio']:.2f}"]
+            label = f"{result['set']}, target {result['target']:.2f}"
+            yield _line([label, result["cell"], name, *speed, reached])
+
+
+def _few(side: Result) -> str:
+    return " †" if side["clean"] < min(FEWEST_CLEAN, side["turns"]) else ""
+
+
+def _measured(kept: Result) -> str:
+    machine, run = kept["machine"], kept["run"]
+    found: dict[str, str] = {}
+    for result in kept["results"]:
+        for versions in result.get("versions", {}).values():
+            found |= versions
+    versions = ", ".join(f"{name} {version}" for name, version in found.items())
+    peaks = [result["peaks"] for result in kept["results"] if "peaks" in result]
+    peak = ", ".join(
+        f"{name} {max(peak[key] for peak in peaks):.0f} GFLOP/s"
+        for key, name in {"fma": "multiply-adds", "torch_matmul": "torch's product"}.items()
+        if peaks and key in peaks[0]
+    )
+    paths = sorted({path for result in kept["results"] if (path := _path(result))})
+    return (
+        f"\nMeasured {kept['date']} on {machine['processor']} ({machine['isa']}), {run['threads']} threads of "
+        f"{machine['cpus']} CPUs, load {run['load_at_start']} before, {run['stolen_seconds']} s stolen by the host in "
+        f"{run['seconds']} s; torch {machine['torch']}{', ' + versions if versions else ''}; seed 0"
+        f"{'; peak: ' + peak if peak else ''}{'; path of seqloom: ' + ', '.join(paths) if paths else ''}.\n"
+    )
+
+
+def _path(result: Result) -> str:
+    path: str = result["sides"].get("seqloom", {}).get("notes", {}).get("path", "")
+    return path
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |\n"

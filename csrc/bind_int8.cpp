@@ -1,0 +1,70 @@
+// The Python face of layers with weights of 8 bits, beside csrc/bind.cpp and in its manner.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+
+#include <stdexcept>
+
+#include "int8_dispatch.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace seqloom;
+
+using address = std::uintptr_t;
+using i64 = std::int64_t;
+
+namespace {
+
+struct int8_layer {
+    const recurrent<float>* loops;
+    i64 hidden_size;
+    std::unique_ptr<packed<float>> weights;
+
+    int8_layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides,
+               address hidden, std::pair<i64, i64> hidden_strides, address bias, address bias_candidate)
+        : hidden_size(hidden_size) {
+        constexpr const char* names[] = {"simple_rnn_tanh", "simple_rnn_relu", "simple_rnn_leaky_relu", "lstm", "gru", "gru_reset_after"};
+        int kind = 0;
+        while (kind < 6 && cell != names[kind]) ++kind;
+        if (kind == 6) throw std::invalid_argument("no cell is named \"" + cell + "\"");
+        if (hidden_size < 1 || input_size < 1 || hidden == 0 || input == 0) throw std::invalid_argument("a layer needs weights");
+        constexpr i64 deepest = 2'147'483'647 / (127 * 127);  // the sums are of 32 bits
+        if (std::max(input_size, hidden_size) > deepest)
+            throw std::invalid_argument("with int8 weights a layer reads up to " + std::to_string(deepest) + " numbers a step");
+        loops = in_int8() + kind;
+        weights = loops->pack({static_cast<cell_kind>(kind), input_size, hidden_size, reinterpret_cast<const float*>(input),
+                               input_strides.first, input_strides.second, reinterpret_cast<const float*>(hidden),
+                               hidden_strides.first, hidden_strides.second, reinterpret_cast<const float*>(bias),
+                               reinterpret_cast<const float*>(bias_candidate)});
+    }
+};
+
+void forward_int8(const int8_layer& w, i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch,
+                  i64 x_time, address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
+                  i64, address outputs, i64 outputs_batch, i64 outputs_time, address last_hidden, address last_cell,
+                  address gates, address cells) {
+    if (mask != 0 || gates != 0 || cells != 0) throw std::invalid_argument("with int8 weights there are answers alone: no mask, no gates, no cells");
+    const sequence<float> s = {batch, time, reinterpret_cast<const i64*>(lengths), reverse, threads,
+                               {reinterpret_cast<const float*>(x), x_batch, x_time}, {}, {},
+                               {reinterpret_cast<const float*>(first_hidden), first_hidden_row},
+                               {reinterpret_cast<const float*>(first_cell), first_cell_row}, {}};
+    nb::gil_scoped_release unlocked;
+    w.loops->forward(*w.weights, s,
+                     {{reinterpret_cast<float*>(outputs), outputs_batch, outputs_time},
+                      {reinterpret_cast<float*>(last_hidden), w.hidden_size},
+                      {reinterpret_cast<float*>(last_cell), w.hidden_size}, nullptr, nullptr});
+}
+
+}  // namespace
+
+void add_int8(nb::module_& module) {
+    nb::class_<int8_layer>(module, "Int8Weights", "The weights of one layer, rounded to 8 bits: for `forward_int8`.")
+        .def(nb::init<const std::string&, i64, i64, address, std::pair<i64, i64>, address, std::pair<i64, i64>, address, address>(),
+             "cell"_a, "input_size"_a, "hidden_size"_a, "weight_input"_a, "weight_input_strides"_a, "weight_hidden"_a,
+             "weight_hidden_strides"_a, "bias"_a, "bias_candidate"_a);
+    module.def("forward_int8", &forward_int8, "As `forward`, on rounded numbers; mask, gates and cells are 0.", "w"_a, "batch"_a, "time"_a,
+               "lengths"_a, "reverse"_a, "threads"_a, "x"_a, "x_stride_batch"_a, "x_stride_time"_a, "first_hidden"_a,
+               "first_hidden_stride"_a, "first_cell"_a, "first_cell_stride"_a, "mask"_a, "mask_stride"_a, "outputs"_a,
+               "outputs_stride_batch"_a, "outputs_stride_time"_a, "last_hidden"_a, "last_cell"_a, "gates"_a, "cells"_a);
+}

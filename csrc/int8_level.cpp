@@ -1,0 +1,20 @@
+// The table of one level of the instruction set, for weights of 8 bits. Compiled once a level, with that level's flags.
+#include "int8.h"
+
+namespace seqloom::SEQLOOM_LEVEL {
+
+template <class Cell>
+std::unique_ptr<packed<real>> int8_pack(const weights<real>& w) {
+    return std::make_unique<int8_panels_of_layer<Cell>>(w);
+}
+
+template <class Cell>
+constexpr recurrent<real> int8_loops = {int8_pack<Cell>, int8_forward<Cell>, nullptr};
+
+extern const recurrent<float> int8_cells[6];
+const recurrent<float> int8_cells[6] = {
+    int8_loops<simple_rnn<cell_kind::simple_rnn_tanh>>,       int8_loops<simple_rnn<cell_kind::simple_rnn_relu>>,
+    int8_loops<simple_rnn<cell_kind::simple_rnn_leaky_relu>>, int8_loops<lstm>,
+    int8_loops<gru>,                                          int8_loops<gru_reset_after>};
+
+}  // namespace seqloom::SEQLOOM_LEVEL

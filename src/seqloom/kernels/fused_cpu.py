@@ -1,0 +1,149 @@
+"""The fast path on the CPU: the compiled core reads the whole batch in one call, and torch's autograd goes through it.
+
+What the core cannot do, the reference does: where the gradient itself is differentiated, or comes back through the
+gates, the batch is read again by the cell's equations.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from seqloom.cells import CellParameters
+from seqloom.kernels import operators, reference
+from seqloom.kernels.packing import pack
+from seqloom.kernels.recurrence import CELLS, Operands, Reading, Results, compute, differentiate, name_of
+from seqloom.kernels.reference import Step
+from seqloom.shapes import Float, Int, State, Trace
+
+
+def run(
+    step: Step,
+    p: CellParameters,
+    x: Float[Tensor, "B T I"],
+    lengths: Int[Tensor, " B"],
+    state: State,
+    *,
+    reverse: bool = False,
+    record: bool = False,
+) -> tuple[Float[Tensor, "B T H"], State, Trace | None]:
+    """As `reference.run`, for what `dispatch.choose` lets through. Always in float32: autocast changes nothing."""
+    cell = name_of(step)
+    assert cell is not None
+    o = operands(p, x, lengths, state)
+    results = _results(Reading(cell, reverse), o, record=record)
+    last = (results.last_hidden,) if results.last_cell is None else (results.last_hidden, results.last_cell)
+    return results.outputs, type(state)(*last), _trace(cell, results) if record else None
+
+
+def operands(p: CellParameters, x: Tensor, lengths: Tensor, state: State) -> Operands:
+    """What `run` was given, as the compiled core takes it: float32, and a row of the batch in each row."""
+    rows = (x.shape[0], p.weight_hidden.shape[0])
+    cell = getattr(state, "cell", None)
+    return Operands(
+        x=x.float(),
+        lengths=_expanded(lengths, rows[:1]),
+        weight_input=p.weight_input,
+        weight_hidden=p.weight_hidden,
+        bias=p.bias,
+        bias_candidate=p.bias_candidate,
+        mask=None if p.hidden_mask is None else _expanded(p.hidden_mask, rows),
+        first_hidden=_expanded(state.hidden.float(), rows),
+        first_cell=None if cell is None else _expanded(cell.float(), rows),
+    )
+
+
+def _expanded(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return x if x.shape == shape else x.expand(shape)
+
+
+def needs_gradient(o: Operands) -> bool:
+    """Whether a gradient of any operand is recorded now."""
+    return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in o)
+
+
+def observed() -> bool:
+    """Whether a compiler or another mode of torch must see each operation, rather than have it done."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
+def _results(reading: Reading, o: Operands, *, record: bool) -> Results:
+    if observed():
+        # An exported program is mostly asked for answers; its backward, if any, makes the gates again.
+        save = record or (needs_gradient(o) and not torch.compiler.is_exporting())
+        return operators.recurrent(reading, o, save=save)
+    if needs_gradient(o):
+        return Results(*_Recurrence.apply(reading, record, *o))  # type: ignore[no-untyped-call]
+    return compute(reading, o, pack(reading.cell, o), save=record, blank=record)
+
+
+def _trace(cell: str, results: Results) -> Trace:
+    names = CELLS[cell].gates
+    gates = {} if results.gates is None else dict(zip(names, results.gates.unbind(2), strict=False))
+    return Trace(hidden=results.outputs, cell=results.cells, gates=gates)
+
+
+class _Recurrence(Function):
+    """One node of the graph for the whole reading."""
+
+    @staticmethod
+    def forward(ctx: Any, reading: Reading, record: bool, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+        o = Operands(*tensors)  # type: ignore[arg-type]
+        weights = pack(reading.cell, o)
+        results = compute(reading, o, weights, save=True, blank=record)
+        ctx.reading, ctx.weights = reading, weights
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, results.outputs, results.gates, results.cells)
+        return tuple(results) if record else (*results[:3], None, None)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        *tensors, outputs, gates, cells = ctx.saved_tensors
+        o, wanted = Operands(*tensors), ctx.needs_input_grad[2:]
+        if _plain(gradients):
+            results = Results(outputs, outputs, None, gates, cells)
+            found = differentiate(ctx.reading, o, ctx.weights, results, gradients, wanted)
+        else:
+            found = _by_reference(ctx.reading, o, gradients, wanted)
+        return None, None, *found
+
+
+def _plain(gradients: Sequence[Tensor | None]) -> bool:
+    """Whether the core can go back: numbers in memory, none through the gates, and none differentiated again."""
+    if torch.is_grad_enabled() or observed() or any(gradient is not None for gradient in gradients[3:]):
+        return False
+    return all(gradient is None or torch._C._has_storage(gradient) for gradient in gradients)
+
+
+def _by_reference(
+    reading: Reading, o: Operands, gradients: Sequence[Tensor | None], wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """The same gradients by the reference, as differentiable as it is."""
+    known, again = CELLS[reading.cell], torch.is_grad_enabled()
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        # Views of their own: operands may depend on each other, and each gradient must end at its own operand.
+        o = Operands(*(None if part is None else part.view_as(part) for part in o))  # type: ignore[arg-type]
+        p = CellParameters(o.weight_input, o.weight_hidden, o.bias, bias_candidate=o.bias_candidate, hidden_mask=o.mask)
+        first = known.state(*(part for part in (o.first_hidden, o.first_cell) if part is not None))
+        outputs, last, trace = reference.run(known.step, p, o.x, o.lengths, first, reverse=reading.reverse, record=True)
+        assert trace is not None
+        results = [outputs, last.hidden, getattr(last, "cell", None), *trace.gates.values(), trace.cell]
+    gates = [None] * len(trace.gates) if gradients[3] is None else gradients[3].unbind(2)[: len(trace.gates)]
+    pairs = [
+        (result, gradient)
+        for result, gradient in zip(results, (*gradients[:3], *gates, gradients[4]), strict=True)
+        if result is not None and result.requires_grad and gradient is not None
+    ]
+    inputs = [part for part, want in zip(o, wanted, strict=True) if part is not None and want]
+    found = iter(
+        torch.autograd.grad(
+            [result for result, _ in pairs],
+            inputs,
+            [gradient for _, gradient in pairs],
+            create_graph=again,
+            allow_unused=True,
+        )
+    )
+    return [next(found) if want else None for want in wanted]

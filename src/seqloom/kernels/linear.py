@@ -1,0 +1,96 @@
+"""x W + b for heads, attention and softmax by the compiled core: a row's result does not depend on the other rows.
+
+torch's own product chooses its order of summing by the number of rows, so that a sentence alone and the same sentence
+in a batch get answers that differ in the last bits.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function, forward_ad
+
+from seqloom.kernels import native
+from seqloom.shapes import Float
+
+NO_CORE = native.reason()
+
+
+def linear(
+    x: Float[Tensor, "*shape I"], weight: Float[Tensor, "I O"], *, bias: Float[Tensor, " O"] | None = None
+) -> Float[Tensor, "*shape O"]:
+    """x W + b, each output one sum in one order: float32 on the CPU, to the bit for any batch and number of threads.
+
+    Elsewhere (another dtype or device, autocast, torch.compile, torch.func, no compiled core) it is torch's product.
+    """
+    if not _fits(x, weight, bias):
+        return torch.nn.functional.linear(x, weight.t(), bias)
+    rows = x.reshape(-1, x.shape[-1])
+    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
+        product: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    else:
+        product = _product(rows, weight, bias)
+    return product.view(*x.shape[:-1], weight.shape[1])
+
+
+def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether the core can do this, and nobody must see each operation of torch."""
+    if NO_CORE or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return False
+    if torch._C._len_torch_dispatch_stack() or torch._C._are_functorch_transforms_active():
+        return False
+    if forward_ad._current_level >= 0 or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return False
+    parts = [part for part in (x, weight, bias) if part is not None]
+    if not all(part.is_cpu and part.dtype is torch.float32 and part.layout is torch.strided for part in parts):
+        return False
+    sizes = x.dim() > 0 and weight.dim() == 2 and x.shape[-1] == weight.shape[0]
+    return sizes and (bias is None or bias.shape == weight.shape[1:])
+
+
+class _Linear(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        for_x, for_weight, for_bias = ctx.needs_input_grad
+        if torch.is_grad_enabled() or not _fits(gradient, weight.t(), None):  # to be differentiated again
+            return (
+                gradient @ weight.t() if for_x else None,
+                x.t() @ gradient if for_weight else None,
+                gradient.sum(0) if for_bias else None,
+            )
+        of_weight, of_bias = _outer(x, gradient) if for_weight or for_bias else (None, None)
+        return (
+            _product(gradient, weight.t(), None) if for_x else None,
+            of_weight if for_weight else None,
+            of_bias if for_bias else None,
+        )
+
+
+def _product(x: Float[Tensor, "R I"], weight: Float[Tensor, "I O"], bias: Tensor | None) -> Float[Tensor, "R O"]:
+    core = native.core()
+    x = x if x.stride(-1) == 1 else x.contiguous()
+    bias = None if bias is None else bias.contiguous()
+    product = x.new_empty(x.shape[0], weight.shape[1])
+    panels = core.Matrix(weight.data_ptr(), weight.stride(), *weight.shape)
+    addresses = (0 if bias is None else bias.data_ptr(), product.data_ptr())
+    core.linear(panels, x.shape[0], x.data_ptr(), x.stride(0), *addresses, torch.get_num_threads())
+    return product
+
+
+def _outer(x: Float[Tensor, "R I"], gradient: Float[Tensor, "R O"]) -> tuple[Tensor, Tensor]:
+    """x' gradient and the column sums of the gradient."""
+    x, gradient = (part if part.stride(-1) == 1 else part.contiguous() for part in (x, gradient))
+    columns = gradient.shape[1]
+    product, sums = x.new_empty(x.shape[1], columns), x.new_empty(columns)
+    native.core().outer(
+        *(x.shape[0], x.data_ptr(), x.stride(0), x.shape[1]),
+        *(gradient.data_ptr(), gradient.stride(0), columns),
+        *(product.data_ptr(), sums.data_ptr(), torch.get_num_threads()),
+    )
+    return product, sums

@@ -1,0 +1,74 @@
+"""Weights as the compiled core reads them: packed once, and kept for as long as the numbers in memory are the same.
+
+Whether they are is seen from the numbers themselves, by a hash that costs a fraction of packing: torch counts the
+changes made by its own operations, but not those made through `.data`, a NumPy view or another process.
+"""
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from seqloom.kernels import native
+from seqloom.kernels.recurrence import Operands
+
+KEPT = 32  # packed weights at most; the least recently made goes first
+
+
+class _Packed(NamedTuple):
+    weights: Any
+    stamp: tuple[int, ...]
+
+
+_kept: dict[tuple[object, ...], _Packed] = {}
+
+
+def pack(cell: str, o: Operands) -> Any:
+    """The weights of `o` packed for `cell`, from those kept where the same numbers are in the same place."""
+    parts = (o.weight_input, o.weight_hidden)
+    if not all(map(_is_dense, parts)):
+        return _pack(cell, o)
+    key = (cell, *((part.data_ptr(), part.shape, part.stride()) for part in parts))
+    # Biases may be sums made anew at each call: known by their numbers, not by their place.
+    stamp = tuple(_fingerprint(part) for part in (*parts, o.bias, o.bias_candidate))
+    kept = _kept.get(key)
+    if kept is not None and kept.stamp == stamp:
+        return kept.weights
+    weights = _pack(cell, o)
+    _keep(key, _Packed(weights, stamp))
+    return weights
+
+
+def _pack(cell: str, o: Operands) -> Any:
+    native.isa()  # a wrong SEQLOOM_ISA is told in words
+    bias, candidate = (None if part is None else part.contiguous() for part in (o.bias, o.bias_candidate))
+    return native.core().Weights(
+        cell,
+        *o.weight_input.shape[:1],
+        *o.weight_hidden.shape[:1],
+        o.weight_input.data_ptr(),
+        o.weight_input.stride(),
+        o.weight_hidden.data_ptr(),
+        o.weight_hidden.stride(),
+        0 if bias is None else bias.data_ptr(),
+        0 if candidate is None else candidate.data_ptr(),
+    )
+
+
+def _keep(key: tuple[object, ...], made: _Packed) -> None:
+    """Single operations on the dict only: other threads, and a process forked meanwhile, find it whole."""
+    _kept.pop(key, None)
+    while len(_kept) >= KEPT:
+        _kept.pop(next(iter(_kept), ()), None)
+    _kept[key] = made
+
+
+def _is_dense(weight: Tensor) -> bool:
+    """Whether the numbers of a matrix lie in one piece, its rows or its columns one after the other."""
+    return weight.is_contiguous() or weight.t().is_contiguous()
+
+
+def _fingerprint(part: Tensor | None) -> int:
+    if part is None:
+        return 0
+    numbers = part if part.dim() > 1 else part.contiguous()
+    return int(native.core().fingerprint(numbers.data_ptr(), 4 * numbers.numel()))

@@ -1,0 +1,200 @@
+"""One reading of a batch by the compiled core, forward and backward: the tensors it takes, and the two calls.
+
+Shared by the autograd function of eager calls and by the operators that torch.compile and torch.export see, so that
+both give the same bits. Everything is float32 on the CPU; the core trusts the sizes it is told.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import leaky_relu
+
+from seqloom.cells import GRUGates, LSTMGates, gru_reset_after_step, gru_step, lstm_step, simple_rnn_step
+from seqloom.kernels import native
+from seqloom.kernels.reference import Step
+from seqloom.shapes import Float, Int, LSTMState, RNNState
+
+
+class Cell(NamedTuple):
+    """What the compiled core knows of a cell: its step, its gates by name, and how many values a unit it saves."""
+
+    step: Step
+    gates: tuple[str, ...] = ()
+    saved: int = 0
+    state: type[RNNState] | type[LSTMState] = RNNState
+
+
+CELLS = {
+    "simple_rnn_tanh": Cell(functools.partial(simple_rnn_step, activation=torch.tanh)),
+    "simple_rnn_relu": Cell(functools.partial(simple_rnn_step, activation=torch.relu)),
+    "simple_rnn_leaky_relu": Cell(functools.partial(simple_rnn_step, activation=leaky_relu)),
+    "lstm": Cell(lstm_step, LSTMGates._fields, saved=4, state=LSTMState),
+    "gru": Cell(gru_step, GRUGates._fields, saved=3),
+    "gru_reset_after": Cell(gru_reset_after_step, GRUGates._fields, saved=4),  # the fourth: h U + d of the candidate
+}
+
+
+class Reading(NamedTuple):
+    """How to read: the cell by its name in `CELLS`, and in which direction."""
+
+    cell: str
+    reverse: bool
+
+
+class Operands(NamedTuple):
+    """What is read. A gradient is found for all but `lengths` and `mask`."""
+
+    x: Float[Tensor, "B T I"]
+    lengths: Int[Tensor, " B"]
+    weight_input: Float[Tensor, "I G"]
+    weight_hidden: Float[Tensor, "H G"]
+    bias: Float[Tensor, " G"] | None
+    bias_candidate: Float[Tensor, " H"] | None
+    mask: Float[Tensor, "B H"] | None
+    first_hidden: Float[Tensor, "B H"]
+    first_cell: Float[Tensor, "B H"] | None
+
+
+class Results(NamedTuple):
+    """What was computed: `last_cell` and `cells` for cells that have one; `gates` and `cells` where they were saved."""
+
+    outputs: Float[Tensor, "B T H"]
+    last_hidden: Float[Tensor, "B H"]
+    last_cell: Float[Tensor, "B H"] | None
+    gates: Float[Tensor, "B T S H"] | None
+    cells: Float[Tensor, "B T H"] | None
+
+
+def name_of(step: Step) -> str | None:
+    """The name in `CELLS` of the cell with this step; None where the compiled core does not know it."""
+    plain: object = step
+    options: Mapping[str, object] = {}
+    if isinstance(step, functools.partial) and not step.args:
+        plain, options = step.func, step.keywords
+    if plain is simple_rnn_step and options.keys() <= {"activation"}:
+        return _name_of_activation(options.get("activation", torch.tanh))
+    return next((name for name, known in CELLS.items() if plain is known.step and not options), None)
+
+
+def _name_of_activation(activation: object) -> str | None:
+    if activation is torch.tanh:
+        return "simple_rnn_tanh"
+    if activation is torch.relu:
+        return "simple_rnn_relu"
+    return "simple_rnn_leaky_relu" if activation is leaky_relu else None
+
+
+def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: bool = False) -> Results:
+    """Read the batch with packed `weights`; `save` keeps what `differentiate` needs, `blank` with zeros at padding."""
+    (batch, time, _), hidden = o.x.shape, o.weight_hidden.shape[0]
+    known = CELLS[reading.cell]
+    has_cell = known.state is LSTMState
+    new = o.first_hidden.new_zeros if blank else o.first_hidden.new_empty
+    results = Results(
+        outputs=o.x.new_empty(batch, time, hidden),
+        last_hidden=o.x.new_empty(batch, hidden),
+        last_cell=o.x.new_empty(batch, hidden) if has_cell else None,
+        gates=new(batch, time, known.saved, hidden) if save and known.saved else None,
+        cells=new(batch, time, hidden) if save and has_cell else None,
+    )
+    source = _source(reading, o, weights)
+    native.core().forward(
+        *source.arguments,
+        *_placed(results.outputs),
+        _address(results.last_hidden),
+        _address(results.last_cell),
+        _address(results.gates),
+        _address(results.cells),
+    )
+    return results
+
+
+def differentiate(
+    reading: Reading,
+    o: Operands,
+    weights: Any,
+    results: Results,
+    gradients: Sequence[Tensor | None],
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    """The gradients of the operands that are `wanted`, in their order, None for the others.
+
+    `gradients` are those of outputs, last_hidden and last_cell, None where nothing comes back; of `results` only
+    outputs, gates and cells are read.
+    """
+    grad_outputs = None if gradients[0] is None else _in_rows(gradients[0])
+    grad_hidden, grad_cell = (None if g is None else g.contiguous() for g in gradients[1:3])
+    found = [
+        torch.empty(operand.shape, dtype=torch.float32) if operand is not None and want else None
+        for operand, want in zip(o, wanted, strict=True)
+    ]
+    new = Operands(*found)  # type: ignore[arg-type]
+    source = _source(reading, o, weights)
+    native.core().backward(
+        *source.arguments,
+        *_placed(results.outputs),
+        _address(results.gates),
+        _address(results.cells),
+        *((0, 0, 0) if grad_outputs is None else _placed(grad_outputs)),
+        _address(grad_hidden),
+        _address(grad_cell),
+        *(
+            _address(part)
+            for part in (
+                new.x,
+                new.weight_input,
+                new.weight_hidden,
+                new.bias,
+                new.bias_candidate,
+                new.first_hidden,
+                new.first_cell,
+            )
+        ),
+    )
+    return found
+
+
+def _in_rows(x: Tensor) -> Tensor:
+    """`x` with its last axis in one piece, as the core reads it; other axes may have any stride."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+class _Source(NamedTuple):
+    """What both calls of the core start with, and the tensors that keep the addresses alive until they return."""
+
+    arguments: tuple[Any, ...]
+    tensors: tuple[Tensor | None, ...]
+
+
+def _source(reading: Reading, o: Operands, weights: Any) -> _Source:
+    x, lengths, first_hidden = _in_rows(o.x), o.lengths.contiguous(), _in_rows(o.first_hidden)
+    first_cell = None if o.first_cell is None else _in_rows(o.first_cell)
+    mask = None if o.mask is None else _in_rows(o.mask)
+    arguments = (
+        weights,
+        *x.shape[:2],
+        lengths.data_ptr(),
+        reading.reverse,
+        torch.get_num_threads(),
+        *_placed(x),
+        *_by_row(first_hidden),
+        *_by_row(first_cell),
+        *_by_row(mask),
+    )
+    return _Source(arguments, (x, lengths, first_hidden, first_cell, mask))
+
+
+def _placed(x: Float[Tensor, "B T N"]) -> tuple[int, int, int]:
+    batch, time, _ = x.stride()
+    return x.data_ptr(), batch, time
+
+
+def _by_row(x: Float[Tensor, "B N"] | None) -> tuple[int, int]:
+    return (0, 0) if x is None else (x.data_ptr(), x.stride(0))
+
+
+def _address(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()

@@ -1,0 +1,195 @@
+"""One step at a time: layers at work where the next step is not there yet, as with sound, sensors or typing.
+
+`stream = layer.stream(batch=1)`, then `outputs = stream.step(x)` with x (B, I) and outputs (B, H). Weights are packed
+and arguments prepared once, so that a step costs little more than its products.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from seqloom import kernels
+from seqloom.cells import CellParameters
+from seqloom.errors import ConfigError, ShapeError
+from seqloom.kernels import fused_cpu, native
+from seqloom.kernels.packing import pack
+from seqloom.kernels.recurrence import Operands, name_of
+from seqloom.kernels.reference import Step
+from seqloom.shapes import Float, StackState, State, check_like
+
+if TYPE_CHECKING:
+    from seqloom.nn.recurrent import Recurrent
+
+Precision = Literal["float32", "int8"]
+PRECISIONS = ("float32", "int8")
+
+# x (B, I) and the state before the step; gives outputs (B, H) and the state after it, which may be the same, changed.
+Reader = Callable[[Tensor, State], tuple[Tensor, State]]
+
+
+class Stream:
+    """A layer that reads `batch` sequences one step at a time and keeps their state; `layer.stream()` makes it.
+
+    It has the weights as they were when it was made: later changes of the layer are not seen. No gradient is recorded,
+    and nothing is left to chance: no recurrent dropout, no random first state. On the compiled core the outputs are, to
+    the bit, those of the sequences read whole. One thread at a time may use it.
+    """
+
+    _state: State
+
+    def __init__(self, layer: "Recurrent", *, batch: int, weights: Precision) -> None:
+        self._layer, self._name = layer, f"{type(layer).__name__}.stream"
+        self._like, self._shape = layer.weight_input.detach().new_empty(0), torch.Size((batch, layer.input_size))
+        self._first = [path.detach().clone() for path in layer.first_state]
+        self.reset()
+        self._dtype = self._like.dtype
+        self._read = _reader(layer, self._state, self._like.new_zeros(batch, 1, layer.input_size), weights)
+
+    def step(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B H"]:
+        """Read the next step of each sequence, `x` (B, I); the outputs (B, H) are the caller's. Raises ShapeError."""
+        if (
+            type(x) is not Tensor
+            or x.shape != self._shape
+            or x.dtype is not self._dtype
+            or not x.is_cpu
+            or x.layout is not torch.strided
+            or not x.is_contiguous()
+        ):
+            x = self._checked(x)
+        outputs, self._state = self._read(x, self._state)
+        return outputs
+
+    @property
+    def state(self) -> State:
+        """The state after the steps read so far, (B, H) a path: a copy. What is set is copied. Raises ShapeError."""
+        return type(self._state)(*(path.clone() for path in self._state))
+
+    @state.setter
+    def state(self, state: State) -> None:
+        paths = self._layer._check_state(state, batch=self._shape[0])
+        # Into memory of its own, in the stream's dtype whatever the layer has become meanwhile.
+        self._state = type(state)(*(self._like.new_empty(path.shape).copy_(path.detach()) for path in paths))
+
+    def reset(self) -> None:
+        """Begin again: all sequences at the first state that the layer learned, or else at zeros."""
+        rows = (self._shape[0], self._layer.hidden_size)
+        paths = self._first or [self._like.new_zeros(1)] * len(self._layer.state_type._fields)
+        self._state = self._layer.state_type(
+            *(path.expand(rows).clone(memory_format=torch.contiguous_format) for path in paths)
+        )
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """What is not ready to be read, made ready, or an error that says why it cannot be."""
+        batch, size = self._shape
+        if not isinstance(x, Tensor) or type(x) not in (Tensor, Parameter):
+            raise ShapeError(
+                f"{self._name}: x is a {type(x).__name__}, but must be a plain tensor (batch {batch}, input {size})."
+            )
+        if x.shape != self._shape:
+            hint = " Give one step: x[:, t]." if x.dim() == 3 else ""
+            raise ShapeError(
+                f"{self._name}: x has shape {tuple(x.shape)}, but must be (batch {batch}, input {size}), the next "
+                f"step of each sequence.{hint}"
+            )
+        check_like(x, self._like, name=f"{self._name}: x")
+        return x.detach().to_dense().to(self._like.dtype).contiguous()
+
+
+class StackStream:
+    """Streams on top of each other, each reading the outputs of the one below; `Stack.stream()` makes it."""
+
+    def __init__(self, streams: Sequence[Stream], *, residual: bool) -> None:
+        self._streams, self._residual = list(streams), residual
+
+    def step(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B H"]:
+        """Read the next step of each sequence, `x` (B, I), by every layer in turn. Raises ShapeError."""
+        for number, stream in enumerate(self._streams):
+            outputs = stream.step(x)
+            x = outputs + x if self._residual and number > 0 else outputs
+        return x
+
+    @property
+    def state(self) -> StackState:
+        """The state of each layer, lowest first: copies. What is set is copied. Raises ShapeError."""
+        return StackState(layers=tuple(stream.state for stream in self._streams))
+
+    @state.setter
+    def state(self, state: StackState) -> None:
+        if not isinstance(state, StackState) or len(state.layers) != len(self._streams):
+            raise ShapeError(f"Stack.stream: state must be a StackState of {len(self._streams)} layer states.")
+        for stream, part in zip(self._streams, state.layers, strict=True):
+            stream.state = cast("State", part)  # what else it may be, the layer refuses
+
+    def reset(self) -> None:
+        """Begin again, every layer at its first state."""
+        for stream in self._streams:
+            stream.reset()
+
+
+def _reader(layer: "Recurrent", state: State, x: Float[Tensor, "B 1 I"], weights: Precision) -> Reader:
+    """How a step like `x` is read: the path of `kernels.choose`, with what it needs made ready. Raises ConfigError."""
+    p = layer.parameters_of_cell(batch=0)  # of no rows: no number is drawn for dropout
+    p = CellParameters._make(None if part is None else part.detach() for part in p)._replace(hidden_mask=None)
+    lengths = torch.ones(x.shape[0], dtype=torch.int64, device=x.device)
+    path = kernels.choose(layer.step(), p, x, state)
+    if path.name == "fused_cpu":
+        return _by_core(layer.step(), fused_cpu.operands(p, x, lengths, state), weights)
+    if weights == "int8":
+        raise ConfigError(
+            f'{type(layer).__name__}.stream: weights are "int8", which only the compiled core reads, but '
+            f'{path.reason}. Use weights="float32".'
+        )
+    kept = CellParameters._make(None if part is None else part.clone() for part in p)
+    return _by_cell(layer.step(), kept, lengths)
+
+
+def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
+    """One call of the core a step, which changes the state in place: only x and the outputs are new."""
+    cell = name_of(step)
+    assert cell is not None
+    core, (batch, _, size), hidden, lengths = native.core(), o.x.shape, o.weight_hidden.shape[0], o.lengths
+    packed, forward = (pack(cell, o), core.forward) if weights == "float32" else (_rounded(cell, o), core.forward_int8)
+
+    def read(x: Tensor, state: State) -> tuple[Tensor, State]:
+        outputs = torch.empty_like(state.hidden)
+        at, cell_at = state[0].data_ptr(), state[-1].data_ptr()  # the same where there is no cell: not read then
+        # fmt: off
+        forward(
+            packed, batch, 1, lengths.data_ptr(), False, torch.get_num_threads(), x.data_ptr(), size, size,
+            at, hidden, cell_at, hidden, 0, 0, outputs.data_ptr(), hidden, hidden, at, cell_at, 0, 0,
+        )
+        # fmt: on
+        return outputs, state
+
+    return read
+
+
+def _rounded(cell: str, o: Operands) -> Any:
+    """The weights of `o` packed in 8 bits."""
+    native.isa()  # a wrong SEQLOOM_ISA is told in words
+    bias, candidate = (None if part is None else part.contiguous() for part in (o.bias, o.bias_candidate))
+    return native.core().Int8Weights(
+        cell,
+        *o.weight_input.shape[:1],
+        *o.weight_hidden.shape[:1],
+        o.weight_input.data_ptr(),
+        o.weight_input.stride(),
+        o.weight_hidden.data_ptr(),
+        o.weight_hidden.stride(),
+        0 if bias is None else bias.data_ptr(),
+        0 if candidate is None else candidate.data_ptr(),
+    )
+
+
+def _by_cell(step: Step, p: CellParameters, lengths: Tensor) -> Reader:
+    """The cell's own equations, or cuDNN."""
+
+    def read(x: Tensor, state: State) -> tuple[Tensor, State]:
+        with torch.no_grad():
+            outputs, after, _ = kernels.run(step, p, x[:, None], lengths, state)
+        return outputs[:, 0], after
+
+    return read

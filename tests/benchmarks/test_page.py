@@ -1,0 +1,113 @@
+"""Tables and picture come from the kept results alone."""
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import page
+from benchmarks.figure import Mark, draw
+from benchmarks.recurrent_page import marks, render
+
+
+def side(ratio: float, *, clean: int = 9, difference: float = 0.0, **more: Any) -> dict[str, Any]:
+    return {"median": 0.002 * ratio, "ratio": ratio, "clean": clean, "difference": difference, **more}
+
+
+def kept(*results: dict[str, Any]) -> dict[str, Any]:
+    machine = {"processor": "Abacus", "isa": "avx2", "cpus": 2, "torch": "2.0"}
+    run = {"threads": 2, "load_at_start": 0.1, "stolen_seconds": 0.0, "seconds": 60}
+    return {"date": "2026-01-02", "machine": machine, "run": run, "results": list(results)}
+
+
+LAYERS = kept(
+    {
+        "case": "4, 5, 6, 7 reviews",
+        "cell": "GRU",
+        "mode": "train",
+        "peaks": {"fma": 200.0, "torch_matmul": 160.0},
+        "versions": {"Keras on JAX": {"keras": "3.1"}},
+        "sides": {
+            "seqloom": side(1.0, percent_of_peak=81.4, notes={"path": "fused_cpu"}),
+            "torch": side(3.5),
+            "torch batch first": side(2.5, clean=2),
+            "torch packed": side(12.25),
+            "Keras on JAX": side(1.75),
+            "ONNX Runtime": {"absent": "infers only"},
+            "ONNX Runtime int8": side(0.5, difference=0.01),
+            "seqloom int8": side(0.4, difference=0.9),
+        },
+    }
+)
+
+
+def test_a_row_gives_the_faster_layout_of_torch_and_every_doubt() -> None:
+    rendered = render(LAYERS, None, None)
+    [row] = [line for line in rendered.splitlines() if line.startswith("| GRU")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == [
+        "GRU", "4, 5, 6, 7 reviews", "train", "2", "81", "2.5 †", "12.2", "–", "1.75", "–", "–", "0.5",
+        "0.4 (other results)",
+    ]  # fmt: skip
+    [head] = [line for line in rendered.splitlines() if line.startswith("| cell")]
+    [rule] = [line for line in rendered.splitlines() if line.startswith("| ---")]
+    assert head.count("|") == rule.count("|") == row.count("|") == len(cells) + 1
+    for said in ("Abacus (avx2)", "keras 3.1", "path of seqloom: fused_cpu", "multiply-adds 200 GFLOP/s"):
+        assert said in rendered
+
+
+def test_memory_and_training_have_their_tables() -> None:
+    memory = kept(
+        {
+            "case": "4, 5, 6, 7",
+            "cell": "LSTM",
+            "sides": {
+                "seqloom": {"peak_bytes": 2_000_000, "saved_bytes_a_token": 1234.4},
+                "torch": {"peak_bytes": 9_000_000, "saved_bytes_a_token": 5000.0},
+                "torch packed": {"absent": "all rows are equally long"},
+            },
+        }
+    )
+    race = {"tokens_per_second": 20_000, "ratio": 1.0, "turns": 9, "clean": 9, "seconds_to_target": 12.3}
+    slow = race | {"tokens_per_second": 5_000, "ratio": 4.0, "seconds_to_target": None, "clean": 1}
+    training = kept(
+        {
+            "set": "sst2", "cell": "LSTM", "target": 0.8, "race": True,
+            "sides": {"seqloom": race, "torch packed": slow},
+        }
+    )  # fmt: skip
+    rendered = render(None, memory, training)
+    assert "| LSTM | 4, 5, 6, 7 | 2 | 9 | – | 1,234 | 5,000 | – |" in rendered
+    assert "| sst2, target 0.80 | LSTM | seqloom | 20,000 | 1.00 | 12 |" in rendered
+    assert "| sst2, target 0.80 | LSTM | torch packed | 5,000 † | 4.00 | not reached |" in rendered
+
+
+def test_picture_is_svg_with_a_mark_for_each_ratio_and_states_the_finding() -> None:
+    found = marks(LAYERS)
+    assert found == [
+        Mark("4, 5, 6, 7 reviews, train", "GRU", 2.5, torch=True),
+        Mark("4, 5, 6, 7 reviews, train, packed", "GRU", 12.25, torch=True),
+        Mark("4, 5, 6, 7 reviews, train", "GRU", 1.75, torch=False),
+    ]
+    tree = ElementTree.fromstring(draw(found))
+    space = "{http://www.w3.org/2000/svg}"
+    titled = [circle for circle in tree.iter(f"{space}circle") if circle.find(f"{space}title") is not None]
+    assert len(titled) == 3
+    places = [float(circle.attrib["cx"]) for circle in titled]
+    assert sorted(places) == [places[2], places[0], places[1]]
+    assert "seqloom is faster than torch in 2 of 2 cases; the median ratio is 7.4" in draw(found)
+
+
+def test_kept_picture_is_the_one_of_the_kept_results() -> None:
+    drawn = page.picture()
+    assert (page.PICTURE.read_text(encoding="utf-8") if page.PICTURE.exists() else "") == drawn
+
+
+def test_page_and_picture_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(page, "PICTURE", tmp_path / "page.svg")
+    monkeypatch.setattr(page, "_kept", lambda part: LAYERS if part == "layers" else None)
+    page.main()
+    assert "## The recurrent core: layers" in (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert (tmp_path / "page.svg").read_text(encoding="utf-8").startswith("<svg")
