@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from seqloom.errors import LengthError, ShapeError
 
@@ -40,6 +41,7 @@ __all__ = [
     "RNNState",
     "StackState",
     "State",
+    "Tokens",
     "Trace",
     "check_input",
     "check_lengths",
@@ -104,6 +106,20 @@ class Batch(NamedTuple):
     lengths: Int[Tensor, " B"]
 
 
+class Tokens(NamedTuple):
+    """An input as places in a list of vectors: step t of row b is `vectors[ids[b, t]]`.
+
+    What a layer makes of a vector is computed once, however often it occurs. Each id lies in 0..R-1, at padding too.
+    """
+
+    ids: Int[Tensor, "B T"]
+    vectors: Float[Tensor, "R I"]
+
+    def spelled_out(self) -> Float[Tensor, "B T I"]:
+        """One vector a step."""
+        return embedding(self.ids, self.vectors)
+
+
 def check_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Int[Tensor, " B"]:
     """The number of real steps of each row of `x` (B, T, ...); all T where `lengths` is None.
 
@@ -146,8 +162,31 @@ def describe(x: Tensor) -> str:
     return ", ".join(f"{name} {size}" for name, size in zip(names, x.shape, strict=False))
 
 
-def check_input(x: Tensor, *, input_size: int, like: Tensor, layer: str) -> None:
-    """Raise ShapeError unless `x` is (B, T, input_size) with the dtype and device of the weights `like`."""
+def check_tokens(x: Tokens, *, input_size: int, like: Tensor, layer: str) -> None:
+    """Raise ShapeError unless `x` has ids (B, T) of rows in its vectors (R, input_size)."""
+    if x.ids.dim() != 2 or x.ids.dtype != torch.int64 or x.ids.device != like.device:
+        raise ShapeError(
+            f"{layer}: ids are {x.ids.dtype} of shape {tuple(x.ids.shape)} on {x.ids.device}, but must be torch.int64 "
+            f"(batch, time) on {like.device}."
+        )
+    if x.vectors.dim() != 2 or x.vectors.shape[1] != input_size:
+        raise ShapeError(
+            f"{layer}: vectors have shape {tuple(x.vectors.shape)}, but this layer was made with "
+            f"input_size={input_size}. Give vectors of shape (rows, {input_size})."
+        )
+    rows = x.vectors.shape[0]
+    if x.ids.numel() and not 0 <= int(x.ids.min()) <= int(x.ids.max()) < rows:
+        raise ShapeError(
+            f"{layer}: ids lie in {int(x.ids.min())}..{int(x.ids.max())}, but there are {rows} vectors. "
+            f"Ids must lie in 0..{rows - 1}, at padding too."
+        )
+    check_like(x.vectors, like, name=f"{layer}: vectors")
+
+
+def check_input(x: Tensor | Tokens, *, input_size: int, like: Tensor, layer: str) -> None:
+    """Raise ShapeError unless `x` is (B, T, input_size), or tokens of that, of the dtype and device of `like`."""
+    if isinstance(x, Tokens):
+        return check_tokens(x, input_size=input_size, like=like, layer=layer)
     if not isinstance(x, Tensor):
         raise ShapeError(
             f"{layer}: x is a {type(x).__name__}, but must be a tensor (batch, time, input {input_size}). "

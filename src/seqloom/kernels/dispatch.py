@@ -13,7 +13,7 @@ from seqloom.errors import ConfigError
 from seqloom.kernels import fused_cpu, gpu, native, reference
 from seqloom.kernels.recurrence import CELLS, name_of
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Float, Int, State, Trace
+from seqloom.shapes import Float, Int, State, Tokens, Trace
 
 PATHS = ("reference", "fused_cpu", "gpu")
 NO_CORE = native.reason()  # found once: torch.compile cannot follow an import
@@ -70,7 +70,7 @@ def which(layer: Module, x: Tensor) -> Path:
 def run(
     step: Step,
     p: CellParameters,
-    x: Float[Tensor, "B T I"],
+    x: Float[Tensor, "B T I"] | Tokens,
     lengths: Int[Tensor, " B"],
     state: State,
     *,
@@ -78,9 +78,11 @@ def run(
     record: bool = False,
 ) -> tuple[Float[Tensor, "B T H"], State, Trace | None]:
     """Read `x` by the path of `choose`. Arguments and results: `reference.run`."""
-    path = choose(step, p, x, state, record=record).name
+    path = choose(step, p, x.vectors if isinstance(x, Tokens) else x, state, record=record).name
     if path == "fused_cpu":
         return fused_cpu.run(step, p, x, lengths, state, reverse=reverse, record=record)
+    if isinstance(x, Tokens):
+        x = x.spelled_out()
     if path == "gpu":
         outputs, last = gpu.run(step, p, x, lengths, state, reverse=reverse)
         return outputs, last, None

@@ -13,16 +13,17 @@ from torch.autograd import Function
 
 from seqloom.cells import CellParameters
 from seqloom.kernels import operators, reference
+from seqloom.kernels.linear import linear
 from seqloom.kernels.packing import pack
 from seqloom.kernels.recurrence import CELLS, Operands, Reading, Results, compute, differentiate, name_of
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Float, Int, State, Trace
+from seqloom.shapes import Float, Int, State, Tokens, Trace
 
 
 def run(
     step: Step,
     p: CellParameters,
-    x: Float[Tensor, "B T I"],
+    x: Float[Tensor, "B T I"] | Tokens,
     lengths: Int[Tensor, " B"],
     state: State,
     *,
@@ -32,26 +33,35 @@ def run(
     """As `reference.run`, for what `dispatch.choose` lets through. Always in float32: autocast changes nothing."""
     cell = name_of(step)
     assert cell is not None
+    if isinstance(x, Tokens):
+        x = Tokens(x.ids, x.vectors.float())
+        if observed():  # the graph of a compiler has one way to read
+            x = x.spelled_out()
     o = operands(p, x, lengths, state)
     results = _results(Reading(cell, reverse), o, record=record)
     last = (results.last_hidden,) if results.last_cell is None else (results.last_hidden, results.last_cell)
     return results.outputs, type(state)(*last), _trace(cell, results) if record else None
 
 
-def operands(p: CellParameters, x: Tensor, lengths: Tensor, state: State) -> Operands:
+def operands(p: CellParameters, x: Tensor | Tokens, lengths: Tensor, state: State) -> Operands:
     """What `run` was given, as the compiled core takes it: float32, and a row of the batch in each row."""
-    rows = (x.shape[0], p.weight_hidden.shape[0])
+    weight_input, bias, ids = p.weight_input, p.bias, None
+    if isinstance(x, Tokens):
+        ids, x = x.ids, linear(x.vectors, weight_input, bias=bias)
+        weight_input, bias = p.weight_hidden.new_empty(0, weight_input.shape[1]), None
+    rows = ((x if ids is None else ids).shape[0], p.weight_hidden.shape[0])
     cell = getattr(state, "cell", None)
     return Operands(
         x=x.float(),
         lengths=_expanded(lengths, rows[:1]),
-        weight_input=p.weight_input,
+        weight_input=weight_input,
         weight_hidden=p.weight_hidden,
-        bias=p.bias,
+        bias=bias,
         bias_candidate=p.bias_candidate,
         mask=None if p.hidden_mask is None else _expanded(p.hidden_mask, rows),
         first_hidden=_expanded(state.hidden.float(), rows),
         first_cell=None if cell is None else _expanded(cell.float(), rows),
+        ids=ids,
     )
 
 
@@ -125,9 +135,10 @@ def _by_reference(
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         # Views of their own: operands may depend on each other, and each gradient must end at its own operand.
         o = Operands(*(None if part is None else part.view_as(part) for part in o))  # type: ignore[arg-type]
-        p = CellParameters(o.weight_input, o.weight_hidden, o.bias, bias_candidate=o.bias_candidate, hidden_mask=o.mask)
+        x, weight_input = _spelled_out(o)
+        p = CellParameters(weight_input, o.weight_hidden, o.bias, bias_candidate=o.bias_candidate, hidden_mask=o.mask)
         first = known.state(*(part for part in (o.first_hidden, o.first_cell) if part is not None))
-        outputs, last, trace = reference.run(known.step, p, o.x, o.lengths, first, reverse=reading.reverse, record=True)
+        outputs, last, trace = reference.run(known.step, p, x, o.lengths, first, reverse=reading.reverse, record=True)
         assert trace is not None
         results = [outputs, last.hidden, getattr(last, "cell", None), *trace.gates.values(), trace.cell]
     gates = [None] * len(trace.gates) if gradients[3] is None else gradients[3].unbind(2)[: len(trace.gates)]
@@ -147,3 +158,10 @@ def _by_reference(
         )
     )
     return [next(found) if want else None for want in wanted]
+
+
+def _spelled_out(o: Operands) -> tuple[Tensor, Tensor]:
+    """The input and its weights: what was looked up is its own input, by weights that change nothing."""
+    if o.ids is None:
+        return o.x, o.weight_input
+    return Tokens(o.ids, o.x).spelled_out(), torch.eye(o.x.shape[1])

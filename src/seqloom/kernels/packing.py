@@ -43,8 +43,8 @@ def _pack(cell: str, o: Operands) -> Any:
     bias, candidate = (None if part is None else part.contiguous() for part in (o.bias, o.bias_candidate))
     return native.core().Weights(
         cell,
-        *o.weight_input.shape[:1],
-        *o.weight_hidden.shape[:1],
+        o.weight_input.shape[0],
+        o.weight_hidden.shape[0],
         o.weight_input.data_ptr(),
         o.weight_input.stride(),
         o.weight_hidden.data_ptr(),

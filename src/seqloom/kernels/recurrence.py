@@ -45,9 +45,13 @@ class Reading(NamedTuple):
 
 
 class Operands(NamedTuple):
-    """What is read. A gradient is found for all but `lengths` and `mask`."""
+    """What is read. A gradient is found for all but `lengths`, `mask` and `ids`.
 
-    x: Float[Tensor, "B T I"]
+    Where `ids` are given, `x` is a table (R, G) of products: row `ids[b, t]` is x W + b of that step, and there is no
+    input weight (of no rows) nor bias.
+    """
+
+    x: Float[Tensor, "..."]
     lengths: Int[Tensor, " B"]
     weight_input: Float[Tensor, "I G"]
     weight_hidden: Float[Tensor, "H G"]
@@ -56,6 +60,7 @@ class Operands(NamedTuple):
     mask: Float[Tensor, "B H"] | None
     first_hidden: Float[Tensor, "B H"]
     first_cell: Float[Tensor, "B H"] | None
+    ids: Int[Tensor, "B T"] | None = None
 
 
 class Results(NamedTuple):
@@ -89,14 +94,15 @@ def _name_of_activation(activation: object) -> str | None:
 
 def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: bool = False) -> Results:
     """Read the batch with packed `weights`; `save` keeps what `differentiate` needs, `blank` with zeros at padding."""
-    (batch, time, _), hidden = o.x.shape, o.weight_hidden.shape[0]
+    (batch, hidden), time = o.first_hidden.shape, (o.x if o.ids is None else o.ids).shape[1]
     known = CELLS[reading.cell]
     has_cell = known.state is LSTMState
-    new = o.first_hidden.new_zeros if blank else o.first_hidden.new_empty
+    empty = o.first_hidden.new_empty
+    new = o.first_hidden.new_zeros if blank else empty
     results = Results(
-        outputs=o.x.new_empty(batch, time, hidden),
-        last_hidden=o.x.new_empty(batch, hidden),
-        last_cell=o.x.new_empty(batch, hidden) if has_cell else None,
+        outputs=empty(batch, time, hidden),
+        last_hidden=empty(batch, hidden),
+        last_cell=empty(batch, hidden) if has_cell else None,
         gates=new(batch, time, known.saved, hidden) if save and known.saved else None,
         cells=new(batch, time, hidden) if save and has_cell else None,
     )
@@ -108,6 +114,7 @@ def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: b
         _address(results.last_cell),
         _address(results.gates),
         _address(results.cells),
+        *source.looked_up,
     )
     return results
 
@@ -144,7 +151,7 @@ def differentiate(
         *(
             _address(part)
             for part in (
-                new.x,
+                new.x if o.ids is None else None,
                 new.weight_input,
                 new.weight_hidden,
                 new.bias,
@@ -153,6 +160,8 @@ def differentiate(
                 new.first_cell,
             )
         ),
+        *source.looked_up,
+        *((0, 0) if o.ids is None else (_address(new.x), o.x.shape[0])),
     )
     return found
 
@@ -163,28 +172,33 @@ def _in_rows(x: Tensor) -> Tensor:
 
 
 class _Source(NamedTuple):
-    """What both calls of the core start with, and the tensors that keep the addresses alive until they return."""
+    """What both calls of the core begin with, the ids and the table among the last arguments, and the tensors that
+    keep the addresses alive until they return.
+    """
 
     arguments: tuple[Any, ...]
+    looked_up: tuple[int, ...]
     tensors: tuple[Tensor | None, ...]
 
 
 def _source(reading: Reading, o: Operands, weights: Any) -> _Source:
-    x, lengths, first_hidden = _in_rows(o.x), o.lengths.contiguous(), _in_rows(o.first_hidden)
+    x = _in_rows(o.x)
+    lengths, first_hidden = o.lengths.contiguous(), _in_rows(o.first_hidden)
     first_cell = None if o.first_cell is None else _in_rows(o.first_cell)
     mask = None if o.mask is None else _in_rows(o.mask)
     arguments = (
         weights,
-        *x.shape[:2],
+        *(x if o.ids is None else o.ids).shape[:2],
         lengths.data_ptr(),
         reading.reverse,
         torch.get_num_threads(),
-        *_placed(x),
+        *(_placed(x) if o.ids is None else (0, 0, 0)),
         *_by_row(first_hidden),
         *_by_row(first_cell),
         *_by_row(mask),
     )
-    return _Source(arguments, (x, lengths, first_hidden, first_cell, mask))
+    looked_up = (0,) * 5 if o.ids is None else (o.ids.data_ptr(), *o.ids.stride(), *_by_row(x))
+    return _Source(arguments, looked_up, (x, lengths, first_hidden, first_cell, mask))
 
 
 def _placed(x: Float[Tensor, "B T N"]) -> tuple[int, int, int]:

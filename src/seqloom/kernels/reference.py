@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seqloom.cells import CellParameters, project
-from seqloom.shapes import Float, Int, State, Trace, reverse_within, valid_steps
+from seqloom.shapes import Float, Int, State, Tokens, Trace, reverse_within, valid_steps
 
 # Each step takes and returns its own kind of state; the loop only passes it on.
 Step = Callable[[CellParameters, Tensor, Any], tuple[Any, Any]]
@@ -16,7 +16,7 @@ Step = Callable[[CellParameters, Tensor, Any], tuple[Any, Any]]
 def run(
     step: Step,
     p: CellParameters,
-    x: Float[Tensor, "B T I"],
+    x: Float[Tensor, "B T I"] | Tokens,
     lengths: Int[Tensor, " B"],
     state: State,
     *,
@@ -28,6 +28,8 @@ def run(
     Returns the outputs (zeros at padding), the state after the step of each row that was read last, and where `record`
     is set every state and gate of every step. Whichever way it was read, a step stands in its place in the sequence.
     """
+    if isinstance(x, Tokens):
+        x = x.spelled_out()
     if reverse:
         outputs, last, trace = run(step, p, reverse_within(x, lengths), lengths, state, record=record)
         return reverse_within(outputs, lengths), last, None if trace is None else _turned(trace, lengths)

@@ -26,8 +26,8 @@ from seqloom.nn import (
     max_pool,
     mean_pool,
 )
-from seqloom.shapes import Batch, Float, Int, valid_steps
-from seqloom.text import UNKNOWN
+from seqloom.shapes import Batch, Float, Int, Tokens, valid_steps
+from seqloom.text import PADDING, UNKNOWN
 
 Problem = Literal["binary", "multiclass", "multilabel", "squared"]
 
@@ -66,14 +66,20 @@ class ManyToOne(nn.Module):
         logits: Tensor = self.head(self.dropout(self._pool(outputs, batch.lengths)))
         return logits
 
-    def embed(self, batch: Batch) -> Float[Tensor, "B T I"]:
-        """One vector a token, with word and vector dropout while training."""
-        ids = batch.values
+    def embed(self, batch: Batch) -> Tokens:
+        """One vector a different token, with word and vector dropout while training.
+
+        Dropout takes the same numbers from a word wherever it stands in the batch (after Gal & Ghahramani 2016).
+        """
+        real = valid_steps(batch.lengths, batch.values.shape[1])
+        ids = torch.where(real, batch.values, PADDING)
         if self.training and self.word_dropout:
             unread = torch.rand(ids.shape, device=ids.device) < self.word_dropout
-            ids = torch.where(unread & valid_steps(batch.lengths, ids.shape[1]), UNKNOWN, ids)
-        vectors: Tensor = self.dropout(self.embedding(ids).to(self.head.weight.dtype))
-        return vectors
+            ids = torch.where(unread & real, UNKNOWN, ids)
+        different, places = torch.unique(ids, return_inverse=True)
+        # A batch of one row: what embeds ids takes (B, T) of them.
+        vectors: Tensor = self.dropout(self.embedding(different[None]).to(self.head.weight.dtype))
+        return Tokens(places, vectors[0])
 
     def loss(self, logits: Tensor, targets: Tensor, options: LossOptions = PLAIN_LOSS) -> Float[Tensor, ""]:
         """The mean loss of a batch, by kind of problem: cross entropy, or the squared error.

@@ -18,11 +18,12 @@ from seqloom.errors import ConfigError, ShapeError, nearest
 from seqloom.kernels.reference import Step
 from seqloom.nn.initialise import INITS, Init, initialise_hidden, initialise_input
 from seqloom.nn.stream import PRECISIONS, Precision, Stream
-from seqloom.shapes import Float, LSTMState, RNNState, State, Trace, check_input, check_lengths, check_like
+from seqloom.shapes import Float, LSTMState, RNNState, State, Tokens, Trace, check_input, check_lengths, check_like
 
 Activation = Literal["tanh", "relu", "leaky_relu"]
 InitialState = Literal["zeros", "random", "learned"]
 Lengths = Tensor | Sequence[int] | None
+Steps = Float[Tensor, "B T I"] | Tokens
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "leaky_relu": nn.functional.leaky_relu}
 INITIAL_STATES = ("zeros", "random", "learned")
@@ -88,9 +89,9 @@ class Recurrent(nn.Module, ABC):
                 nn.init.zeros_(parameter)
 
     def forward(
-        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: State | None = None, *, reverse: bool = False
+        self, x: Steps, lengths: Lengths = None, state: State | None = None, *, reverse: bool = False
     ) -> tuple[Float[Tensor, "B T H"], State]:
-        """Read `x` (B, T, I) up to `lengths` (B,), from `state` on; with `reverse` from the last real step back.
+        """Read `x`, (B, T, I) or Tokens, up to `lengths` (B,), from `state` on; with `reverse` from the last step back.
 
         Returns outputs (B, T, H), each step's in its place, and the state after the step of each row that was read
         last; a row of length 0 keeps its first state. Raises ShapeError or LengthError.
@@ -98,9 +99,7 @@ class Recurrent(nn.Module, ABC):
         outputs, last, _ = self._run(x, lengths, state, reverse=reverse, record=False)
         return outputs, last
 
-    def trace(
-        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: State | None = None, *, reverse: bool = False
-    ) -> Trace:
+    def trace(self, x: Steps, lengths: Lengths = None, state: State | None = None, *, reverse: bool = False) -> Trace:
         """Every state and gate of every step, each (B, T, H): `.hidden`, `.cell`, `.gates["forget"]` ..."""
         _, _, trace = self._run(x, lengths, state, reverse=reverse, record=True)
         assert trace is not None
@@ -150,14 +149,15 @@ class Recurrent(nn.Module, ABC):
         return f"{self.input_size}, {self.hidden_size}, init={self.init}, initial_state={self.initial_state}"
 
     def _run(
-        self, x: Tensor, lengths: Lengths, state: State | None, *, reverse: bool, record: bool
+        self, x: Tensor | Tokens, lengths: Lengths, state: State | None, *, reverse: bool, record: bool
     ) -> tuple[Tensor, State, Trace | None]:
         layer = type(self).__name__
         check_input(x, input_size=self.input_size, like=self.weight_input, layer=layer)
-        batch = x.shape[0]
+        steps = x.ids if isinstance(x, Tokens) else x
+        batch = steps.shape[0]
         start = self.first(batch=batch) if state is None else self._check_state(state, batch=batch)
         p = self.parameters_of_cell(batch=batch)
-        return kernels.run(self.step(), p, x, check_lengths(lengths, x), start, reverse=reverse, record=record)
+        return kernels.run(self.step(), p, x, check_lengths(lengths, steps), start, reverse=reverse, record=record)
 
     def _check_state(self, state: State, *, batch: int) -> State:
         expected = self.state_type.__name__

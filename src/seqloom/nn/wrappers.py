@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqloom.errors import ConfigError, ShapeError
-from seqloom.nn.recurrent import Lengths, Recurrent
+from seqloom.nn.recurrent import Lengths, Recurrent, Steps
 from seqloom.nn.stream import Precision, StackStream, Stream
 from seqloom.shapes import (
     BidirectionalState,
@@ -43,7 +43,7 @@ class Bidirectional(nn.Module):
         self.input_size, self.output_size = layer.input_size, 2 * layer.hidden_size
 
     def forward(
-        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: BidirectionalState | None = None
+        self, x: Steps, lengths: Lengths = None, state: BidirectionalState | None = None
     ) -> tuple[Float[Tensor, "B T HH"], BidirectionalState]:
         """Read `x` (B, T, I) from both sides; `state.backward` is where the backward reading starts, at the last step.
 
@@ -55,9 +55,7 @@ class Bidirectional(nn.Module):
         outputs = torch.cat([ahead, back], dim=-1)
         return outputs, BidirectionalState(forward=ahead_state, backward=back_state)
 
-    def trace(
-        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: BidirectionalState | None = None
-    ) -> BidirectionalTrace:
+    def trace(self, x: Steps, lengths: Lengths = None, state: BidirectionalState | None = None) -> BidirectionalTrace:
         """The trace of each reading, both in the order of the sequence."""
         first, last = _both(state)
         return BidirectionalTrace(
@@ -92,18 +90,18 @@ class Stack(nn.Module):
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
 
     def forward(
-        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: StackState | None = None
+        self, x: Steps, lengths: Lengths = None, state: StackState | None = None
     ) -> tuple[Float[Tensor, "B T H"], StackState]:
         """Read `x` (B, T, I) by every layer in turn; outputs are the last one's. Raises ShapeError or LengthError."""
         states = []
         for number, (layer, first) in enumerate(zip(self.parts, self._states(state), strict=True)):
             outputs, last = layer(x, lengths, first)
             states.append(last)
-            x = self._between(x, outputs, number)
-        return x, StackState(layers=tuple(states))
+            x = outputs = self._between(x, outputs, number)
+        return outputs, StackState(layers=tuple(states))
 
     def trace(
-        self, x: Float[Tensor, "B T I"], lengths: Lengths = None, state: StackState | None = None
+        self, x: Steps, lengths: Lengths = None, state: StackState | None = None
     ) -> tuple[Trace | BidirectionalTrace, ...]:
         """The trace of every layer, lowest first."""
         traces = []
@@ -122,8 +120,9 @@ class Stack(nn.Module):
         """The layers, lowest first."""
         return cast("list[Recurrent | Bidirectional]", list(self.layers))
 
-    def _between(self, x: Tensor, outputs: Tensor, number: int) -> Tensor:
+    def _between(self, x: Steps, outputs: Tensor, number: int) -> Tensor:
         if self.residual and number > 0:
+            assert isinstance(x, Tensor)  # the outputs of a layer
             outputs = outputs + x
         above: Tensor = self.dropout(outputs) if number < len(self.layers) - 1 else outputs
         return above
@@ -204,7 +203,7 @@ def _both(state: BidirectionalState | None) -> tuple[State | None, State | None]
 
 
 def _trace_of(
-    layer: Recurrent | Bidirectional, x: Tensor, lengths: Lengths, state: State | BidirectionalState | None
+    layer: Recurrent | Bidirectional, x: Steps, lengths: Lengths, state: State | BidirectionalState | None
 ) -> Trace | BidirectionalTrace:
     if isinstance(layer, Bidirectional):
         return layer.trace(x, lengths, cast("BidirectionalState | None", state))
