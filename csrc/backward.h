@@ -1,36 +1,28 @@
 // The time loop, backward, and the gradients of the weights after it.
 //
 // Phase 1 goes back through the steps, slice by slice as forward went on, and leaves the gradient of every pre-activation of
-// every real step in `d`: d[slot][block] is tokens x panel numbers, the tokens in the order of rows and positions. Phase 2
-// makes of it the gradients of the weights, one chain over all tokens for each number, and of x. Both are shared out by what
-// is written, never by what is summed: the thread count changes no bit.
+// every real step in `d`: d[slot][block] is tokens x panel numbers. Phase 2 makes of it the gradients of the weights, summed
+// over the tokens in one order, and of x. Both are shared out by what is written, never by what is summed: the thread count
+// changes no bit.
 #pragma once
 
 #include "time_loop.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
 
-// Where the tokens of each row begin in `d`.
-inline std::vector<i64> token_offsets(const sequence<real>& s) {
-    std::vector<i64> offsets(static_cast<std::size_t>(s.batch + 1), 0);
-    for (i64 b = 0; b < s.batch; ++b)
-        offsets[static_cast<std::size_t>(b + 1)] = offsets[static_cast<std::size_t>(b)] + s.lengths[b];
-    return offsets;
-}
-
 template <class Cell>
 class backward_pass {
 public:
     backward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
-                  const std::vector<i64>& offsets, real* d)
-        : w_(w), s_(s), r_(r), g_(g), offsets_(offsets), tokens_(offsets.back()), d_(d) {}
+                  const token_order& all, real* d)
+        : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), d_(d) {}
 
     i64 memory(i64 rows) const {
         return workspace::rounded((Cell::hidden_gates + 4) * w_.blocks * rows * panel);
     }
 
-    void read(const slice& part, real* memory, i64 first, i64 last, barrier& team) const {
-        member me{part, static_cast<i64>(part.rows.size()), first, last, team};
+    void read(const slice& part, real* memory, i64 first, i64 last, barrier* team) const {
+        member me{part, part.count(), first, last, team};
         me.block = me.rows * panel;
         const i64 state = w_.blocks * me.block;
         me.carried = memory, me.fed = memory + state, me.d_cell = memory + 2 * state;
@@ -39,7 +31,7 @@ public:
         i64 active = 0;
         for (i64 step = part.steps - 1; step >= 0; --step) {
             while (active < me.rows && length(me, active) > step) ++active;
-            retreat(me, step, active);
+            if (!retreat(me, step, active)) return;
         }
         finish(me);
     }
@@ -48,7 +40,7 @@ private:
     struct member {
         const slice& part;
         i64 rows, first, last;
-        barrier& team;
+        barrier* team;  // null: alone
         // carried, fed: the two parts of the gradient of h, by the cell and by the product U. [block], as hidden in forward
         real *carried = nullptr, *fed = nullptr, *d_cell = nullptr, *d_reset_memory = nullptr;
         // [block][gate]: of the pre-activations of one step, in the order of the transposed products.
@@ -57,7 +49,7 @@ private:
     };
     static constexpr i64 together = Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
 
-    i64 row_of(const member& me, i64 row) const { return me.part.rows[static_cast<std::size_t>(row)]; }
+    i64 row_of(const member& me, i64 row) const { return me.part.rows.data()[row]; }
     i64 length(const member& me, i64 row) const { return s_.lengths[row_of(me, row)]; }
     i64 units(i64 u) const { return std::min(panel, w_.hidden_size - u * panel); }
 
@@ -73,16 +65,17 @@ private:
                 }
     }
 
-    void retreat(const member& me, i64 step, i64 active) const {
+    // One step back of the first `active` rows. False as `meet`.
+    bool retreat(member& me, i64 step, i64 active) const {
         for (i64 u = me.first; u < me.last; ++u) unmove(me, step, active, u);
-        me.team.wait();
+        if (!meet(me, w_.blocks)) return false;
         if constexpr (Cell::resets) {
             product(me, active, me.d_hidden_gates + together * w_.blocks * me.block, together, 1, me.d_reset_memory);
             for (i64 u = me.first; u < me.last; ++u) unopen(me, step, active, u);
-            me.team.wait();
+            if (!meet(me, w_.blocks)) return false;
         }
         product(me, active, me.d_hidden_gates, 0, together, me.fed);
-        me.team.wait();
+        return meet(me, w_.blocks);
     }
 
     // c = d U' for the hidden gates `first` .. `first` + `gates` - 1.
@@ -106,6 +99,7 @@ private:
     void unmove(const member& me, i64 step, i64 active, i64 u) const {
         for (i64 row = 0; row < active; ++row) {
             const i64 b = row_of(me, row), t = position(s_, s_.lengths[b], step);
+            if (step > 0) expect(b, s_.reverse ? t + 1 : t - 1, u);
             for (i64 lane = 0; lane < panel; lane += lanes) {
                 const i64 at = u * me.block + row * panel + lane, unit_at = u * panel + lane, count = units(u) - lane;
                 unit_gradient x = gather(b, t, step, unit_at, count);
@@ -116,7 +110,7 @@ private:
                 Cell::unmove(x);
                 store(me.carried + at, x.d_carried);
                 if constexpr (Cell::has_cell) store(me.d_cell + at, x.d_cell);
-                for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) keep(me, b, t, slot, u, row, lane, x.d_z[slot]);
+                for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) keep(me, step, slot, u, row, lane, x.d_z[slot]);
             }
         }
     }
@@ -132,9 +126,21 @@ private:
                     const vec d_memory = load(me.d_reset_memory + at);
                     Cell::unopen(x, s_.mask ? d_memory * load_units(s_.mask[b] + unit_at, count) : d_memory);
                     store(me.carried + at, x.d_carried);
-                    keep(me, b, t, 0, u, row, lane, x.d_z[0]);
+                    keep(me, step, 0, u, row, lane, x.d_z[0]);
                 }
             }
+    }
+
+    // Asks for what the next step back will read, while this one is being computed.
+    void expect(i64 b, i64 t, i64 u) const {
+        const i64 token = b * s_.time + t, unit_at = u * panel;
+        const auto fetch = [](const real* from) {
+            for (i64 at = 0; at < panel; at += 64 / static_cast<i64>(sizeof(real))) __builtin_prefetch(from + at, 0, 2);
+        };
+        for (i64 slot = 0; slot < Cell::saved; ++slot) fetch(r_.gates + (token * Cell::saved + slot) * w_.hidden_size + unit_at);
+        if constexpr (Cell::has_cell) fetch(r_.cells + token * w_.hidden_size + unit_at);
+        else fetch(r_.outputs.at(b, t) + unit_at);
+        if (g_.outputs) fetch(g_.outputs.at(b, t) + unit_at);
     }
 
     // What forward saved of one step.
@@ -157,8 +163,8 @@ private:
     }
 
     // Puts the gradient of a pre-activation where the product of this step and where phase 2 read it.
-    void keep(const member& me, i64 b, i64 t, i64 slot, i64 u, i64 row, i64 lane, vec a) const {
-        const i64 token = offsets_[static_cast<std::size_t>(b)] + t;
+    void keep(const member& me, i64 step, i64 slot, i64 u, i64 row, i64 lane, vec a) const {
+        const i64 token = all_.at(step, me.part.ranks.data()[row]);
         store(d_ + ((slot * w_.blocks + u) * tokens_ + token) * panel + lane, a);
         const i64 gate = Cell::slots == Cell::hidden_gates || slot < 2 ? slot : slot - 1;
         if (Cell::hidden_slot(gate) != slot) return;  // no way to h from here
@@ -184,7 +190,7 @@ private:
     const sequence<real>& s_;
     const readings<real>& r_;
     const gradients<real>& g_;
-    const std::vector<i64>& offsets_;
+    const token_order& all_;
     const i64 tokens_;
     real* const d_;
 };
@@ -195,8 +201,8 @@ template <class Cell>
 class weight_gradients {
 public:
     weight_gradients(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
-                     const std::vector<i64>& offsets, const real* d)
-        : w_(w), s_(s), r_(r), g_(g), offsets_(offsets), tokens_(offsets.back()), d_(d) {}
+                     const token_order& all, const real* d)
+        : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), d_(d) {}
 
     // Numbers of memory that a member works in.
     i64 memory() const { return workspace::rounded((most_tiles(1) + 1) * tallest * depth); }
@@ -207,11 +213,7 @@ public:
         const i64 tiles = all_tiles();
         const i64 from = tiles * member / members, to = tiles * (member + 1) / members;
         if (from == to) return;
-        if (tokens_ == 0) {
-            for (i64 tile = from; tile < to; ++tile)
-                for (i64 i = 0; i < Cell::slots * w_.blocks; ++i) accumulate(tile, i, 1, memory, 0, 0);
-            return;
-        }
+        for (i64 tile = from; tile < to; ++tile) clear(tile);
         for (i64 token = 0; token < tokens_; token += depth) {
             const i64 count = std::min(depth, tokens_ - token);
             for (i64 tile = from; tile < to; ++tile) gather(tile, token, count, memory + (tile - from) * tallest * depth);
@@ -219,7 +221,7 @@ public:
             const i64 all = Cell::slots * w_.blocks;
             for (i64 first = 0; first < all; first += at_once)
                 for (i64 tile = from; tile < to; ++tile)
-                    accumulate(tile, first, std::min(at_once, all - first), memory + (tile - from) * tallest * depth, token, count);
+                    add_round(tile, first, std::min(at_once, all - first), memory + (tile - from) * tallest * depth, token, count);
         }
     }
 
@@ -248,22 +250,30 @@ private:
     // `count` tokens of a tile's rows, token by token: tallest numbers each, 1 after the last row, then zeros.
     void gather(i64 tile, i64 token, i64 count, real* to) const {
         const auto [from, first] = place(tile);
-        const i64 size = from == from_x ? w_.input_size : w_.hidden_size;
-        i64 b = std::upper_bound(offsets_.begin(), offsets_.end(), token) - offsets_.begin() - 1;
-        for (i64 i = 0; i < count; ++i, to += tallest) {
-            while (token + i >= offsets_[static_cast<std::size_t>(b + 1)]) ++b;
-            const i64 t = token + i - offsets_[static_cast<std::size_t>(b)], here = std::min(tallest, size - first);
-            if (from == from_x) std::copy_n(s_.x.at(b, t) + first, here, to);
-            else fed_back(from, b, t, first, here, to);
+        const i64 size = from == from_x ? w_.input_size : w_.hidden_size, here = std::min(tallest, size - first);
+        all_.each(token, token + count, [&](i64, i64 b, i64 t) {
+            const real* left = from == from_x ? s_.x.at(b, t) : before(b, t);
+            if (left == nullptr) {
+                std::fill_n(to, tallest, real(0));
+            } else if (here == tallest) {
+                std::copy_n(left + first, tallest, to);  // of a length that the compiler knows
+            } else {
+                std::copy_n(left + first, here, to);
+            }
+            if (from != from_x) mask(from, b, t, first, here, to);
             for (i64 m = here; m < tallest; ++m) to[m] = m == here ? 1 : 0;
-        }
+            to += tallest;
+        });
     }
 
-    void fed_back(source from, i64 b, i64 t, i64 first, i64 count, real* to) const {
+    // The hidden state before the step at `t`; null for zeros.
+    const real* before(i64 b, i64 t) const {
         const bool begins = s_.reverse ? t == s_.lengths[b] - 1 : t == 0;
-        const real* hidden = !begins ? r_.outputs.at(b, s_.reverse ? t + 1 : t - 1) : s_.first_hidden ? s_.first_hidden[b] : nullptr;
-        if (hidden == nullptr) std::fill_n(to, count, real(0));
-        else std::copy_n(hidden + first, count, to);
+        if (begins) return s_.first_hidden ? s_.first_hidden[b] : nullptr;
+        return r_.outputs.at(b, s_.reverse ? t + 1 : t - 1);
+    }
+
+    void mask(source from, i64 b, i64 t, i64 first, i64 count, real* to) const {
         if (from == from_reset_memory) {
             const real* reset = r_.gates + (b * s_.time + t) * Cell::saved * w_.hidden_size + first;
             for (i64 m = 0; m < count; ++m) to[m] *= reset[m];
@@ -284,39 +294,59 @@ private:
     }
 
     // Adds one round of tokens to a tile's rows and the panels `first` .. `first` + `panels` - 1 of d, slot after slot.
-    void accumulate(i64 tile, i64 first, i64 panels, const real* left, i64 token, i64 count) const {
-        static constexpr real zeros[panel] = {};
+    void add_round(i64 tile, i64 first, i64 panels, const real* left, i64 token, i64 count) const {
         const auto [from, row] = place(tile);
-        // A round's sum by itself, then added: a chain of thousands would lose digits.
-        real whole[widest][tallest * panel];
-        const real *b[widest], *start[widest];
-        real* c[widest];
+        const real* b[widest];
         i64 taken = 0, which[widest];
         for (i64 i = first; i < first + panels; ++i)
-            if (gate_of(from, i / w_.blocks) >= 0) {
-                b[taken] = d_ + (i * tokens_ + token) * panel;
-                start[taken] = zeros, c[taken] = whole[taken], which[taken++] = i;
-            }
+            if (gate_of(from, i / w_.blocks) >= 0) b[taken] = d_ + (i * tokens_ + token) * panel, which[taken++] = i;
         if (taken == 0) return;
-        multiply<tallest>(tallest, {left, 1, panel * tallest}, taken, b, count, start, 0, c, panel);
-        for (i64 p = 0; p < taken; ++p) add(from, row, which[p] / w_.blocks, which[p] % w_.blocks, whole[p], token == 0);
+        const i64 size = from == from_x ? w_.input_size : w_.hidden_size, rows = std::min(tallest, size - row);
+        const i64 width = (from == from_x ? Cell::input_gates : Cell::hidden_gates) * w_.hidden_size;
+        real* const weight = from == from_x ? g_.input : g_.hidden;
+        real* c[widest];
+        bool inside = rows == tallest && weight != nullptr;
+        for (i64 p = 0; p < taken; ++p) {
+            const i64 u = which[p] % w_.blocks;
+            inside = inside && (u + 1) * panel <= w_.hidden_size;
+            c[p] = weight + row * width + gate_of(from, which[p] / w_.blocks) * w_.hidden_size + u * panel;
+        }
+        if (inside) return accumulate(left, taken, b, count, c, width);
+        // At an edge, and for the bias: by way of a whole tile.
+        real whole[widest][tallest * panel] = {};
+        for (i64 p = 0; p < taken; ++p) c[p] = whole[p];
+        accumulate(left, taken, b, count, c, panel);
+        for (i64 p = 0; p < taken; ++p) add_edge(from, row, rows, which[p] / w_.blocks, which[p] % w_.blocks, whole[p]);
     }
 
-    // Adds a tile of sums to the gradients of the rows from `first` on and the units of block u; sets them where `fresh`.
-    void add(source from, i64 first, i64 slot, i64 u, const real* sums, bool fresh) const {
-        const i64 size = from == from_x ? w_.input_size : w_.hidden_size, gates = from == from_x ? Cell::input_gates : Cell::hidden_gates;
-        const i64 rows = std::min(tallest, size - first), columns = std::min(panel, w_.hidden_size - u * panel);
-        const i64 column = gate_of(from, slot) * w_.hidden_size + u * panel;
+    void add_edge(source from, i64 first, i64 rows, i64 slot, i64 u, const real* sums) const {
+        const i64 columns = std::min(panel, w_.hidden_size - u * panel), gate = gate_of(from, slot);
+        const i64 width = (from == from_x ? Cell::input_gates : Cell::hidden_gates) * w_.hidden_size;
         real* weight = from == from_x ? g_.input : g_.hidden;
-        real* bias = rows == tallest ? nullptr : from == from_x ? g_.bias : slot >= Cell::input_gates ? g_.bias_candidate : nullptr;
+        real* bias = from == from_x ? g_.bias : slot >= Cell::input_gates ? g_.bias_candidate : nullptr;
         const auto add_row = [&](const real* sum, real* to) {
-            for (i64 lane = 0; lane < columns; lane += lanes) {
-                const vec all = load(sum + lane);
-                store_units(to + lane, fresh ? all : load_units(to + lane, columns - lane) + all, columns - lane);
-            }
+            for (i64 lane = 0; lane < columns; ++lane) to[lane] += sum[lane];
         };
-        for (i64 m = 0; m < rows && weight != nullptr; ++m) add_row(sums + m * panel, weight + (first + m) * gates * w_.hidden_size + column);
-        if (bias != nullptr) add_row(sums + rows * panel, bias + (from == from_x ? column : u * panel));
+        for (i64 m = 0; m < rows && weight != nullptr; ++m)
+            add_row(sums + m * panel, weight + (first + m) * width + gate * w_.hidden_size + u * panel);
+        if (rows < tallest && bias != nullptr)
+            add_row(sums + rows * panel, bias + (from == from_x ? gate * w_.hidden_size : 0) + u * panel);
+    }
+
+    // The part of all gradients that `tile` makes, zero before its first round.
+    void clear(i64 tile) const {
+        const auto [from, first] = place(tile);
+        const i64 size = from == from_x ? w_.input_size : w_.hidden_size, rows = std::min(tallest, size - first);
+        const i64 gates = from == from_x ? Cell::input_gates : Cell::hidden_gates, width = gates * w_.hidden_size;
+        real* weight = from == from_x ? g_.input : g_.hidden;
+        for (i64 gate = 0; gate < gates && weight != nullptr; ++gate) {
+            if (from != from_x && (Cell::resets && gate == gates - 1) != (from == from_reset_memory)) continue;
+            for (i64 m = 0; m < rows; ++m)
+                std::fill_n(weight + (first + m) * width + gate * w_.hidden_size, w_.hidden_size, real(0));
+        }
+        if (rows == tallest) return;
+        if (from == from_x && g_.bias != nullptr) std::fill_n(g_.bias, width, real(0));
+        if (from == from_hidden && g_.bias_candidate != nullptr) std::fill_n(g_.bias_candidate, w_.hidden_size, real(0));
     }
 
     // Each row of the table has the sum of d over the tokens that looked it up, in their order. A member has its own columns.
@@ -327,46 +357,40 @@ private:
             real* to = g_.table + slot * w_.hidden_size + u * panel;
             for (i64 row = 0; row < g_.table_rows; ++row) std::fill_n(to + row * columns, count, real(0));
             const real* d = d_ + i * tokens_ * panel;
-            for (i64 b = 0; b < s_.batch; ++b)
-                for (i64 t = 0; t < s_.lengths[b]; ++t, d += panel) {
-                    real* sum = to + *s_.ids.at(b, t) * columns;
-                    for (i64 lane = 0; lane < count; lane += lanes)
-                        store_units(sum + lane, load_units(sum + lane, count - lane) + load(d + lane), count - lane);
-                }
+            all_.each(0, tokens_, [&](i64 token, i64 b, i64 t) {
+                real* sum = to + *s_.ids.at(b, t) * columns;
+                for (i64 lane = 0; lane < count; lane += lanes)
+                    store_units(sum + lane, load_units(sum + lane, count - lane) + load(d + token * panel + lane), count - lane);
+            });
         }
     }
 
-    // d W' for the rows of this member: as equal a number of tokens for each as rows allow.
+    // d W' for the tokens of this member, and zeros at the padding of its rows.
     void inputs(i64 member, i64 members) const {
-        const i64 from = tokens_ * member / members, to = tokens_ * (member + 1) / members;
-        for (i64 b = 0; b < s_.batch; ++b) {
-            const i64 begin = offsets_[static_cast<std::size_t>(b)], end = offsets_[static_cast<std::size_t>(b + 1)];
-            if (const i64 first = std::max(begin, from), last = std::min(end, to); first < last)
-                inputs_of(b, first - begin, last - first, d_ + first * panel);
-            if (b % members == member)
-                std::fill_n(g_.x + (b * s_.time + s_.lengths[b]) * w_.input_size, (s_.time - s_.lengths[b]) * w_.input_size, real(0));
+        constexpr i64 rows_at_once = 8 * tallest;
+        for (i64 from = tokens_ * member / members, to = tokens_ * (member + 1) / members; from < to; from += rows_at_once)
+            inputs_of(from, std::min(rows_at_once, to - from));
+        for (i64 b = member; b < s_.batch; b += members) {
+            const i64 size = w_.input_size;
+            std::fill_n(g_.x + (b * s_.time + s_.lengths[b]) * size, (s_.time - s_.lengths[b]) * size, real(0));
         }
     }
 
-    void inputs_of(i64 b, i64 t, i64 count, const real* d) const {
+    void inputs_of(i64 first, i64 count) const {
         static constexpr real zeros[panel] = {};
-        constexpr i64 rows_at_once = 8 * tallest;
-        real whole[widest][rows_at_once * panel];
-        real* to = g_.x + (b * s_.time + t) * w_.input_size;
-        const i64 depth_of_all = Cell::input_gates * w_.blocks * panel;
+        real whole[widest][8 * tallest * panel];
         for (i64 v = 0; v < panels_of(w_.input_size); v += at_once) {
             const i64 taken = std::min(at_once, panels_of(w_.input_size) - v);
             const real *right[widest], *start[widest];
             real* c[widest];
             for (i64 p = 0; p < taken; ++p) right[p] = w_.input_back(v + p), start[p] = zeros, c[p] = whole[p];
-            for (i64 first = 0; first < count; first += rows_at_once) {
-                const i64 height = std::min(rows_at_once, count - first);
-                multiply(height, {d + first * panel, panel, tokens_ * panel}, taken, right, depth_of_all, start, 0, c, panel);
+            multiply(count, {d_ + first * panel, panel, tokens_ * panel}, taken, right, Cell::input_gates * w_.blocks * panel,
+                     start, 0, c, panel);
+            all_.each(first, first + count, [&](i64 token, i64 b, i64 t) {
                 for (i64 p = 0; p < taken; ++p)
-                    for (i64 m = 0; m < height; ++m)
-                        std::copy_n(c[p] + m * panel, std::min(panel, w_.input_size - (v + p) * panel),
-                                    to + (first + m) * w_.input_size + (v + p) * panel);
-            }
+                    std::copy_n(c[p] + (token - first) * panel, std::min(panel, w_.input_size - (v + p) * panel),
+                                g_.x + (b * s_.time + t) * w_.input_size + (v + p) * panel);
+            });
         }
     }
 
@@ -374,7 +398,7 @@ private:
     const sequence<real>& s_;
     const readings<real>& r_;
     const gradients<real>& g_;
-    const std::vector<i64>& offsets_;
+    const token_order& all_;
     const i64 tokens_;
     const real* const d_;
 };
@@ -383,23 +407,18 @@ template <class Cell>
 void backward(const packed<real>& weights, const sequence<real>& s, const readings<real>& r, const gradients<real>& g) {
     const auto& w = static_cast<const panels<Cell>&>(weights);
     w.prepare_back(g.x != nullptr);
-    const i64 multiplications = w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size);
-    const plan p = make_plan(s, multiplications, w.blocks);
-    const std::vector<i64> offsets = token_offsets(s);
-    const i64 d_size = workspace::rounded(Cell::slots * w.blocks * offsets.back() * panel);
-    const weight_gradients<Cell> sizes(w, s, r, g, offsets, nullptr);
-    i64 memory = d_size + p.threads() * sizes.memory();
-    const backward_pass<Cell> measure(w, s, r, g, offsets, nullptr);
-    for (const slice& part : p.slices) memory += measure.memory(static_cast<i64>(part.rows.size()));
-    workspace space(memory);
-    real* d = space.take(d_size);
-    over_slices(backward_pass<Cell>(w, s, r, g, offsets, d), p, w.blocks, space);
-    std::vector<real*> memories;
-    for (int member = 0; member < p.threads(); ++member) memories.push_back(space.take(sizes.memory()));
-    const weight_gradients<Cell> after(w, s, r, g, offsets, d);
+    const plan p = plan_for(w, s);
+    const token_order all(s.batch, s.lengths, s.reverse, p);
+    const i64 d_size = workspace::rounded(Cell::slots * w.blocks * all.count() * panel);
+    const i64 for_loop = memory_of(backward_pass<Cell>(w, s, r, g, all, nullptr), p);
+    const i64 for_weights = weight_gradients<Cell>(w, s, r, g, all, nullptr).memory();
+    workspace space(d_size + std::max(for_loop, p.threads() * for_weights));
+    real *d = space.take(d_size), *memory = space.take(std::max(for_loop, p.threads() * for_weights));
+    over_slices(backward_pass<Cell>(w, s, r, g, all, d), p, w.blocks, memory);
+    const weight_gradients<Cell> after(w, s, r, g, all, d);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        after.make(memories[static_cast<std::size_t>(member)], member, members);
+        after.make(memory + member * for_weights, member, members);
     });
 }
 

@@ -163,6 +163,8 @@ static double fma_peak(int threads) {
     return all;
 }
 
+void add_int8(nb::module_& module);  // csrc/bind_int8.cpp
+
 NB_MODULE(_core, module) {
     module.doc() = "The compiled core of seqloom.";
     nb::set_leak_warnings(false);  // weights kept alive by a graph at the end of the process are no leak
@@ -186,6 +188,7 @@ NB_MODULE(_core, module) {
         "from"_a, "bytes"_a, "A hash of memory that changes when the memory does.");
     add_recurrent<float>(module, "Weights");
     add_recurrent<double>(module, "Weights64");
+    add_int8(module);
     nb::class_<matrix>(module, "Matrix", "(depth, columns) numbers, copied into the order that `linear` reads.")
         .def(nb::init<address, std::pair<i64, i64>, i64, i64>(), "b"_a, "strides"_a, "depth"_a, "columns"_a);
     module.def("linear", &linear, "b"_a, "rows"_a, "a"_a, "a_stride"_a, "bias"_a, "c"_a, "threads"_a, "c = a b + bias.");

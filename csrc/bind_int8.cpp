@@ -29,9 +29,9 @@ struct int8_layer {
         while (kind < 6 && cell != names[kind]) ++kind;
         if (kind == 6) throw std::invalid_argument("no cell is named \"" + cell + "\"");
         if (hidden_size < 1 || input_size < 1 || hidden == 0 || input == 0) throw std::invalid_argument("a layer needs weights");
-        constexpr i64 deepest = 2'147'483'647 / (127 * 127);  // the sums are of 32 bits
+        constexpr i64 deepest = 2'147'483'647 / (128 * 127);  // the sums are of 32 bits
         if (std::max(input_size, hidden_size) > deepest)
-            throw std::invalid_argument("with int8 weights a layer reads up to " + std::to_string(deepest) + " numbers a step");
+            throw std::invalid_argument("with int8 weights a layer reads up to " + std::to_string(deepest) + " numbers a step. Use weights=\"float32\".");
         loops = in_int8() + kind;
         weights = loops->pack({static_cast<cell_kind>(kind), input_size, hidden_size, reinterpret_cast<const float*>(input),
                                input_strides.first, input_strides.second, reinterpret_cast<const float*>(hidden),

@@ -27,9 +27,6 @@ constexpr i64 panels_at_once(i64 rows) { return rows <= 3 ? 4 : 2; }  // of 32 r
 constexpr i64 panels_at_once(i64 rows) { return rows == 1 ? 4 : rows == 2 ? 2 : 1; }  // of 16
 #endif
 
-// Below this many multiplications a second thread costs more than it saves.
-constexpr i64 worth_a_thread = 400'000;
-
 constexpr i64 panels_of(i64 columns) { return (columns + panel - 1) / panel; }
 
 // The left operand: element (m, k) at data[m * row + (k / panel) * block + (k % panel) * step], where step is 1 for rows of
@@ -70,9 +67,12 @@ struct sums {
     }
 };
 
+// What a tile does with its sums: starts them from `start`, or starts them from zero and adds them to c.
+enum class sums_go { from_start, onto_c };
+
 // One tile. b[p]: depth x panel. start[p]: M rows, start_row apart (0: the same row for all). c[p]: M rows, c_row apart,
 // written; it may be start.
-template <i64 Step, int M, int P>
+template <i64 Step, sums_go Go, int M, int P>
 void tile(operand a, const real* const* b, i64 depth, const real* const* start, i64 start_row, real* const* c, i64 c_row) {
     constexpr int at_once = 2;  // steps without arithmetic on addresses, which competes with the products for the ports
     constexpr int groups = (M + 2) / 3;
@@ -81,8 +81,12 @@ void tile(operand a, const real* const* b, i64 depth, const real* const* start, 
     for (int p = 0; p < P; ++p) {
         right[p] = b[p];
         for (int m = 0; m < M; ++m) {
-            sum.at[m][p][0] = load(start[p] + m * start_row);
-            sum.at[m][p][1] = load(start[p] + m * start_row + lanes);
+            if constexpr (Go == sums_go::onto_c) {
+                sum.at[m][p][0] = sum.at[m][p][1] = set(0);
+            } else {
+                sum.at[m][p][0] = load(start[p] + m * start_row);
+                sum.at[m][p][1] = load(start[p] + m * start_row + lanes);
+            }
         }
     }
     for (i64 done = 0; done < depth; done += panel, a.data += a.block) {
@@ -104,37 +108,39 @@ void tile(operand a, const real* const* b, i64 depth, const real* const* start, 
     }
     for (int p = 0; p < P; ++p)
         for (int m = 0; m < M; ++m) {
-            store(c[p] + m * c_row, sum.at[m][p][0]);
-            store(c[p] + m * c_row + lanes, sum.at[m][p][1]);
+            real* to = c[p] + m * c_row;
+            if constexpr (Go == sums_go::onto_c) {
+                sum.at[m][p][0] = load(to) + sum.at[m][p][0];
+                sum.at[m][p][1] = load(to + lanes) + sum.at[m][p][1];
+            }
+            store(to, sum.at[m][p][0]);
+            store(to + lanes, sum.at[m][p][1]);
         }
 }
 
 using tile_function = void (*)(operand, const real* const*, i64, const real* const*, i64, real* const*, i64);
 
-template <i64 Step, int M, int P>
+template <int M, int P>
 constexpr tile_function tile_of() {
-    if constexpr (P <= panels_at_once(M)) return tile<Step, M, P>;
+    if constexpr (P <= panels_at_once(M)) return tile<1, sums_go::from_start, M, P>;
     else return nullptr;
 }
 
-template <i64 Step, int M>
-constexpr tile_function tile_of(i64 panels) {
-    constexpr tile_function table[widest] = {tile_of<Step, M, 1>(), tile_of<Step, M, 2>(), tile_of<Step, M, 3>(), tile_of<Step, M, 4>()};
-    return table[panels - 1];
-}
-
-template <i64 Step>
-constexpr tile_function tile_of(i64 rows, i64 panels) {
-    constexpr tile_function (*table[tallest])(i64) = {tile_of<Step, 1>, tile_of<Step, 2>, tile_of<Step, 3>,
-                                                      tile_of<Step, 4>, tile_of<Step, 5>, tile_of<Step, 6>};
-    return table[rows - 1](panels);
+inline tile_function tile_of(i64 rows, i64 panels) {
+    static constexpr tile_function table[tallest][widest] = {
+        {tile_of<1, 1>(), tile_of<1, 2>(), tile_of<1, 3>(), tile_of<1, 4>()},
+        {tile_of<2, 1>(), tile_of<2, 2>(), tile_of<2, 3>(), tile_of<2, 4>()},
+        {tile_of<3, 1>(), tile_of<3, 2>(), tile_of<3, 3>(), tile_of<3, 4>()},
+        {tile_of<4, 1>(), tile_of<4, 2>(), tile_of<4, 3>(), tile_of<4, 4>()},
+        {tile_of<5, 1>(), tile_of<5, 2>(), tile_of<5, 3>(), tile_of<5, 4>()},
+        {tile_of<6, 1>(), tile_of<6, 2>(), tile_of<6, 3>(), tile_of<6, 4>()}};
+    return table[rows - 1][panels - 1];
 }
 
 // c = start + a b for any number of rows on up to panels_at_once(rows) panels. Layout as in `tile`.
-template <i64 Step = 1>
 inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 depth, const real* const* start, i64 start_row,
                      real* const* c, i64 c_row) {
-    if (rows <= tallest) return tile_of<Step>(rows, panels)(a, b, depth, start, start_row, c, c_row);
+    if (rows <= tallest) return tile_of(rows, panels)(a, b, depth, start, start_row, c, c_row);
     // So much of the depth at a time that the panels stay in the first-level cache for all rows.
     constexpr i64 round = (i64{32} << 10) / (panels_at_once(tallest) * panel * static_cast<i64>(sizeof(real)));
     const i64 tiles = (rows + tallest - 1) / tallest;
@@ -150,9 +156,17 @@ inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 
                 start_at[p] = done == 0 ? start[p] + from * start_row : c_at[p];
             }
             const operand left{a.data + from * a.row + done / panel * a.block, a.row, a.block};
-            tile_of<Step>(to - from, panels)(left, b_at, part, start_at, done == 0 ? start_row : c_row, c_at, c_row);
+            tile_of(to - from, panels)(left, b_at, part, start_at, done == 0 ? start_row : c_row, c_at, c_row);
         }
     }
+}
+
+// c += a b for `tallest` rows of a, gathered (data[k * tallest + m]), on up to panels_at_once(tallest) panels. The sum of the
+// call is formed by itself and then added: one chain over thousands of tokens would lose digits.
+inline void accumulate(const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
+    static constexpr tile_function one = tile<tallest, sums_go::onto_c, tallest, 1>;
+    static constexpr tile_function all = tile<tallest, sums_go::onto_c, tallest, panels_at_once(tallest)>;
+    (panels == 1 ? one : all)({a, 1, panel * tallest}, b, depth, nullptr, 0, c, c_row);
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

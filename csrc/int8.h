@@ -26,7 +26,7 @@ constexpr i64 groups_of(i64 depth) { return (depth + group - 1) / group; }
 // and whole groups fit. `chain` holds the sums of one row on one panel; each level has the same words:
 //   begin(first)         the sums at the panel's first sums
 //   add(sum, a, b)       the products of one group: four numbers at a, panel x 4 at b
-//   sums(sum, half)      those of the first or second vector of the panel, as floats
+//   floats(sum, half)    those of the first or second vector of the panel, as floats
 //   narrow(v, to)        whole numbers -127..127, as small
 #if defined(__AVX512VNNI__)
 
@@ -50,7 +50,7 @@ inline void add(chain (&sum)[M], const small* a, i64 row, const std::int8_t* b) 
         sum[m].at[1] = _mm512_dpbusd_epi32(sum[m].at[1], left, high);
     }
 }
-inline vec sums(const chain& sum, int half) { return {_mm512_cvtepi32_ps(sum.at[half])}; }
+inline vec floats(const chain& sum, int half) { return {_mm512_cvtepi32_ps(sum.at[half])}; }
 inline void narrow(vec v, small* to) {
     const __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(v.v), _mm512_set1_epi32(added));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(whole));
@@ -78,7 +78,7 @@ inline void add(chain (&sum)[M], const small* a, i64 row, const std::int8_t* b) 
         }
     }
 }
-inline vec sums(const chain& sum, int half) {
+inline vec floats(const chain& sum, int half) {
     const __m256i pairs = _mm256_hadd_epi32(sum.at[2 * half], sum.at[2 * half + 1]);
     return {_mm256_cvtepi32_ps(_mm256_permute4x64_epi64(pairs, 0b11'01'10'00))};
 }
@@ -104,7 +104,7 @@ inline void add(chain (&sum)[M], const small* a, i64 row, const std::int8_t* b) 
         for (i64 unit = 0; unit < panel; ++unit)
             for (i64 k = 0; k < group; ++k) sum[m].at[unit] += a[m * row + k] * b[unit * group + k];
 }
-inline vec sums(const chain& sum, int half) { return {static_cast<real>(sum.at[half])}; }
+inline vec floats(const chain& sum, int half) { return {static_cast<real>(sum.at[half])}; }
 inline void narrow(vec v, small* to) { *to = static_cast<small>(std::lrint(v.v)); }
 
 #endif
@@ -124,7 +124,7 @@ inline real round_row(i64 count, small* to, Read read) {
     vec largest = set(0), wrong = set(0);
     for (i64 i = 0; i < count; i += lanes) {
         const vec v = read(i);
-        largest = max(magnitude(v), largest);
+        largest = max(max(v, set(0) - v), largest);
         wrong = fma(v, set(0), wrong);
     }
     real of_lane[lanes], wrong_lane[lanes], most = 0, any_wrong = 0;
@@ -162,7 +162,7 @@ void int8_tile(rounded_rows a, const real* const* b, i64 depth, const real* cons
             for (int half = 0; half < 2; ++half) {
                 const vec scale = set(a.scale[m]) * load(b[p] + half * lanes);
                 const vec from = load(start[p] + m * start_row + half * lanes);
-                store(c[p] + m * c_row + half * lanes, fma(sums(sum[p][m], half), scale, from));
+                store(c[p] + m * c_row + half * lanes, fma(floats(sum[p][m], half), scale, from));
             }
 }
 
@@ -268,16 +268,16 @@ public:
         return workspace::rounded((chunk_ * Cell::slots + 4) * w_.blocks * rows * panel + members_ * own(rows));
     }
 
-    void read(const slice& part, real* memory, i64 first, i64 last, barrier& team) const {
-        member me{part, static_cast<i64>(part.rows.size()), first, last, team};
+    void read(const slice& part, real* memory, i64 first, i64 last, barrier* team) const {
+        member me{part, part.count(), first, last, team};
         lay_out(me, memory);
         begin_rows(me);
-        team.wait();
+        if (!meet(me, w_.blocks)) return;
         i64 active = me.rows;
         for (i64 step = 0; step < part.steps; ++step) {
             while (length(me, active - 1) <= step) --active;
             if (step % chunk_ == 0) project(me, step, active);
-            advance(me, step, active);
+            if (!advance(me, step, active)) return;
             std::swap(me.fed, me.next);
             finish(me, step + 1, active);
         }
@@ -288,7 +288,7 @@ private:
     struct member {
         const slice& part;
         i64 rows, first, last;
-        barrier& team;
+        barrier* team;  // null: alone
         real *z = nullptr, *fed = nullptr, *next = nullptr, *reset_memory = nullptr, *cell = nullptr;
         rounded_rows x{}, state{};
         i64 block = 0;
@@ -297,9 +297,9 @@ private:
     // Steps whose inputs are multiplied at once: as many as a tile has rows, where the batch has fewer.
     static i64 chunk(const plan& p) {
         i64 rows = 0, steps = 1;
-        for (const slice& part : p.slices) {
-            rows = std::max(rows, static_cast<i64>(part.rows.size()));
-            steps = std::max(steps, part.steps);
+        for (i64 i = 0; i < p.slices(); ++i) {
+            rows = std::max(rows, p.at(i).count());
+            steps = std::max(steps, p.at(i).steps);
         }
         return rows < int8_tallest ? std::min(steps, int8_tallest) : 1;
     }
@@ -322,7 +322,7 @@ private:
         me.state = {me.x.data + me.rows * chunk_ * me.x.row, padded(w_.hidden_size), mine + me.rows * chunk_};
     }
 
-    i64 row_of(const member& me, i64 row) const { return me.part.rows[static_cast<std::size_t>(row)]; }
+    i64 row_of(const member& me, i64 row) const { return me.part.rows.data()[row]; }
     i64 length(const member& me, i64 row) const { return s_.lengths[row_of(me, row)]; }
     i64 units(i64 u) const { return std::min(panel, w_.hidden_size - u * panel); }
     i64 z_step(const member& me) const { return w_.blocks * Cell::slots * me.block; }
@@ -375,18 +375,18 @@ private:
         }
     }
 
-    void advance(const member& me, i64 step, i64 active) const {
+    bool advance(member& me, i64 step, i64 active) const {
         constexpr i64 together = Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
         round_state(me, active, me.fed);
         if constexpr (Cell::resets) {
             multiply_state(me, step, active, 0, together, [&](i64 u) { open(me, step, active, u); });
-            me.team.wait();
+            if (!meet(me, w_.blocks)) return false;
             round_state(me, active, me.reset_memory);
             multiply_state(me, step, active, together, 1, [&](i64 u) { move(me, step, active, u); });
         } else {
             multiply_state(me, step, active, 0, together, [&](i64 u) { move(me, step, active, u); });
         }
-        me.team.wait();
+        return meet(me, w_.blocks);
     }
 
     void round_state(const member& me, i64 active, const real* state) const {
@@ -461,8 +461,8 @@ private:
 
     void clear_padding(const member& me) const {
         const i64 from = me.first * panel, to = std::min(me.last * panel, w_.hidden_size);
-        for (i64 b : me.part.rows)
-            for (i64 t = s_.lengths[b]; t < s_.time; ++t) std::fill(r_.outputs.at(b, t) + from, r_.outputs.at(b, t) + to, real(0));
+        for (i64 row = 0; row < me.rows; ++row)
+            for (i64 b = row_of(me, row), t = s_.lengths[b]; t < s_.time; ++t) std::fill(r_.outputs.at(b, t) + from, r_.outputs.at(b, t) + to, real(0));
     }
 
     const int8_panels_of_layer<Cell>& w_;
@@ -475,12 +475,10 @@ template <class Cell>
 void int8_forward(const packed<real>& weights, const sequence<real>& s, const readings<real>& r) {
     const auto& w = static_cast<const int8_panels_of_layer<Cell>&>(weights);
     // Four of these products cost what one of floats does.
-    const plan p = make_plan(s, w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size) / 4, w.blocks);
+    const plan p(s.batch, s.lengths, s.threads, w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size) / 4, w.blocks);
     const int8_pass<Cell> pass(w, s, r, p);
-    i64 memory = 0;
-    for (const slice& part : p.slices) memory += pass.memory(static_cast<i64>(part.rows.size()));
-    workspace space(memory);
-    over_slices(pass, p, w.blocks, space);
+    workspace space(memory_of(pass, p));
+    over_slices(pass, p, w.blocks, space.take(memory_of(pass, p)));
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

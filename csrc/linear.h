@@ -83,7 +83,6 @@ inline void outer(i64 tokens, const real* a, i64 a_row, i64 depth, const real* d
     if (sums != nullptr) std::fill_n(sums, columns, real(0));
     parallel(static_cast<int>(useful), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        static constexpr real zeros[panel] = {};
         real *left = memory + member * (left_size + right_size), *right = left + left_size;
         const i64 first = all * member / members, last = all * (member + 1) / members;
         for (i64 token = 0; token < tokens; token += round) {
@@ -96,16 +95,16 @@ inline void outer(i64 tokens, const real* a, i64 a_row, i64 depth, const real* d
                     }
             for (i64 v = first; v < last; v += at_once) {
                 const i64 taken = std::min(at_once, last - v);
-                real whole[widest][tallest * panel];
-                const real *b[widest], *start[widest];
-                real* to[widest];
+                const real* b[widest];
+                real whole[widest][tallest * panel], *to[widest];
                 for (i64 p = 0; p < taken; ++p) {
                     const i64 at = (v + p) * panel;
                     pack_panel(d + token * d_row + at, d_row, 1, count, std::min(panel, columns - at), right + p * round * panel);
-                    b[p] = right + p * round * panel, start[p] = zeros, to[p] = whole[p];
+                    b[p] = right + p * round * panel, to[p] = whole[p];
                 }
                 for (i64 tile = 0; tile < tiles; ++tile) {
-                    multiply<tallest>(tallest, {left + tile * tallest * round, 1, panel * tallest}, taken, b, count, start, 0, to, panel);
+                    std::fill_n(whole[0], widest * tallest * panel, real(0));
+                    accumulate(left + tile * tallest * round, taken, b, count, to, panel);
                     for (i64 p = 0; p < taken; ++p)
                         for (i64 m = 0; m < tallest; ++m) {
                             const i64 row = tile * tallest + m, at = (v + p) * panel;

@@ -12,7 +12,11 @@
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
+#if defined(__AVX512VNNI__)
+#define SEQLOOM_LEVEL avx512_vnni
+#else
 #define SEQLOOM_LEVEL avx512
+#endif
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #define SEQLOOM_LEVEL avx2

@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -75,24 +76,37 @@ void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
     for (std::thread& other : others) other.join();
 }
 
-void barrier::wait() {
-    if (members_ == 1) return;
+static std::atomic<std::int64_t> alone_until{0};
+
+static std::int64_t now() {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+bool barrier::promising() { return now() >= alone_until.load(std::memory_order_relaxed); }
+
+bool barrier::wait() {
+    constexpr int patience = 1000;    // pauses, some tens of microseconds
+    constexpr std::int64_t pause = 500;  // milliseconds without teams
+    if (members_ == 1) return true;
     const std::uint32_t turn = turn_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+        together_ = !late_.load(std::memory_order_relaxed);  // one answer for all, before any of them is let go
+        if (!together_) alone_until.store(now() + pause, std::memory_order_relaxed);
         arrived_.store(0, std::memory_order_relaxed);
         turn_.store(turn + 1, std::memory_order_release);
-        return;
+        return together_;
     }
-    // A partner that lost its processor comes back only when we give ours up.
     for (int spins = 0; turn_.load(std::memory_order_acquire) == turn; ++spins) {
-        if (spins < 4000) {
+        if (spins < patience) {
 #if defined(__x86_64__)
             _mm_pause();
 #endif
         } else {
-            std::this_thread::yield();
+            late_.store(true, std::memory_order_relaxed);
+            std::this_thread::yield();  // a partner that lost its processor comes back only when we give ours up
         }
     }
+    return together_;
 }
 
 #if defined(__x86_64__)

@@ -7,6 +7,9 @@
 
 namespace seqloom {
 
+// Below this many multiplications a second thread costs more than it saves, and below so many a step a second member does.
+constexpr std::int64_t worth_a_thread = 400'000, worth_a_member = 60'000;
+
 // Calls work(context, member, members) once for each member 0..members-1, at the same time, and returns when all are done.
 // members is `threads` or less. In a child process after fork, members is 1: the parent's threads do not exist there.
 // `work` must not throw.
@@ -17,16 +20,24 @@ void parallel(int threads, F&& f) {
     run_parallel(threads, [](void* context, int member, int members) { (*static_cast<F*>(context))(member, members); }, &f);
 }
 
-// Where members wait for each other, thousands of times a call.
+// Where members wait for each other, thousands of times a call. On a busy machine a member may lose its processor for
+// longer than all of the work takes: then the team breaks up, and member 0 goes on alone.
 class barrier {
 public:
     explicit barrier(int members) : members_(members) {}
-    void wait();
+
+    // Returns when all members have come: whether they go on together. All get the same answer.
+    bool wait();
+
+    // Whether teams are worth a try: not for a while after one broke up.
+    static bool promising();
 
 private:
     const int members_;
     std::atomic<int> arrived_{0};
     std::atomic<std::uint32_t> turn_{0};
+    std::atomic<bool> late_{false};
+    bool together_ = true;
 };
 
 // Denormal numbers count as zero while this lives: they are up to a hundred times slower, and arise in every idle memory.

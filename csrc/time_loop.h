@@ -12,53 +12,11 @@
 //     hidden[block], cell[block]   the state
 #pragma once
 
-#include <vector>
-
 #include "panels.h"
+#include "plan.h"
 #include "threads.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
-
-// Which rows are read together, and by whom.
-struct slice {
-    std::vector<i64> rows;  // longest first
-    i64 steps = 0;          // of the longest
-};
-
-struct plan {
-    std::vector<slice> slices;
-    int members;    // that share a slice
-    int threads() const { return members * static_cast<int>(slices.size()); }
-};
-
-// Below this many multiplications a step, waiting for each other costs more than it saves.
-constexpr i64 worth_a_member = 20'000;
-
-inline plan make_plan(const sequence<real>& s, i64 weights, i64 blocks) {
-    std::vector<i64> order(static_cast<std::size_t>(s.batch));
-    i64 steps = 0;
-    for (i64 b = 0; b < s.batch; ++b) {
-        order[static_cast<std::size_t>(b)] = b;
-        steps += s.lengths[b];
-    }
-    std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) { return s.lengths[a] > s.lengths[b]; });
-    i64 threads = std::min<i64>(s.threads, 1 + steps * weights / worth_a_thread);
-    plan it{{}, 1};
-    if (s.batch < 4 * threads) {
-        if (s.batch * weights >= worth_a_member) it.members = static_cast<int>(std::min(threads, blocks));
-        threads = 1;
-    }
-    it.slices.resize(static_cast<std::size_t>(std::max<i64>(1, std::min(threads, s.batch))));
-    std::vector<i64> load(it.slices.size());
-    for (i64 b : order) {
-        const auto least = std::min_element(load.begin(), load.end()) - load.begin();
-        load[static_cast<std::size_t>(least)] += s.lengths[b] + 1;
-        slice& part = it.slices[static_cast<std::size_t>(least)];
-        part.rows.push_back(b);
-        part.steps = std::max(part.steps, s.lengths[b]);
-    }
-    return it;
-}
 
 // Where step `step` of a row of length `length` stands in its sequence.
 inline i64 position(const sequence<real>& s, i64 length, i64 step) { return s.reverse ? length - 1 - step : step; }
@@ -72,31 +30,40 @@ inline void store_units(real* to, vec a, i64 count) {
     else if (count > 0) store_first(to, a, count);
 }
 
+// Waits for the team of a member, which has `team` (null: alone) and the blocks first .. last - 1 of all `blocks`. A member
+// that is no longer needed gets false; who goes on alone has all blocks from here on.
+template <class Member>
+bool meet(Member& me, i64 blocks) {
+    if (me.team == nullptr || me.team->wait()) return true;
+    const bool stays = me.first == 0;
+    me.team = nullptr, me.first = 0, me.last = blocks;
+    return stays;
+}
+
 template <class Cell>
 class forward_pass {
 public:
     forward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const plan& p)
-        : w_(w), s_(s), r_(r), chunk_(chunk(w, s, p)) {}
+        : w_(w), s_(s), r_(r), chunk_(chunk(w, p)) {}
 
     // Numbers of memory that a slice of `rows` rows works in.
     i64 memory(i64 rows) const { return workspace::rounded((chunk_ * Cell::slots + 5) * w_.blocks * rows * panel); }
 
     // One member's share of one slice: the blocks first .. last - 1 of all its rows.
-    void read(const slice& part, real* memory, i64 first, i64 last, barrier& team) const {
-        member me{part, static_cast<i64>(part.rows.size()), first, last, team, memory};
+    void read(const slice& part, real* memory, i64 first, i64 last, barrier* team) const {
+        member me{part, part.count(), first, last, team};
         me.block = me.rows * panel;
         const i64 state = w_.blocks * me.block;
         me.z = memory + 5 * state;
         me.fed = memory, me.next = memory + state;
         me.reset_memory = memory + 2 * state, me.hidden = memory + 3 * state, me.cell = memory + 4 * state;
         begin(me);
-        team.wait();
+        if (!meet(me, w_.blocks)) return;
         i64 active = me.rows;
         for (i64 step = 0; step < part.steps; ++step) {
             while (length(me, active - 1) <= step) --active;
             if (step % chunk_ == 0) project(me, step, active);
-            advance(me, step, active);
-            finish(me, step + 1, active);
+            if (!advance(me, step, active)) return;
             std::swap(me.fed, me.next);
         }
         clear_padding(me);
@@ -106,26 +73,24 @@ private:
     struct member {
         const slice& part;
         i64 rows, first, last;
-        barrier& team;
-        real* memory;
+        barrier* team;  // null: alone
         real *z = nullptr, *fed = nullptr, *next = nullptr, *reset_memory = nullptr, *hidden = nullptr, *cell = nullptr;
         i64 block = 0;  // numbers of a block of units: rows x panel
     };
 
     // Steps whose inputs are projected at once: enough rows for a tile, few enough for the second-level cache.
-    static i64 chunk(const panels<Cell>& w, const sequence<real>& s, const plan& p) {
+    static i64 chunk(const panels<Cell>& w, const plan& p) {
         i64 rows = 1, steps = 1;
-        for (const slice& part : p.slices) {
-            rows = std::max(rows, static_cast<i64>(part.rows.size()));
-            steps = std::max(steps, part.steps);
+        for (i64 i = 0; i < p.slices(); ++i) {
+            rows = std::max(rows, p.at(i).count());
+            steps = std::max(steps, p.at(i).steps);
         }
-        (void)s;
         const i64 cache = (i64{512} << 10) / static_cast<i64>(sizeof(real));
         const i64 fitting = cache / (Cell::slots * w.blocks * rows * panel);
         return std::min(steps, std::clamp(fitting / tallest * tallest, tallest, 16 * tallest));
     }
 
-    i64 length(const member& me, i64 row) const { return s_.lengths[me.part.rows[static_cast<std::size_t>(row)]]; }
+    i64 length(const member& me, i64 row) const { return s_.lengths[me.part.rows.data()[row]]; }
     i64 units(i64 u) const { return std::min(panel, w_.hidden_size - u * panel); }
     real* z_at(const member& me, i64 step, i64 u, i64 slot) const {
         return me.z + (((step % chunk_) * w_.blocks + u) * Cell::slots + slot) * me.block;
@@ -134,7 +99,7 @@ private:
     // The first state.
     void begin(member& me) const {
         for (i64 row = 0; row < me.rows; ++row) {
-            const i64 b = me.part.rows[static_cast<std::size_t>(row)];
+            const i64 b = me.part.rows.data()[row];
             for (i64 u = me.first; u < me.last; ++u)
                 for (i64 lane = 0; lane < panel; lane += lanes) {
                     const i64 at = u * me.block + row * panel + lane, unit = u * panel + lane, count = units(u) - lane;
@@ -188,7 +153,7 @@ private:
     // The same from the table.
     void look_up(const member& me, i64 step, i64 active) const {
         for (i64 row = 0; row < active; ++row) {
-            const i64 b = me.part.rows[static_cast<std::size_t>(row)], steps = std::min(chunk_, s_.lengths[b] - step);
+            const i64 b = me.part.rows.data()[row], steps = std::min(chunk_, s_.lengths[b] - step);
             for (i64 t = step; t < step + steps; ++t) {
                 const real* from = s_.table[*s_.ids.at(b, position(s_, s_.lengths[b], t))];
                 for (i64 u = me.first; u < me.last; ++u)
@@ -205,20 +170,23 @@ private:
 
     // The inputs of a row from `step` on, a step a row.
     operand input(const member& me, i64 row, i64 step) const {
-        const i64 b = me.part.rows[static_cast<std::size_t>(row)];
+        const i64 b = me.part.rows.data()[row];
         return by_rows(s_.x.at(b, position(s_, s_.lengths[b], step)), s_.reverse ? -s_.x.time : s_.x.time);
     }
 
-    void advance(member& me, i64 step, i64 active) const {
+    // One step of the first `active` rows. False as `meet`.
+    bool advance(member& me, i64 step, i64 active) const {
         constexpr i64 together = Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
         if constexpr (Cell::resets) {
             in_blocks(me, step, active, me.fed, 0, together, [&](i64 u) { open(me, step, active, u); });
-            me.team.wait();
+            if (!meet(me, w_.blocks)) return false;
             in_blocks(me, step, active, me.reset_memory, together, 1, [&](i64 u) { move(me, step, active, u); });
         } else {
             in_blocks(me, step, active, me.fed, 0, together, [&](i64 u) { move(me, step, active, u); });
         }
-        me.team.wait();
+        if (!meet(me, w_.blocks)) return false;
+        finish(me, step + 1, active);
+        return true;
     }
 
     // z += fed U for the hidden gates `gate` .. `gate` + `gates` - 1, and then the units, block after block.
@@ -247,7 +215,7 @@ private:
                 const i64 at = row * panel + lane;
                 unit x = gather(me, step, u, at);
                 vec memory = Cell::open(x);
-                if (s_.mask) memory = masked(memory, me.part.rows[static_cast<std::size_t>(row)], u * panel + lane, units(u) - lane);
+                if (s_.mask) memory = masked(memory, me.part.rows.data()[row], u * panel + lane, units(u) - lane);
                 store(me.reset_memory + u * me.block + at, memory);
                 store(z_at(me, step, u, 0) + at, x.z[0]);
                 store(z_at(me, step, u, 1) + at, x.z[1]);
@@ -257,7 +225,7 @@ private:
     void move(const member& me, i64 step, i64 active, i64 u) const {
         const i64 count = units(u);
         for (i64 row = 0; row < active; ++row) {
-            const i64 b = me.part.rows[static_cast<std::size_t>(row)], t = position(s_, s_.lengths[b], step);
+            const i64 b = me.part.rows.data()[row], t = position(s_, s_.lengths[b], step);
             for (i64 lane = 0; lane < count; lane += lanes) {
                 const i64 at = row * panel + lane, unit_at = u * panel + lane, left = count - lane;
                 unit x = gather(me, step, u, at);
@@ -289,7 +257,7 @@ private:
     // Hands out the state of the rows, among the first `active`, that end after `steps` steps.
     void finish(const member& me, i64 steps, i64 active) const {
         for (i64 row = active - 1; row >= 0 && length(me, row) == steps; --row) {
-            const i64 b = me.part.rows[static_cast<std::size_t>(row)];
+            const i64 b = me.part.rows.data()[row];
             for (i64 u = me.first; u < me.last; ++u) {
                 std::copy_n(me.hidden + u * me.block + row * panel, units(u), r_.last_hidden[b] + u * panel);
                 if constexpr (Cell::has_cell)
@@ -300,8 +268,8 @@ private:
 
     void clear_padding(const member& me) const {
         const i64 from = me.first * panel, to = std::min(me.last * panel, w_.hidden_size);
-        for (i64 b : me.part.rows)
-            for (i64 t = s_.lengths[b]; t < s_.time; ++t) std::fill(r_.outputs.at(b, t) + from, r_.outputs.at(b, t) + to, real(0));
+        for (i64 row = 0; row < me.rows; ++row)
+            for (i64 b = me.part.rows.data()[row], t = s_.lengths[b]; t < s_.time; ++t) std::fill(r_.outputs.at(b, t) + from, r_.outputs.at(b, t) + to, real(0));
     }
 
     const panels<Cell>& w_;
@@ -310,34 +278,44 @@ private:
     const i64 chunk_;
 };
 
-// Runs `pass.read(slice, memory, first block, last block, barrier)` for every slice of the plan, on the plan's threads.
+// The plan for a call of a layer with `multiplications` in each step.
+template <class Cell>
+plan plan_for(const panels<Cell>& w, const sequence<real>& s) {
+    return {s.batch, s.lengths, s.threads, w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size), w.blocks};
+}
+
+// Numbers of memory that a pass over all slices works in.
 template <class Pass>
-void over_slices(const Pass& pass, const plan& p, i64 blocks, workspace& memory) {
-    std::vector<real*> memories;
-    for (const slice& part : p.slices) memories.push_back(memory.take(pass.memory(static_cast<i64>(part.rows.size()))));
-    const i64 slices = static_cast<i64>(p.slices.size());
-    barrier team(p.members), alone(1);
+i64 memory_of(const Pass& pass, const plan& p) {
+    i64 memory = 0;
+    for (i64 i = 0; i < p.slices(); ++i) memory += pass.memory(p.at(i).count());
+    return memory;
+}
+
+// Runs `pass.read(slice, memory, first block, last block, team)` for every slice of the plan, on the plan's threads.
+template <class Pass>
+void over_slices(const Pass& pass, const plan& p, i64 blocks, real* memory) {
+    barrier team(p.members);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        if (members == p.threads() && slices == 1)
-            return pass.read(p.slices[0], memories[0], blocks * member / members, blocks * (member + 1) / members, team);
-        for (i64 i = member; i < slices; i += members)
-            pass.read(p.slices[static_cast<std::size_t>(i)], memories[static_cast<std::size_t>(i)], 0, blocks, alone);
+        if (members == p.members && p.slices() == 1)
+            return pass.read(p.at(0), memory, blocks * member / members, blocks * (member + 1) / members, &team);
+        real* own = memory;
+        for (i64 i = 0; i < p.slices(); own += pass.memory(p.at(i++).count()))
+            if (i % members == member) pass.read(p.at(i), own, 0, blocks, nullptr);
     });
 }
 
 template <class Cell>
 void forward(const packed<real>& weights, const sequence<real>& s, const readings<real>& r) {
     const auto& w = static_cast<const panels<Cell>&>(weights);
-    const plan p = make_plan(s, w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size), w.blocks);
+    const plan p = plan_for(w, s);
     const forward_pass<Cell> pass(w, s, r, p);
     const i64 tokens = s.batch * s.time * static_cast<i64>(sizeof(real));
     prefer_huge_pages(r.gates, tokens * Cell::saved * w.hidden_size);
     prefer_huge_pages(r.cells, tokens * w.hidden_size);
-    i64 memory = 0;
-    for (const slice& part : p.slices) memory += pass.memory(static_cast<i64>(part.rows.size()));
-    workspace space(memory);
-    over_slices(pass, p, w.blocks, space);
+    workspace space(memory_of(pass, p));
+    over_slices(pass, p, w.blocks, space.take(memory_of(pass, p)));
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

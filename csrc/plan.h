@@ -1,0 +1,73 @@
+// How the rows of a call are shared out, and in which order its steps stand. Without vector code, and compiled once for all
+// levels: a container's code compiled for one level could be linked into another.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace seqloom {
+
+// Which rows are read together, and by whom.
+struct slice {
+    std::vector<std::int64_t> rows;   // longest first
+    std::vector<std::int64_t> ranks;  // of these rows among all
+    std::int64_t steps = 0;           // of the longest
+
+    slice();
+    slice(slice&&) noexcept;
+    ~slice();
+    std::int64_t count() const { return static_cast<std::int64_t>(rows.size()); }
+};
+
+class plan {
+public:
+    // Rows are dealt to slices with equal numbers of steps, for up to `threads` threads; where rows are too few to go round,
+    // there is one slice with several members, each with its own of the `blocks` of units. `multiplications`: of one step.
+    plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::int64_t multiplications, std::int64_t blocks);
+    ~plan();
+    plan(const plan&) = delete;
+    plan& operator=(const plan&) = delete;
+
+    int members = 1;  // that share a slice
+    std::int64_t slices() const { return static_cast<std::int64_t>(slices_.size()); }
+    const slice& at(std::int64_t i) const { return slices_.data()[i]; }
+    int threads() const { return members * static_cast<int>(slices_.size()); }
+    const std::int64_t* order() const { return order_.data(); }  // all rows, longest first
+
+private:
+    std::vector<std::int64_t> order_;
+    std::vector<slice> slices_;
+};
+
+// All real steps of all rows in one order: step after step, and within a step the longest row first, so that what a step
+// writes lies side by side.
+class token_order {
+public:
+    token_order(std::int64_t batch, const std::int64_t* lengths, bool reverse, const plan& p);
+    ~token_order();
+
+    std::int64_t count() const { return begin_[steps_]; }
+    std::int64_t at(std::int64_t step, std::int64_t rank) const { return begin_[step] + rank; }
+
+    // visit(token, row, position) for the tokens first .. last - 1, in order.
+    template <class Visit>
+    void each(std::int64_t first, std::int64_t last, Visit visit) const {
+        if (first == last) return;
+        std::int64_t step = step_of(first);
+        for (std::int64_t token = first; token < last; ++token) {
+            if (token == begin_[step + 1]) ++step;
+            const std::int64_t b = order_[token - begin_[step]];
+            visit(token, b, reverse_ ? lengths_[b] - 1 - step : step);
+        }
+    }
+
+private:
+    std::int64_t step_of(std::int64_t token) const;
+
+    const std::int64_t *lengths_, *order_, *begin_ = nullptr;
+    bool reverse_;
+    std::int64_t steps_ = 0;
+    std::vector<std::int64_t> begins_;  // of each step, and the end of the last
+};
+
+}  // namespace seqloom
