@@ -1,12 +1,13 @@
-"""The compiled core on thousands of random layers and batches: near the reference in float64, and its promises to the bit.
+"""The compiled core on thousands of random layers: near the reference in float64, and its promises to the bit.
 
 The short runs are part of every test run; the long ones are where a rare mix of sizes and options has nowhere to hide.
 """
 
 import copy
+import itertools
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -21,6 +22,7 @@ pytestmark = [needs_core, pytest.mark.usefixtures("forced")]
 
 SIZES = (1, 2, 3, 5, 8, 15, 16, 17, 24, 31, 32, 33, 40)  # around the vectors of every instruction set
 CLOSE = 1e-5  # of the largest number of a tensor
+FEW = 16
 
 
 class Drawn(NamedTuple):
@@ -46,7 +48,7 @@ def short_and_long(short: int, long: int) -> pytest.MarkDecorator:
 
 
 def draw(number: int, *, wide: bool = False, one_way: bool = False) -> Drawn:
-    """The reading of this number, always the same. `wide` has work for several threads, `one_way` no backward reading."""
+    """The reading of this number, always the same. `wide` has work for several threads, `one_way` reads forward."""
     torch.manual_seed(number)
     choice = random.Random(number)
     shape = "single" if wide else choice.choice(["single"] * 6 + ["stack"] + ["both"] * (not one_way))
@@ -123,24 +125,28 @@ def with_mask(case: Drawn, mask: Tensor) -> Drawn:
     return case
 
 
-def error(ours: Tensor, truth: Tensor) -> float:
-    """The largest difference, in parts of the largest number of the truth."""
-    if not truth.numel():
-        return 0.0
-    return float((ours.double() - truth).abs().max()) / (float(truth.abs().max()) or 1e-30)
+def errors(ours: list[Tensor], truth: list[Tensor]) -> list[float]:
+    """The largest difference of each part, in parts of the largest number of its truth.
+
+    A part of a few numbers may be a sum that cancels nearly to zero: it is measured by the largest number of all parts.
+    """
+    largest = [float(part.abs().max()) if part.numel() else 0.0 for part in truth]
+    scales = [own if part.numel() >= FEW else max(largest) for own, part in zip(largest, truth, strict=True)]
+    found = zip(ours, truth, scales, strict=True)
+    return [float((a.double() - b).abs().max()) / (scale or 1e-30) if a.numel() else 0.0 for a, b, scale in found]
 
 
 def _bend_differs(case: Drawn, ours: Tensor, truth: Tensor) -> bool:
-    """Whether a unit lies so near to the bend of its relu that rounding decides the side: it then has either gradient."""
+    """Whether a unit lies so near to the bend of its relu that rounding decides its side, and so its gradient."""
     bent = any("relu" in getattr(layer, "activation", "") for layer in singles(case.layer))
     return bent and not torch.equal(ours > 0, truth > 0)
 
 
 @short_and_long(200, 6000)
 def test_results_and_gradients_are_those_of_the_reference_in_float64(
-    count: int, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+    count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worst, bends = [], 0
+    worst, bends = (0.0, -1, -1), 0
     for number in range(count):
         case, used = draw(number), random.Random(number).choice([-1, -1, 1, 2])
         exact = in_float64(case)
@@ -154,11 +160,8 @@ def test_results_and_gradients_are_those_of_the_reference_in_float64(
         if _bend_differs(case, ours[0], truth[0]):
             bends += 1
             continue
-        errors = [error(*pair) for pair in zip(ours, truth, strict=True)]
-        worst += [(e, number, part) for part, e in enumerate(errors)]
-    worst.sort()
-    print(worst[-40:], bends, len(worst), [(q, worst[int(len(worst)*q)][0]) for q in (.5,.9,.99,.999,.9999)])
-    assert worst[-1][0] <= CLOSE
+        worst = max([worst, *((error, number, part) for part, error in enumerate(errors(ours, truth)))])
+    assert worst[0] <= CLOSE, f"error {worst[0]:.1e} in draw({worst[1]}), part {worst[2]}"
     assert bends <= 2 + count // 500
 
 
@@ -202,7 +205,7 @@ def pieces(number: int) -> Pairs:
     time = case.x.shape[1]
     for cuts in ([0, random.Random(number).randint(0, time), time], list(range(time + 1))):
         state, parts = case.state, [case.x.new_zeros(len(case.lengths), 0, case.layer.output_size)]
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in itertools.pairwise(cuts):
             lengths = [min(max(length - start, 0), end - start) for length in case.lengths]
             outputs, state = case.layer(case.x[:, start:end], lengths, state)
             parts.append(outputs)
@@ -242,8 +245,7 @@ def strides(number: int) -> Pairs:
 
 def same_bits(one: list[Tensor], other: list[Tensor]) -> bool:
     return len(one) == len(other) and all(
-        torch.equal(a.detach().view(torch.int32), b.detach().view(torch.int32))
-        for a, b in zip(one, other, strict=True)
+        torch.equal(a.detach().view(torch.int32), b.detach().view(torch.int32)) for a, b in zip(one, other, strict=True)
     )
 
 

@@ -4,6 +4,7 @@ python -m tests.mutations.run [WORD ...]      all mutations, or those whose file
 """
 # ruff: noqa: T201  (a command: its table is its result)
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -66,6 +67,8 @@ def attempt(mutation: Mutation) -> Outcome:
         for part in ("src", "tests"):
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
+        if core := importlib.util.find_spec("seqloom._core"):
+            shutil.copy(str(core.origin), copy / "src" / "seqloom")
         mutated = copy / mutation.file
         mutated.write_text(mutated.read_text(encoding="utf-8").replace(mutation.old, mutation.new), encoding="utf-8")
         command = [sys.executable, "-c", PYTEST_ON_THE_COPY, "-x", "-q", "--tb=line", "-p", "no:cacheprovider"]

@@ -74,7 +74,7 @@ def _recurrent_backward(cell: str, reverse: bool, wanted: Sequence[bool], *tenso
     results = Results(outputs, o.first_hidden, o.first_cell, gates, cells)
     if CELLS[cell].saved and not gates.numel():  # an exported program saves nothing, but may be trained on
         results = compute(reading, o, weights, save=True)
-    found = differentiate(reading, o, weights, results, gradients, wanted)
+    found = differentiate(reading, o, weights, results, gradients, (*wanted, False))[:9]
     return tuple(_or_empty(part, like=o.x) for part in found)
 
 

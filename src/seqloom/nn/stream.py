@@ -168,20 +168,23 @@ def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
 
 
 def _rounded(cell: str, o: Operands) -> Any:
-    """The weights of `o` packed in 8 bits."""
+    """The weights of `o` packed in 8 bits. Raises ConfigError."""
     native.isa()  # a wrong SEQLOOM_ISA is told in words
     bias, candidate = (None if part is None else part.contiguous() for part in (o.bias, o.bias_candidate))
-    return native.core().Int8Weights(
-        cell,
-        *o.weight_input.shape[:1],
-        *o.weight_hidden.shape[:1],
-        o.weight_input.data_ptr(),
-        o.weight_input.stride(),
-        o.weight_hidden.data_ptr(),
-        o.weight_hidden.stride(),
-        0 if bias is None else bias.data_ptr(),
-        0 if candidate is None else candidate.data_ptr(),
-    )
+    try:
+        return native.core().Int8Weights(
+            cell,
+            *o.weight_input.shape[:1],
+            *o.weight_hidden.shape[:1],
+            o.weight_input.data_ptr(),
+            o.weight_input.stride(),
+            o.weight_hidden.data_ptr(),
+            o.weight_hidden.stride(),
+            0 if bias is None else bias.data_ptr(),
+            0 if candidate is None else candidate.data_ptr(),
+        )
+    except ValueError as error:  # more numbers a step than its sums can hold
+        raise ConfigError(str(error)) from None
 
 
 def _by_cell(step: Step, p: CellParameters, lengths: Tensor) -> Reader:
