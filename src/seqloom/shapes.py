@@ -164,6 +164,11 @@ def describe(x: Tensor) -> str:
 
 def check_tokens(x: Tokens, *, input_size: int, like: Tensor, layer: str) -> None:
     """Raise ShapeError unless `x` has ids (B, T) of rows in its vectors (R, input_size)."""
+    for name, part in zip(x._fields, x, strict=True):
+        if not isinstance(part, Tensor):
+            raise ShapeError(
+                f"{layer}: {name} are a {type(part).__name__}, but must be a tensor. Make one with torch.as_tensor."
+            )
     if x.ids.dim() != 2 or x.ids.dtype != torch.int64 or x.ids.device != like.device:
         raise ShapeError(
             f"{layer}: ids are {x.ids.dtype} of shape {tuple(x.ids.shape)} on {x.ids.device}, but must be torch.int64 "

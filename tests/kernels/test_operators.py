@@ -29,7 +29,7 @@ def operands(layer: Recurrent, x: Tensor) -> fused_cpu.Operands:
 @pytest.mark.parametrize(("kind", "save"), [*((kind, True) for kind in KINDS), ("lstm", False)])
 def test_the_operators_keep_torchs_rules(kind: str, save: bool) -> None:
     layer, x = build(kind), inputs().requires_grad_()
-    arguments = (name_of(layer.step()), False, save, *operands(layer, x))
+    arguments = (name_of(layer.step()), False, save, *operands(layer, x)[:9])  # a graph looks nothing up
     torch.library.opcheck(torch.ops.seqloom.recurrent, arguments)
 
 

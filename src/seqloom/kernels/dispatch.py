@@ -9,7 +9,7 @@ from torch.autograd import forward_ad
 from torch.nn import Module, Parameter
 
 from seqloom.cells import CellParameters
-from seqloom.errors import ConfigError
+from seqloom.errors import ConfigError, ShapeError
 from seqloom.kernels import fused_cpu, gpu, native, reference
 from seqloom.kernels.recurrence import CELLS, name_of
 from seqloom.kernels.reference import Step
@@ -52,11 +52,14 @@ def choose(step: Step, p: CellParameters, x: Tensor, state: State, *, record: bo
 def which(layer: Module, x: Tensor) -> Path:
     """The path that `layer(x)` takes and the reason; where its parts take several, each with its own.
 
-    Raises ConfigError as `choose` does, and where `layer` holds no recurrent layer.
+    Raises ConfigError as `choose` does, and where `layer` holds no recurrent layer; ShapeError where x is no tensor.
     """
-    parts: list[Any] = [part for part in layer.modules() if hasattr(part, "parameters_of_cell")]
+    modules = layer.modules() if isinstance(layer, Module) else ()
+    parts: list[Any] = [part for part in modules if hasattr(part, "parameters_of_cell")]
     if not parts:
         raise ConfigError(f"which: {type(layer).__name__} holds no recurrent layer. Give a layer of seqloom.nn.")
+    if not isinstance(x, Tensor):
+        raise ShapeError(f"which: x is a {type(x).__name__}, but must be a tensor (batch, time, input).")
     found: dict[Path, str] = {}
     for part in parts:
         # Asked about no rows, so that no number is drawn for dropout or for a random first state.

@@ -94,6 +94,8 @@ def tanh(x: ArrayOrTensor) -> ArrayOrTensor:
 
 def _elementwise(name: Literal["sigmoid", "tanh"], x: ArrayOrTensor) -> ArrayOrTensor:
     isa()
+    if not isinstance(x, np.ndarray | Tensor):
+        raise ShapeError(f"native.{name}: x is a {type(x).__name__}, but must be a float32 array or CPU tensor.")
     if x.dtype not in (np.float32, torch.float32):
         raise ShapeError(f"native.{name}: x is {x.dtype}, but must be float32. Convert x to float32 first.")
     if isinstance(x, np.ndarray):

@@ -167,6 +167,11 @@ class Recurrent(nn.Module, ABC):
                 f"(batch, hidden). Make one with seqloom.shapes.{expected}(...)."
             )
         for name, path in zip(state._fields, state, strict=True):
+            if not isinstance(path, Tensor):
+                raise ShapeError(
+                    f"{type(self).__name__}: state.{name} is a {type(path).__name__}, but must be a tensor (batch "
+                    f"{batch}, hidden {self.hidden_size})."
+                )
             if path.shape != (batch, self.hidden_size):
                 raise ShapeError(
                     f"{type(self).__name__}: state.{name} has shape {tuple(path.shape)}, but must be (batch {batch}, "
