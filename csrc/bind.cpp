@@ -10,7 +10,6 @@
 
 #include <stdexcept>
 
-#include "fingerprint.h"
 #include "kernels.h"
 #include "threads.h"
 
@@ -184,7 +183,7 @@ NB_MODULE(_core, module) {
         "tanh", [](const input& x, const output& y) { apply(active().tanh, x, y); },
         "x"_a.noconvert(), "y"_a.noconvert(), "Write the hyperbolic tangent of x to y; y may be x.");
     module.def(
-        "fingerprint", [](address from, i64 bytes) { return fingerprint(reinterpret_cast<const void*>(from), bytes); },
+        "fingerprint", [](address from, i64 bytes) { return active().fingerprint(reinterpret_cast<const void*>(from), bytes); },
         "from"_a, "bytes"_a, "A hash of memory that changes when the memory does.");
     add_recurrent<float>(module, "Weights");
     add_recurrent<double>(module, "Weights64");

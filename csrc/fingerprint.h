@@ -4,26 +4,41 @@
 #include <cstdint>
 #include <cstring>
 
-namespace seqloom {
+#include "simd.h"
 
-// A hash of `bytes` bytes. Any one changed word changes it; two changed memories agree by chance in 1 of 2^64.
+namespace seqloom::SEQLOOM_LEVEL {
+
+// A hash of `bytes` bytes, read as fast as the caches give them; every level makes the same one. Any one changed word of 32
+// bits changes it; words changed together go unseen by chance, in 1 of 2^32 cases where all stand a multiple of 64 words
+// apart and more rarely elsewhere.
 inline std::uint64_t fingerprint(const void* from, std::int64_t bytes) {
-    constexpr int chains = 8;  // side by side, for each waits for its own product
-    constexpr std::uint64_t odd = 0x9e3779b97f4a7c15u;
-    std::uint64_t hash[chains];
-    for (int i = 0; i < chains; ++i) hash[i] = odd * static_cast<std::uint64_t>(i + 1);
+    using words = std::uint32_t __attribute__((vector_size(64)));  // the compiler makes of it what the level has
+    constexpr int chains = 4;                                      // side by side, for each waits for its own product
+    constexpr std::int64_t line = chains * static_cast<std::int64_t>(sizeof(words));
+    words hash[chains];
+    for (std::uint32_t c = 0; c < chains; ++c)
+        for (std::uint32_t lane = 0; lane < 16; ++lane) hash[c][lane] = 0x9e3779b1u * (16 * c + lane + 1);
+    const auto mix = [&](const char* at) {
+        for (int c = 0; c < chains; ++c) {
+            words next;
+            std::memcpy(&next, at + c * static_cast<int>(sizeof next), sizeof next);
+            hash[c] = (hash[c] ^ next) * 0x85ebca77u;
+            hash[c] ^= hash[c] >> 15;  // or a changed sign would stay in the highest bit, where a second one takes it back
+        }
+    };
     const char* at = static_cast<const char*>(from);
-    const auto mix = [](std::uint64_t hash, std::uint64_t word) { return ((hash ^ word) * odd) ^ (hash >> 29); };
-    for (; bytes >= chains * 8; bytes -= chains * 8, at += chains * 8) {
-        std::uint64_t words[chains];
-        std::memcpy(words, at, sizeof words);
-        for (int i = 0; i < chains; ++i) hash[i] = mix(hash[i], words[i]);
-    }
-    std::uint64_t tail[chains] = {};
-    std::memcpy(tail, at, static_cast<std::size_t>(bytes));
+    std::int64_t left = bytes;
+    for (; left >= line; left -= line, at += line) mix(at);
+    char tail[line] = {};
+    if (left > 0) std::memcpy(tail, at, static_cast<std::size_t>(left));
+    mix(tail);
     std::uint64_t all = static_cast<std::uint64_t>(bytes);
-    for (int i = 0; i < chains; ++i) all = mix(all, mix(hash[i], tail[i]));
+    for (int c = 0; c < chains; ++c)
+        for (int lane = 0; lane < 16; ++lane) {
+            all = (all ^ hash[c][lane]) * 0x9e3779b97f4a7c15u;
+            all ^= all >> 29;
+        }
     return all;
 }
 
-}  // namespace seqloom
+}  // namespace seqloom::SEQLOOM_LEVEL

@@ -27,6 +27,7 @@ struct kernels {
     elementwise tanh;
     recurrent<float> cells[6];  // in the order of cell_kind
     dense linear;
+    std::uint64_t (*fingerprint)(const void* from, std::int64_t bytes);  // csrc/fingerprint.h
     double (*multiply_adds)(std::int64_t rounds);  // the seconds that `rounds` independent fma on a whole vector take
     std::int64_t lanes;
 };

@@ -2,6 +2,7 @@
 #include <chrono>
 
 #include "backward.h"
+#include "fingerprint.h"
 #include "kernels.h"
 #include "linear.h"
 
@@ -56,7 +57,7 @@ double multiply_adds(std::int64_t rounds) {
 #define SEQLOOM_NAME(name) SEQLOOM_TEXT(name)
 
 extern const kernels table;
-const kernels table = {SEQLOOM_NAME(SEQLOOM_LEVEL), map<sigmoid>, map<tanh>, SEQLOOM_CELLS, {pack_matrix, apply, outer}, multiply_adds, lanes};
+const kernels table = {SEQLOOM_NAME(SEQLOOM_LEVEL), map<sigmoid>, map<tanh>, SEQLOOM_CELLS, {pack_matrix, apply, outer}, fingerprint, multiply_adds, lanes};
 
 #endif
 

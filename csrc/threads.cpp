@@ -85,8 +85,9 @@ static std::int64_t now() {
 bool barrier::promising() { return now() >= alone_until.load(std::memory_order_relaxed); }
 
 bool barrier::wait() {
-    constexpr int patience = 1000;    // pauses, some tens of microseconds
-    constexpr std::int64_t pause = 500;  // milliseconds without teams
+    constexpr int patience = 8000;       // pauses, some 200 microseconds: the system itself takes tens
+    constexpr int first_patience = 50'000;  // the others may have to be woken; they are waited for in any case
+    constexpr std::int64_t pause = 20;  // milliseconds without teams
     if (members_ == 1) return true;
     const std::uint32_t turn = turn_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
@@ -96,8 +97,9 @@ bool barrier::wait() {
         turn_.store(turn + 1, std::memory_order_release);
         return together_;
     }
+    const int enough = turn == 0 ? first_patience : patience;
     for (int spins = 0; turn_.load(std::memory_order_acquire) == turn; ++spins) {
-        if (spins < patience) {
+        if (spins < enough) {
 #if defined(__x86_64__)
             _mm_pause();
 #endif
