@@ -99,7 +99,7 @@ private:
     void unmove(const member& me, i64 step, i64 active, i64 u) const {
         for (i64 row = 0; row < active; ++row) {
             const i64 b = row_of(me, row), t = position(s_, s_.lengths[b], step);
-            if (step > 0) expect(b, s_.reverse ? t + 1 : t - 1, u);
+            if (row + ahead < active) expect(row_of(me, row + ahead), step, u);
             for (i64 lane = 0; lane < panel; lane += lanes) {
                 const i64 at = u * me.block + row * panel + lane, unit_at = u * panel + lane, count = units(u) - lane;
                 unit_gradient x = gather(b, t, step, unit_at, count);
@@ -131,16 +131,13 @@ private:
             }
     }
 
-    // Asks for what the next step back will read, while this one is being computed.
-    void expect(i64 b, i64 t, i64 u) const {
-        const i64 token = b * s_.time + t, unit_at = u * panel;
-        const auto fetch = [](const real* from) {
-            for (i64 at = 0; at < panel; at += 64 / static_cast<i64>(sizeof(real))) __builtin_prefetch(from + at, 0, 2);
-        };
-        for (i64 slot = 0; slot < Cell::saved; ++slot) fetch(r_.gates + (token * Cell::saved + slot) * w_.hidden_size + unit_at);
-        if constexpr (Cell::has_cell) fetch(r_.cells + token * w_.hidden_size + unit_at);
-        else fetch(r_.outputs.at(b, t) + unit_at);
-        if (g_.outputs) fetch(g_.outputs.at(b, t) + unit_at);
+    // Asks for what `unmove` will read of the row `b`.
+    __attribute__((always_inline)) void expect(i64 b, i64 step, i64 u) const {
+        const i64 t = position(s_, s_.lengths[b], step), token = b * s_.time + t, unit_at = u * panel;
+        for (i64 slot = 0; slot < Cell::saved; ++slot) prefetch<false>(r_.gates + (token * Cell::saved + slot) * w_.hidden_size + unit_at);
+        if constexpr (Cell::has_cell) prefetch<false>(r_.cells + token * w_.hidden_size + unit_at);
+        else prefetch<false>(r_.outputs.at(b, t) + unit_at);
+        if (g_.outputs) prefetch<false>(g_.outputs.at(b, t) + unit_at);
     }
 
     // What forward saved of one step.
@@ -226,7 +223,7 @@ public:
     }
 
 private:
-    static constexpr i64 depth = 128;  // tokens of one round
+    static constexpr i64 depth = 256;  // tokens of one round
     static constexpr i64 at_once = panels_at_once(tallest);
     enum source { from_x, from_hidden, from_reset_memory };
 

@@ -39,6 +39,19 @@ struct operand {
 // A row-major matrix as the left operand, rows `row` apart.
 inline operand by_rows(const real* data, i64 row) { return {data, row, panel}; }
 
+// Asks the caches for a panel's width of memory, `for_writing` or for reading. Inlined by force, like all that only asks: to the
+// compiler such a function looks idle, and it would leave out the calls.
+template <bool for_writing>
+__attribute__((always_inline)) inline void prefetch(const real* from) {
+    for (i64 at = 0; at < panel; at += 64 / static_cast<i64>(sizeof(real))) __builtin_prefetch(from + at, for_writing);
+}
+
+// Asks for the rows of c that a tile is about to write. Not in the tile's own code, whose registers are all in use.
+__attribute__((always_inline)) inline void prefetch_rows(i64 rows, i64 panels, real* const* c, i64 c_row) {
+    for (i64 p = 0; p < panels; ++p)
+        for (i64 m = 0; m < rows; ++m) prefetch<true>(c[p] + m * c_row);
+}
+
 // The sums of one tile, in registers: M rows by P panels.
 template <int M, int P>
 struct sums {
@@ -137,12 +150,18 @@ inline tile_function tile_of(i64 rows, i64 panels) {
     return table[rows - 1][panels - 1];
 }
 
+// Rows ahead of the one being computed whose memory is asked for, where it lies too scattered for the processor to foresee.
+constexpr i64 ahead = 4;
+
 // c = start + a b for any number of rows on up to panels_at_once(rows) panels. Layout as in `tile`.
 inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 depth, const real* const* start, i64 start_row,
                      real* const* c, i64 c_row) {
-    if (rows <= tallest) return tile_of(rows, panels)(a, b, depth, start, start_row, c, c_row);
-    // So much of the depth at a time that the panels stay in the first-level cache for all rows.
-    constexpr i64 round = (i64{32} << 10) / (panels_at_once(tallest) * panel * static_cast<i64>(sizeof(real)));
+    if (rows <= tallest) {
+        prefetch_rows(rows, panels, c, c_row);
+        return tile_of(rows, panels)(a, b, depth, start, start_row, c, c_row);
+    }
+    // So much of the depth at a time that the panels stay in the second-level cache for all rows.
+    constexpr i64 round = (i64{128} << 10) / (panels_at_once(tallest) * panel * static_cast<i64>(sizeof(real)));
     const i64 tiles = (rows + tallest - 1) / tallest;
     for (i64 done = 0; done < depth; done += round) {
         const i64 part = std::min(round, depth - done);
@@ -155,6 +174,7 @@ inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 
                 c_at[p] = c[p] + from * c_row;
                 start_at[p] = done == 0 ? start[p] + from * start_row : c_at[p];
             }
+            prefetch_rows(to - from, panels, c_at, c_row);
             const operand left{a.data + from * a.row + done / panel * a.block, a.row, a.block};
             tile_of(to - from, panels)(left, b_at, part, start_at, done == 0 ? start_row : c_row, c_at, c_row);
         }
@@ -166,6 +186,7 @@ inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 
 inline void accumulate(const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
     static constexpr tile_function one = tile<tallest, sums_go::onto_c, tallest, 1>;
     static constexpr tile_function all = tile<tallest, sums_go::onto_c, tallest, panels_at_once(tallest)>;
+    prefetch_rows(tallest, panels, c, c_row);
     (panels == 1 ? one : all)({a, 1, panel * tallest}, b, depth, nullptr, 0, c, c_row);
 }
 

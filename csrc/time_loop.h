@@ -226,6 +226,7 @@ private:
         const i64 count = units(u);
         for (i64 row = 0; row < active; ++row) {
             const i64 b = me.part.rows.data()[row], t = position(s_, s_.lengths[b], step);
+            if (row + ahead < active) expect(me.part.rows.data()[row + ahead], step, u);
             for (i64 lane = 0; lane < count; lane += lanes) {
                 const i64 at = row * panel + lane, unit_at = u * panel + lane, left = count - lane;
                 unit x = gather(me, step, u, at);
@@ -237,6 +238,15 @@ private:
                 if (Cell::saved > 0 && r_.gates != nullptr) save(x, b, t, unit_at, left);
             }
         }
+    }
+
+    // Asks for what `move` will write of the row `b`.
+    __attribute__((always_inline)) void expect(i64 b, i64 step, i64 u) const {
+        const i64 t = position(s_, s_.lengths[b], step), token = b * s_.time + t, unit_at = u * panel;
+        prefetch<true>(r_.outputs.at(b, t) + unit_at);
+        if (Cell::saved > 0 && r_.gates != nullptr)
+            for (i64 slot = 0; slot < Cell::saved; ++slot) prefetch<true>(r_.gates + (token * Cell::saved + slot) * w_.hidden_size + unit_at);
+        if (Cell::has_cell && r_.cells != nullptr) prefetch<true>(r_.cells + token * w_.hidden_size + unit_at);
     }
 
     unit gather(const member& me, i64 step, i64 u, i64 at) const {
