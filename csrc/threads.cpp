@@ -76,23 +76,27 @@ void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
     for (std::thread& other : others) other.join();
 }
 
-static std::atomic<std::int64_t> alone_until{0};
+static std::atomic<std::int64_t> alone_until{0}, last_asked{0};
 
-static std::int64_t now() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+static std::int64_t microseconds() {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-bool barrier::promising() { return now() >= alone_until.load(std::memory_order_relaxed); }
+bool barrier::promising() {
+    constexpr std::int64_t awake = 5'000;
+    const std::int64_t now = microseconds(), before = last_asked.exchange(now, std::memory_order_relaxed);
+    return now - before < awake && now >= alone_until.load(std::memory_order_relaxed);
+}
 
 bool barrier::wait() {
     constexpr int patience = 8000;       // pauses, some 200 microseconds: the system itself takes tens
     constexpr int first_patience = 50'000;  // the others may have to be woken; they are waited for in any case
-    constexpr std::int64_t pause = 20;  // milliseconds without teams
+    constexpr std::int64_t pause = 20'000;  // microseconds without teams
     if (members_ == 1) return true;
     const std::uint32_t turn = turn_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
         together_ = !late_.load(std::memory_order_relaxed);  // one answer for all, before any of them is let go
-        if (!together_) alone_until.store(now() + pause, std::memory_order_relaxed);
+        if (!together_) alone_until.store(microseconds() + pause, std::memory_order_relaxed);
         arrived_.store(0, std::memory_order_relaxed);
         turn_.store(turn + 1, std::memory_order_release);
         return together_;

@@ -8,7 +8,7 @@
 namespace seqloom {
 
 // Below this many multiplications a second thread costs more than it saves, and below so many a step a second member does.
-constexpr std::int64_t worth_a_thread = 400'000, worth_a_member = 60'000;
+constexpr std::int64_t worth_a_thread = 200'000, worth_a_member = 60'000;
 
 // Calls work(context, member, members) once for each member 0..members-1, at the same time, and returns when all are done.
 // members is `threads` or less. In a child process after fork, members is 1: the parent's threads do not exist there.
@@ -29,7 +29,8 @@ public:
     // Returns when all members have come: whether they go on together. All get the same answer.
     bool wait();
 
-    // Whether teams are worth a try: not for a while after one broke up.
+    // Whether a team is worth a try: not for a while after one broke up, nor where the last question is so long ago that the
+    // others sleep, and waking them takes longer than a step.
     static bool promising();
 
 private:

@@ -81,7 +81,10 @@ def name_of(step: Step) -> str | None:
         plain, options = step.func, step.keywords
     if plain is simple_rnn_step and options.keys() <= {"activation"}:
         return _name_of_activation(options.get("activation", torch.tanh))
-    return next((name for name, known in CELLS.items() if plain is known.step and not options), None)
+    return None if options else _NAMES.get(plain)
+
+
+_NAMES: dict[object, str] = {known.step: name for name, known in CELLS.items() if known.step is not simple_rnn_step}
 
 
 def _name_of_activation(activation: object) -> str | None:
