@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "kernels.h"
+#include "pool.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -132,6 +133,15 @@ void add_recurrent(nb::module_& module, const char* name) {
                "table_rows"_a = 0);
 }
 
+// A tensor that gives its memory back for the next one of its size.
+static nb::ndarray<nb::pytorch, float> empty(const std::vector<std::size_t>& shape) {
+    std::size_t count = 1;
+    for (std::size_t size : shape) count *= size;
+    block* memory = take_block(static_cast<i64>(count * sizeof(float)));
+    const nb::capsule owner(memory, [](void* done) noexcept { give_block(static_cast<block*>(done)); });
+    return {static_cast<float*>(memory->data), shape.size(), shape.data(), owner};
+}
+
 struct matrix {
     std::unique_ptr<packed<float>> panels;
     matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns)
@@ -185,6 +195,7 @@ NB_MODULE(_core, module) {
     module.def(
         "fingerprint", [](address from, i64 bytes) { return active().fingerprint(reinterpret_cast<const void*>(from), bytes); },
         "from"_a, "bytes"_a, "A hash of memory that changes when the memory does.");
+    module.def("empty", &empty, "shape"_a, "A tensor of this shape, not set, in memory that is kept for the next one.");
     add_recurrent<float>(module, "Weights");
     add_recurrent<double>(module, "Weights64");
     add_int8(module);

@@ -8,37 +8,23 @@
 #include <new>
 
 #include "cell.h"
+#include "pool.h"
 #include "recurrent.h"
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 namespace seqloom::SEQLOOM_LEVEL {
 
-// Memory that is about to be written for the first time, in huge pages where the system offers them and it is worth it: a
-// page fault for every 4 KiB of a training step's gates takes a tenth of the step.
-inline void prefer_huge_pages(void* from, i64 bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    constexpr std::uintptr_t huge = std::uintptr_t{2} << 20;
-    const auto begin = (reinterpret_cast<std::uintptr_t>(from) + huge - 1) / huge * huge;
-    const auto end = (reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(bytes)) / huge * huge;
-    if (from != nullptr && begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#else
-    (void)from, (void)bytes;
-#endif
-}
+// Two cache lines, which processors fetch together: what two threads write must lie that far apart.
+constexpr i64 lines = 128;
 
-// `count` numbers, not set, at a cache line.
+// `count` numbers, not set, at such a place.
 class numbers {
 public:
     numbers() = default;
     explicit numbers(i64 count) : count_(count) {
-        constexpr std::size_t line = 64;
-        const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(real);
-        data_ = static_cast<real*>(std::aligned_alloc(line, (bytes + line) / line * line));
+        const i64 bytes = count * static_cast<i64>(sizeof(real));
+        data_ = static_cast<real*>(std::aligned_alloc(lines, static_cast<std::size_t>((bytes + lines) / lines * lines)));
         if (data_ == nullptr) throw std::bad_alloc();
-        prefer_huge_pages(data_, static_cast<i64>(bytes));
+        prefer_huge_pages(data_, bytes);
     }
     numbers(numbers&& other) noexcept { swap(other); }
     numbers& operator=(numbers&& other) noexcept {
@@ -70,13 +56,16 @@ public:
     ~workspace() {
         if (of_this_thread().count() > keep) of_this_thread() = numbers();
     }
-    // `count` numbers, at a cache line. The counts of a call must sum to what it was made with: see `rounded`.
+    // `count` numbers, at a place as above. The counts of a call must sum to what it was made with: see `rounded`.
     real* take(i64 count) {
         real* taken = next_;
         next_ += rounded(count);
         return taken;
     }
-    static constexpr i64 rounded(i64 count) { return (count + 15) / 16 * 16; }
+    static constexpr i64 rounded(i64 count) {
+        constexpr i64 unit = lines / static_cast<i64>(sizeof(real));
+        return (count + unit - 1) / unit * unit;
+    }
 
 private:
     static constexpr i64 keep = i64{32} << 20;

@@ -26,10 +26,13 @@ plan::plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::in
         useful = 1;
     }
     slices_.resize(static_cast<std::size_t>(std::max<std::int64_t>(1, std::min(useful, batch))));
+    // In runs of rows alike: what two threads write would else alternate in memory, and each would fetch the other's.
+    const std::size_t run = std::max<std::size_t>(1, order_.size() / (8 * slices_.size()));
     std::vector<std::int64_t> load(slices_.size());
+    std::ptrdiff_t least = 0;
     for (std::size_t rank = 0; rank < order_.size(); ++rank) {
         const std::int64_t b = order_[rank];
-        const auto least = std::min_element(load.begin(), load.end()) - load.begin();
+        if (rank % run == 0) least = std::min_element(load.begin(), load.end()) - load.begin();
         load[static_cast<std::size_t>(least)] += lengths[b] + 1;
         slice& part = slices_[static_cast<std::size_t>(least)];
         part.rows.push_back(b);

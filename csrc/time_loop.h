@@ -321,9 +321,6 @@ void forward(const packed<real>& weights, const sequence<real>& s, const reading
     const auto& w = static_cast<const panels<Cell>&>(weights);
     const plan p = plan_for(w, s);
     const forward_pass<Cell> pass(w, s, r, p);
-    const i64 tokens = s.batch * s.time * static_cast<i64>(sizeof(real));
-    prefer_huge_pages(r.gates, tokens * Cell::saved * w.hidden_size);
-    prefer_huge_pages(r.cells, tokens * w.hidden_size);
     workspace space(memory_of(pass, p));
     over_slices(pass, p, w.blocks, space.take(memory_of(pass, p)));
 }

@@ -5,6 +5,7 @@ both give the same bits. Everything is float32 on the CPU; the core trusts the s
 """
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ class Cell(NamedTuple):
     saved: int = 0
     state: type[RNNState] | type[LSTMState] = RNNState
 
+
+POOLED = 1 << 16  # numbers: from there on memory new from the system costs more than a call
 
 CELLS = {
     "simple_rnn_tanh": Cell(functools.partial(simple_rnn_step, activation=torch.tanh)),
@@ -95,17 +98,24 @@ def _name_of_activation(activation: object) -> str | None:
     return "simple_rnn_leaky_relu" if activation is leaky_relu else None
 
 
+def empty(*shape: int) -> Tensor:
+    """A float32 tensor, not set. A large one has memory of the core, which the next such tensor gets when it is gone."""
+    if math.prod(shape) < POOLED:
+        return torch.empty(shape, dtype=torch.float32)
+    found: Tensor = native.core().empty(shape)
+    return found
+
+
 def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: bool = False) -> Results:
     """Read the batch with packed `weights`; `save` keeps what `differentiate` needs, `blank` with zeros at padding."""
     (batch, hidden), time = o.first_hidden.shape, (o.x if o.ids is None else o.ids).shape[1]
     known = CELLS[reading.cell]
     has_cell = known.state is LSTMState
-    empty = o.first_hidden.new_empty
     new = o.first_hidden.new_zeros if blank else empty
     results = Results(
         outputs=empty(batch, time, hidden),
-        last_hidden=empty(batch, hidden),
-        last_cell=empty(batch, hidden) if has_cell else None,
+        last_hidden=o.first_hidden.new_empty(batch, hidden),
+        last_cell=o.first_hidden.new_empty(batch, hidden) if has_cell else None,
         gates=new(batch, time, known.saved, hidden) if save and known.saved else None,
         cells=new(batch, time, hidden) if save and has_cell else None,
     )
@@ -138,7 +148,7 @@ def differentiate(
     grad_outputs = None if gradients[0] is None else _in_rows(gradients[0])
     grad_hidden, grad_cell = (None if g is None else g.contiguous() for g in gradients[1:3])
     found = [
-        torch.empty(operand.shape, dtype=torch.float32) if operand is not None and want else None
+        empty(*operand.shape) if operand is not None and want else None
         for operand, want in zip(o, wanted, strict=True)
     ]
     new = Operands(*found)  # type: ignore[arg-type]
