@@ -202,7 +202,7 @@ public:
         : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), d_(d) {}
 
     // Numbers of memory that a member works in.
-    i64 memory() const { return workspace::rounded((most_tiles(1) + 1) * tallest * depth); }
+    i64 memory() const { return workspace::rounded((most_tiles(1) + 1) * tile_size + w_.hidden_size); }
 
     void make(real* memory, i64 member, i64 members) const {
         if (g_.x != nullptr) inputs(member, members);
@@ -213,12 +213,12 @@ public:
         for (i64 tile = from; tile < to; ++tile) clear(tile);
         for (i64 token = 0; token < tokens_; token += depth) {
             const i64 count = std::min(depth, tokens_ - token);
-            for (i64 tile = from; tile < to; ++tile) gather(tile, token, count, memory + (tile - from) * tallest * depth);
+            gather(from, to, token, count, memory);
             // Panels of d one group after the other, each for all tiles: they stay in the first-level cache.
             const i64 all = Cell::slots * w_.blocks;
             for (i64 first = 0; first < all; first += at_once)
                 for (i64 tile = from; tile < to; ++tile)
-                    add_round(tile, first, std::min(at_once, all - first), memory + (tile - from) * tallest * depth, token, count);
+                    add_round(tile, first, std::min(at_once, all - first), memory + (tile - from) * tile_size, token, count);
         }
     }
 
@@ -244,21 +244,36 @@ private:
         return {from_reset_memory, tile * tallest};
     }
 
-    // `count` tokens of a tile's rows, token by token: tallest numbers each, 1 after the last row, then zeros.
-    void gather(i64 tile, i64 token, i64 count, real* to) const {
-        const auto [from, first] = place(tile);
-        const i64 size = from == from_x ? w_.input_size : w_.hidden_size, here = std::min(tallest, size - first);
+    // Numbers of memory of a tile's gathered rows, a cache line apart from a power of two: those of all tiles are written together.
+    static constexpr i64 tile_size = tallest * depth + 16;
+
+    // `count` tokens of the rows of the tiles `from` .. `to` - 1, for each tile token by token: tallest numbers each, 1 after
+    // the last row, then zeros. Each token's row of an operand is read once, for all its tiles.
+    void gather(i64 from, i64 to, i64 token, i64 count, real* memory) const {
+        i64 first = 0;
+        for (source a : {from_x, from_hidden, from_reset_memory}) {
+            const i64 begin = std::max(from, first), end = std::min(to, first + tiles_of(a));
+            if (begin < end) gather_operand(a, begin - first, end - first, token, count, memory + (begin - from) * tile_size, memory + (to - from) * tile_size);
+            first += tiles_of(a);
+        }
+    }
+
+    // The same for tiles of one operand, numbered from its first. `own`: memory for one row.
+    void gather_operand(source a, i64 begin, i64 end, i64 token, i64 count, real* to, real* own) const {
+        const i64 size = a == from_x ? w_.input_size : w_.hidden_size, whole = std::min(end, size / tallest);
+        const bool changed = a == from_reset_memory || (a == from_hidden && s_.mask);
         all_.each(token, token + count, [&](i64, i64 b, i64 t) {
-            const real* left = from == from_x ? s_.x.at(b, t) : before(b, t);
-            if (left == nullptr) {
-                std::fill_n(to, tallest, real(0));
-            } else if (here == tallest) {
-                std::copy_n(left + first, tallest, to);  // of a length that the compiler knows
-            } else {
-                std::copy_n(left + first, here, to);
+            const real* row = a == from_x ? s_.x.at(b, t) : before(b, t);
+            if (changed && row != nullptr) row = masked(a, b, t, row, own);
+            real* tile = to;
+            for (i64 i = begin; i < whole; ++i, tile += tile_size) {
+                if (row == nullptr) std::fill_n(tile, tallest, real(0));
+                else std::copy_n(row + i * tallest, tallest, tile);  // of a length that the compiler knows
             }
-            if (from != from_x) mask(from, b, t, first, here, to);
-            for (i64 m = here; m < tallest; ++m) to[m] = m == here ? 1 : 0;
+            if (whole < end) {
+                const i64 rows = size - whole * tallest;
+                for (i64 m = 0; m < tallest; ++m) tile[m] = m < rows ? (row == nullptr ? 0 : row[whole * tallest + m]) : m == rows ? 1 : 0;
+            }
             to += tallest;
         });
     }
@@ -270,13 +285,14 @@ private:
         return r_.outputs.at(b, s_.reverse ? t + 1 : t - 1);
     }
 
-    void mask(source from, i64 b, i64 t, i64 first, i64 count, real* to) const {
-        if (from == from_reset_memory) {
-            const real* reset = r_.gates + (b * s_.time + t) * Cell::saved * w_.hidden_size + first;
-            for (i64 m = 0; m < count; ++m) to[m] *= reset[m];
+    // The hidden state as the product read it: reset, where the operand is, and masked.
+    const real* masked(source a, i64 b, i64 t, const real* row, real* to) const {
+        const real* reset = r_.gates + (b * s_.time + t) * Cell::saved * w_.hidden_size;
+        for (i64 i = 0; i < w_.hidden_size; ++i) {
+            to[i] = a == from_reset_memory ? row[i] * reset[i] : row[i];
+            if (s_.mask) to[i] *= s_.mask[b][i];
         }
-        if (s_.mask)
-            for (i64 m = 0; m < count; ++m) to[m] *= s_.mask[b][first + m];
+        return to;
     }
 
     // Which gate of an operand's weights slot `slot` belongs to; -1 for none.

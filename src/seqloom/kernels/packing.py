@@ -24,6 +24,7 @@ _kept: dict[tuple[object, ...], _Packed] = {}
 
 def pack(cell: str, o: Operands) -> Any:
     """The weights of `o` packed for `cell`, from those kept where the same numbers are in the same place."""
+    native.isa()  # a wrong SEQLOOM_ISA is told in words
     parts = (o.weight_input, o.weight_hidden)
     if not all(map(_is_dense, parts)):
         return _pack(cell, o)
@@ -39,7 +40,6 @@ def pack(cell: str, o: Operands) -> Any:
 
 
 def _pack(cell: str, o: Operands) -> Any:
-    native.isa()  # a wrong SEQLOOM_ISA is told in words
     bias, candidate = (None if part is None else part.contiguous() for part in (o.bias, o.bias_candidate))
     return native.core().Weights(
         cell,
