@@ -56,6 +56,7 @@ sanitize: install  ## the C++ tests under address and undefined-behaviour checks
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/sanitize -DSEQLOOM_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/sanitize
 	build/sanitize/test_activations
+	build/sanitize/test_pool
 	build/sanitize/test_recurrent
 
 docs: install    ## the pages generated from the code

@@ -8,18 +8,22 @@ namespace seqloom {
 
 namespace plain { extern const kernels table; }
 namespace plain_double { extern const recurrent<double> cells[6]; }
-#ifdef SEQLOOM_X86
+#if defined(SEQLOOM_X86)
 namespace avx2 { extern const kernels table; }
 namespace avx512 { extern const kernels table; }
+#elif defined(SEQLOOM_ARM)
+namespace neon { extern const kernels table; }
 #endif
 
 const std::vector<const kernels*>& runnable() {
     static const std::vector<const kernels*> tables = [] {
         std::vector<const kernels*> found = {&plain::table};
-#ifdef SEQLOOM_X86
+#if defined(SEQLOOM_X86)
         const bool avx2_runs = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
         if (avx2_runs) found.push_back(&avx2::table);
         if (avx2_runs && __builtin_cpu_supports("avx512f")) found.push_back(&avx512::table);
+#elif defined(SEQLOOM_ARM)
+        found.push_back(&neon::table);  // every such processor has it
 #endif
         return found;
     }();

@@ -21,7 +21,7 @@ constexpr i64 panel = 2 * lanes;
 constexpr i64 tallest = 6;
 constexpr i64 widest = 4;
 // Where rows are few, more panels make the chains that keep the processor busy; where they are many, more panels spare loads.
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(SEQLOOM_NEON)
 constexpr i64 panels_at_once(i64 rows) { return rows <= 3 ? 4 : 2; }  // of 32 registers
 #else
 constexpr i64 panels_at_once(i64 rows) { return rows == 1 ? 4 : rows == 2 ? 2 : 1; }  // of 16

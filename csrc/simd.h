@@ -1,9 +1,9 @@
 // One vector type `vec` for every instruction set: the kernels above are written once and compiled once a level.
 //
-// A translation unit says which level it is by its compiler flags (-mavx512f, -mavx2 -mfma, or none). Everything lives
+// A translation unit says which level it is by its compiler flags (-mavx512f, -mavx2 -mfma, -DSEQLOOM_NEON, or none). All lives
 // in a namespace named after the level, so that the linker never mixes code of one level into another.
 //
-// Levels agree to the bit where `fma` rounds once: avx2, avx512 and plain code on a machine whose baseline has FMA (such
+// Levels agree to the bit where `fma` rounds once: avx2, avx512, neon and plain code on a machine whose baseline has FMA (such
 // as AArch64). On baseline x86-64, plain `fma` rounds twice and may differ by an ulp. Contraction by the compiler is off.
 #pragma once
 
@@ -20,6 +20,9 @@
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #define SEQLOOM_LEVEL avx2
+#elif defined(SEQLOOM_NEON)
+#include <arm_neon.h>
+#define SEQLOOM_LEVEL neon
 #elif defined(SEQLOOM_DOUBLE)
 #define SEQLOOM_LEVEL plain_double
 #else
@@ -94,6 +97,33 @@ inline vec where_positive(vec s, vec a, vec b) {
 inline vec power_of_two(vec n) {
     const __m256i biased = _mm256_cvtps_epi32(_mm256_add_ps(n.v, _mm256_set1_ps(127.0f)));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
+}
+inline vec scale(vec a, vec n) {
+    const vec most = max(set(-100.0f), n);  // in two factors, for 2^n alone may be below the smallest normal float
+    return a * power_of_two(most) * power_of_two(n - most);
+}
+
+#elif defined(SEQLOOM_NEON)
+
+constexpr std::int64_t lanes = 4;
+using real = float;
+struct vec { float32x4_t v; };
+
+inline vec set(float a) { return {vdupq_n_f32(a)}; }
+inline vec load(const float* p) { return {vld1q_f32(p)}; }
+inline void store(float* p, vec a) { vst1q_f32(p, a.v); }
+inline vec operator+(vec a, vec b) { return {vaddq_f32(a.v, b.v)}; }
+inline vec operator-(vec a, vec b) { return {vsubq_f32(a.v, b.v)}; }
+inline vec operator*(vec a, vec b) { return {vmulq_f32(a.v, b.v)}; }
+inline vec operator/(vec a, vec b) { return {vdivq_f32(a.v, b.v)}; }
+inline vec fma(vec a, vec b, vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+inline vec max(vec a, vec b) { return {vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v)}; }
+inline vec minus_magnitude(vec a) { return {vnegq_f32(vabsq_f32(a.v))}; }
+inline vec with_sign(vec m, vec s) { return {vbslq_f32(vdupq_n_u32(0x80000000u), s.v, m.v)}; }
+inline vec where_negative(vec s, vec a, vec b) { return {vbslq_f32(vcltzq_s32(vreinterpretq_s32_f32(s.v)), a.v, b.v)}; }
+inline vec where_positive(vec s, vec a, vec b) { return {vbslq_f32(vcgtzq_f32(s.v), a.v, b.v)}; }
+inline vec power_of_two(vec n) {
+    return {vreinterpretq_f32_s32(vshlq_n_s32(vcvtnq_s32_f32(vaddq_f32(n.v, vdupq_n_f32(127.0f))), 23))};
 }
 inline vec scale(vec a, vec n) {
     const vec most = max(set(-100.0f), n);  // in two factors, for 2^n alone may be below the smallest normal float

@@ -1,12 +1,15 @@
-"""The core is given addresses: what lies there must be what it is told, and it is not asked for what it cannot do."""
+"""The core is given addresses: what lies there must be what it is told, and memory that is used again has one owner."""
 
 import copy
+import os
 
 import pytest
 import torch
 from torch import Tensor
 
 from seqloom import kernels
+from seqloom.kernels.recurrence import empty
+from seqloom.nn import LSTM
 from tests.kernels.cases import INPUT, LENGTHS, assert_same_bits, build, inputs, needs_core
 
 pytestmark = needs_core
@@ -40,3 +43,41 @@ def test_a_mask_that_learns_gets_the_gradient_of_the_reference(monkeypatch: pyte
     found = gradient()
     monkeypatch.setenv("SEQLOOM_KERNELS", "reference")
     torch.testing.assert_close(found, gradient(), rtol=0, atol=1e-5)
+
+
+LARGE = (64, 2048)  # numbers of which memory is kept
+
+
+def test_memory_of_a_large_tensor_is_the_next_ones_once_it_is_gone() -> None:
+    first = empty(*LARGE)
+    place = first.data_ptr()
+    view = first[3:]
+    del first
+    other = empty(*LARGE)
+    assert other.data_ptr() != place, "a view still reads there"
+    del view
+    assert empty(*LARGE).data_ptr() == place
+
+
+def test_results_stay_as_they_are_while_later_readings_reuse_memory() -> None:
+    layer, x = LSTM(32, 64), torch.randn(40, 50, 32, requires_grad=True)
+    found = []
+    for scale in range(1, 9):
+        outputs, last = layer(x * scale)
+        gradient = torch.autograd.grad(outputs.sum(), x)[0]
+        found.append([part.detach() for part in (outputs, last.cell, gradient)])
+    for scale, parts in enumerate(found, start=1):
+        outputs, last = layer(x * scale)
+        gradient = torch.autograd.grad(outputs.sum(), x)[0]
+        assert_same_bits(parts, [outputs.detach(), last.cell.detach(), gradient])
+
+
+def test_a_forked_child_takes_and_gives_memory_as_its_parent_does() -> None:
+    kept = [empty(*LARGE) for _ in range(4)]
+    del kept
+    child = os.fork()
+    if child == 0:
+        tensors = [empty(*LARGE).fill_(number) for number in range(6)]
+        os._exit(0 if [int(tensor[0, 0]) for tensor in tensors] == list(range(6)) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert empty(*LARGE).fill_(1).eq(1).all()

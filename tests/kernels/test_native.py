@@ -20,7 +20,7 @@ from seqloom.kernels import native
 needs_core = pytest.mark.skipif(not native.available(), reason=native.reason())
 
 NAMES = ("sigmoid", "tanh")
-LEVELS = ("plain", "avx2", "avx512")
+LEVELS = ("plain", "avx2", "avx512", "neon")
 PROMISED_ULPS = {"sigmoid": 3.0, "tanh": 5.0}
 
 Floats = NDArray[np.float32]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqloom.kernels import packing
+from seqloom.kernels import native, packing
 from seqloom.nn import LSTM, Recurrent
 from tests.kernels.cases import LENGTHS, assert_same_bits, build, inputs, needs_core
 
@@ -67,11 +67,19 @@ def _view(layer: Recurrent) -> None:
     layer.weight_input.detach().numpy()[0, 0] += 1  # nor this
 
 
+def _signs(layer: Recurrent) -> None:
+    layer.weight_hidden.data.neg_()  # every word changes in its highest bit alone
+
+
+def _two_signs(layer: Recurrent) -> None:
+    layer.weight_input.data.view(-1)[[0, 64]] *= -1  # read by the same chain of the hash
+
+
 def _load(layer: Recurrent) -> None:
     layer.load_state_dict({name: value * 2 for name, value in layer.state_dict().items()})
 
 
-@pytest.mark.parametrize("change", [_step, _in_inference_mode, _set, _data, _view, _bias, _load])
+@pytest.mark.parametrize("change", [_step, _in_inference_mode, _set, _data, _view, _bias, _signs, _two_signs, _load])
 def test_changed_weights_are_seen(change: Callable[[Recurrent], None], monkeypatch: pytest.MonkeyPatch) -> None:
     layer, x = build("lstm"), inputs()
     before = answer(layer, x)
@@ -80,6 +88,23 @@ def test_changed_weights_are_seen(change: Callable[[Recurrent], None], monkeypat
     assert not torch.equal(after, before)
     packing._kept.clear()
     assert_same_bits(after, answer(layer, x))
+
+
+def test_any_changed_bit_changes_the_hash_whatever_the_size() -> None:
+    for count in (1, 15, 63, 64, 65, 200):
+        numbers = torch.randn(count)
+        words = numbers.view(torch.int32)
+
+        def stamp(numbers: Tensor = numbers) -> int:
+            return native.core().fingerprint(numbers.data_ptr(), 4 * numbers.numel())
+
+        seen = {stamp()}
+        for place in range(0, count, max(1, count // 20)):
+            for bit in (0, 13, 30):
+                words[place] ^= 1 << bit
+                seen.add(stamp())
+                words[place] ^= 1 << bit
+        assert len(seen) == 1 + 3 * len(range(0, count, max(1, count // 20)))
 
 
 def test_a_layer_in_the_place_of_another_has_its_own_weights() -> None:

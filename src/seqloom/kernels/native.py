@@ -62,7 +62,7 @@ def core() -> ModuleType:
 
 
 def isa() -> str:
-    """The instruction set in use: plain, avx2 or avx512. The environment variable SEQLOOM_ISA pins it.
+    """The instruction set in use: plain, avx2, avx512 or neon. The environment variable SEQLOOM_ISA pins it.
 
     Raises ConfigError where SEQLOOM_ISA names none that runs here, NativeCoreError where there is no core.
     """

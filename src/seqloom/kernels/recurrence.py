@@ -148,8 +148,7 @@ def differentiate(
     grad_outputs = None if gradients[0] is None else _in_rows(gradients[0])
     grad_hidden, grad_cell = (None if g is None else g.contiguous() for g in gradients[1:3])
     found = [
-        empty(*operand.shape) if operand is not None and want else None
-        for operand, want in zip(o, wanted, strict=True)
+        empty(*operand.shape) if operand is not None and want else None for operand, want in zip(o, wanted, strict=True)
     ]
     new = Operands(*found)  # type: ignore[arg-type]
     source = _source(reading, o, weights)
