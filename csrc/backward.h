@@ -43,7 +43,7 @@ private:
         barrier* team;  // null: alone
         // carried, fed: the two parts of the gradient of h, by the cell and by the product U. [block], as hidden in forward
         real *carried = nullptr, *fed = nullptr, *d_cell = nullptr, *d_reset_memory = nullptr;
-        // [block][gate]: of the pre-activations of one step, in the order of the transposed products.
+        // [gate][block]: of the pre-activations of one step, in the order of the transposed products.
         real* d_hidden_gates = nullptr;
         i64 block = 0;
     };
@@ -165,8 +165,7 @@ private:
         store(d_ + ((slot * w_.blocks + u) * tokens_ + token) * panel + lane, a);
         const i64 gate = Cell::slots == Cell::hidden_gates || slot < 2 ? slot : slot - 1;
         if (Cell::hidden_slot(gate) != slot) return;  // no way to h from here
-        const i64 place = gate < together ? u * together + gate : together * w_.blocks + u;
-        store(me.d_hidden_gates + place * me.block + row * panel + lane, a);
+        store(me.d_hidden_gates + (gate * w_.blocks + u) * me.block + row * panel + lane, a);
     }
 
     void finish(const member& me) const {
@@ -202,7 +201,7 @@ public:
         : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), d_(d) {}
 
     // Numbers of memory that a member works in.
-    i64 memory() const { return workspace::rounded((most_tiles(1) + 1) * tile_size + w_.hidden_size); }
+    i64 memory() const { return workspace::rounded((all_tiles() + 1) * tile_size + w_.hidden_size); }
 
     void make(real* memory, i64 member, i64 members) const {
         if (g_.x != nullptr) inputs(member, members);
@@ -233,7 +232,6 @@ private:
         return a == from_reset_memory && !Cell::resets ? 0 : (w_.hidden_size + tallest) / tallest;
     }
     i64 all_tiles() const { return tiles_of(from_x) + tiles_of(from_hidden) + tiles_of(from_reset_memory); }
-    i64 most_tiles(i64 members) const { return (all_tiles() + members - 1) / members; }
 
     // Which operand a tile reads, and its first row there.
     std::pair<source, i64> place(i64 tile) const {

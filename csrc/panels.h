@@ -76,7 +76,7 @@ private:
     real* next_;
 };
 
-// Each block of `from` is panel x panel numbers, `from_block` apart; so is each of `to`, transposed.
+// `from` is panel x panel numbers; so is `to`, transposed.
 inline void transpose_block(const real* from, real* to) {
     for (i64 r = 0; r < panel; ++r)
         for (i64 c = 0; c < panel; ++c) to[c * panel + r] = from[r * panel + c];
@@ -124,7 +124,7 @@ public:
     const real* start(i64 u, i64 slot) const { return start_.data() + (u * Cell::slots + slot) * panel; }
 
     // Transposed: columns are the inputs of block v; rows run over gates `first` .. `first` + `gates` - 1 and their units.
-    // Hidden: rows [block u][gate][panel]. (blocks * gates * panel, panel)
+    // Hidden: rows [gate][block u][panel], in which no sum depends on how wide a panel is. (gates * blocks * panel, panel)
     const real* hidden_back(i64 v, i64 first, i64 gates) const {
         return hidden_back_.data() + (first * blocks + v * gates) * blocks * panel * panel;
     }
@@ -179,7 +179,7 @@ private:
             for (i64 u = 0; u < blocks; ++u)
                 for (i64 j = 0; j < gates; ++j)
                     transpose(hidden(u, first + j), hidden_size, v,
-                              const_cast<real*>(hidden_back(v, first, gates)) + (u * gates + j) * panel * panel);
+                              const_cast<real*>(hidden_back(v, first, gates)) + (j * blocks + u) * panel * panel);
     }
 
     numbers input_, hidden_, start_;

@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t most_kept = std::int64_t{256} << 20;  // bytes
 
 std::atomic<std::int64_t> kept{0};
-std::atomic<unsigned> oldest{0};
+std::atomic<unsigned> next_to_go{0};
 
 // Exchanged whole, so that no lock can be left behind by a thread that a fork did not take along.
 std::array<std::atomic<block*>, 16>& places() {
@@ -70,7 +70,7 @@ void give_block(block* done) noexcept {
         if (place.compare_exchange_strong(empty, done, std::memory_order_acq_rel)) return;
     }
     auto& all = places();
-    std::atomic<block*>& place = all[oldest.fetch_add(1, std::memory_order_relaxed) % all.size()];
+    std::atomic<block*>& place = all[next_to_go.fetch_add(1, std::memory_order_relaxed) % all.size()];
     if (block* old = place.exchange(done, std::memory_order_acq_rel)) {
         kept.fetch_sub(old->bytes, std::memory_order_relaxed);
         release(old);

@@ -1,6 +1,7 @@
 // What goes into the time loop and what comes out: plain structs of pointers, shared by all levels of the instruction set.
 //
-// B batch, T time, I input, H hidden, S saved values a unit. All memory is the caller's; nothing may overlap but where said.
+// B batch, T time, I input, H hidden, S saved values a unit. All memory is the caller's. What is written overlaps nothing that
+// is read, but for one thing: last_hidden and last_cell may be first_hidden and first_cell, and a state moves in place.
 // `real` is float, or double for checks.
 #pragma once
 

@@ -24,8 +24,14 @@ using omp_number = int (*)();
 struct openmp {
     gomp_parallel parallel = nullptr;
     omp_number thread = nullptr, threads = nullptr, nested = nullptr;
-    bool forked = false;
 };
+
+// Whether this is a child: its parent's threads do not exist here. Watched for from the moment the library is loaded, for the
+// parent may have used its threads before it ever came here.
+std::atomic<bool> forked{false};
+#if defined(__unix__) || defined(__APPLE__)
+[[maybe_unused]] const int watching = pthread_atfork(nullptr, nullptr, [] { forked.store(true, std::memory_order_relaxed); });
+#endif
 
 openmp& pool() {
     static openmp found = [] {
@@ -42,7 +48,6 @@ openmp& pool() {
         it.threads = reinterpret_cast<omp_number>(dlsym(library, "omp_get_num_threads"));
         it.nested = reinterpret_cast<omp_number>(dlsym(library, "omp_in_parallel"));
         if (!it.thread || !it.threads || !it.nested) it.parallel = nullptr;
-        pthread_atfork(nullptr, nullptr, [] { pool().forked = true; });
 #endif
         return it;
     }();
@@ -62,8 +67,8 @@ void on_openmp(void* given) {
 }  // namespace
 
 void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
+    if (threads <= 1 || forked.load(std::memory_order_relaxed)) return work(context, 0, 1);
     openmp& found = pool();
-    if (threads <= 1 || found.forked) return work(context, 0, 1);
     if (found.parallel) {
         if (found.nested()) return work(context, 0, 1);
         job todo{work, context};
@@ -106,6 +111,8 @@ bool barrier::wait() {
         if (spins < enough) {
 #if defined(__x86_64__)
             _mm_pause();
+#elif defined(__aarch64__)
+            asm volatile("isb");  // about as long as a pause of the others
 #endif
         } else {
             late_.store(true, std::memory_order_relaxed);

@@ -288,7 +288,7 @@ private:
     const i64 chunk_;
 };
 
-// The plan for a call of a layer with `multiplications` in each step.
+// The plan for a call: how many multiplications a step of a row has decides whether threads are worth their while.
 template <class Cell>
 plan plan_for(const panels<Cell>& w, const sequence<real>& s) {
     return {s.batch, s.lengths, s.threads, w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size), w.blocks};

@@ -3,14 +3,17 @@
 import copy
 import math
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from seqloom.kernels import native
 from seqloom.nn import GRU, LSTM, Bidirectional, Stack
 from tests.contract.layers import random_state, scramble
 from tests.kernels.cases import (
@@ -28,6 +31,8 @@ from tests.kernels.cases import (
 )
 
 pytestmark = [needs_core, pytest.mark.usefixtures("forced")]
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -272,3 +277,40 @@ def test_a_wrong_instruction_set_is_an_error_in_words() -> None:
         [sys.executable, "-c", script], env={"SEQLOOM_ISA": "sse9"}, capture_output=True, text=True, check=False
     )
     assert 'ConfigError: SEQLOOM_ISA is "sse9", but this machine runs: plain' in done.stderr
+
+
+def test_a_process_forked_before_the_core_was_ever_used_goes_on() -> None:
+    script = (
+        "import os, torch; torch.set_num_threads(2); torch.ones(1 << 22).exp()  # torch's threads are there now\n"
+        "from seqloom.nn import LSTM; layer = LSTM(64, 64).requires_grad_(False); x = torch.ones(40, 30, 64)\n"
+        "if not (child := os.fork()): layer(x); os._exit(0)  # what torch itself cannot do in a child is not asked\n"
+        "assert os.waitpid(child, 0)[1] == 0"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_levels_give_the_same_bits_forward_and_back() -> None:
+    script = (
+        "import hashlib, torch; from tests.kernels.cases import KINDS, build, inputs, LENGTHS\n"
+        "for kind in KINDS:\n"
+        "    layer, x = build(kind, hidden=37), inputs().requires_grad_()\n"
+        "    outputs, last = layer(x, LENGTHS)\n"
+        "    gradients = torch.autograd.grad(outputs.sin().sum(), [x, *layer.parameters()])\n"
+        "    for part in (outputs.detach(), *gradients): print(hashlib.sha256(part.numpy().tobytes()).hexdigest())"
+    )
+    levels = [level for level in native.core().isas() if level != "plain"]
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {"SEQLOOM_ISA": level}, cwd=ROOT, check=True,
+            capture_output=True, text=True, timeout=120,
+        ).stdout
+        for level in levels
+    }  # fmt: skip
+    assert len(printed) <= 1 and all(text.count("\n") > 30 for text in printed)
+
+
+def test_a_default_device_is_no_matter() -> None:
+    layer, x = build("lstm"), inputs()
+    wanted = layer(x, LENGTHS)[0]
+    with torch.device("meta"):
+        assert_same_bits(layer(x, torch.tensor(LENGTHS, device="cpu"), layer.first(batch=len(x)))[0], wanted)

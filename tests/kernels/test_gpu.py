@@ -51,6 +51,14 @@ def test_nan_in_padding_reaches_nothing(kind: str) -> None:
     torch.testing.assert_close(*answers, rtol=0, atol=0)
 
 
+@of_each_plain_kind
+def test_an_empty_batch_gives_no_rows(kind: str) -> None:
+    layer = build(kind)
+    x, none = torch.zeros(0, 3, INPUT), torch.zeros(0, dtype=torch.int64)
+    outputs, last = gpu.run(layer.step(), layer.parameters_of_cell(batch=0), x, none, layer.first(batch=0))
+    assert outputs.shape == (0, 3, 6) and last.hidden.shape == (0, 6)
+
+
 @needs_gpu
 @pytest.mark.parametrize("kind", KINDS)
 @both_ways

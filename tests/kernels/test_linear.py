@@ -57,6 +57,17 @@ def test_the_thread_count_changes_no_bit() -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+def test_many_gradients_are_found_at_once() -> None:
+    x, weight, bias = (part.requires_grad_() for part in made(4, 5, 3))
+    product, back = linear(x, weight.t(), bias=bias), torch.randn(6, 4, 3)
+    found = torch.autograd.grad(product, (x, weight, bias), back, is_grads_batched=True, retain_graph=True)
+    for number, one in enumerate(back):
+        for ours, theirs in zip(
+            found, torch.autograd.grad(product, (x, weight, bias), one, retain_graph=True), strict=True
+        ):
+            torch.testing.assert_close(ours[number], theirs)
+
+
 def test_gradients_can_be_differentiated_again() -> None:
     x, weight, bias = (part.requires_grad_() for part in made(5, 7, 3))
     (first,) = torch.autograd.grad(linear(x, weight.t(), bias=bias).tanh().sum(), x, create_graph=True)

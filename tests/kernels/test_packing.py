@@ -132,6 +132,17 @@ def test_views_made_anew_find_the_same_packed_weights(packed: list[str]) -> None
     assert packed == ["lstm"]
 
 
+def test_no_more_numbers_are_kept_than_the_limit_but_always_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    packing._kept.clear()
+    monkeypatch.setattr(packing, "KEPT_NUMBERS", 3 * (5 + 6) * 24)
+    layers = [LSTM(5, 6) for _ in range(5)]
+    for layer in layers:
+        answer(layer, inputs())
+    assert len(packing._kept) == 3
+    answer(LSTM(5, 60), inputs())
+    assert len(packing._kept) == 1
+
+
 def test_no_more_than_a_few_are_kept_and_no_parameter_is_kept_alive() -> None:
     packing._kept.clear()
     layers = [LSTM(5, 6) for _ in range(packing.KEPT + 5)]

@@ -73,6 +73,31 @@ def test_wrappers_and_traces_read_tokens() -> None:
     assert torch.equal(ours.backward.gates["forget"], theirs.backward.gates["forget"])
 
 
+@needs_core
+def test_autocast_changes_no_bit_of_tokens() -> None:
+    layer, x = build("lstm"), tokens()
+    wanted = layer(x, LENGTHS)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(layer(x, LENGTHS)[0], wanted)
+
+
+def test_tokens_are_read_by_compiled_layers() -> None:
+    torch._dynamo.reset()
+    layer, x = build("lstm"), tokens()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x, torch.tensor(LENGTHS))[0], layer(x, LENGTHS)[0])
+
+
+def test_another_default_dtype_is_no_matter_where_gradients_are_differentiated_again() -> None:
+    layer, x = build("gru"), tokens()
+    torch.set_default_dtype(torch.float64)
+    try:
+        (first,) = torch.autograd.grad(layer(x, LENGTHS)[0].square().sum(), x.vectors, create_graph=True)
+        assert first.square().sum().dtype is torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

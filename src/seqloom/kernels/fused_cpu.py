@@ -47,13 +47,13 @@ def operands(p: CellParameters, x: Tensor | Tokens, lengths: Tensor, state: Stat
     """What `run` was given, as the compiled core takes it: float32, and a row of the batch in each row."""
     weight_input, bias, ids = p.weight_input, p.bias, None
     if isinstance(x, Tokens):
-        ids, x = x.ids, linear(x.vectors, weight_input, bias=bias)
+        ids, x = x.ids, _table(x.vectors, weight_input, bias)
         weight_input, bias = p.weight_hidden.new_empty(0, weight_input.shape[1]), None
     rows = ((x if ids is None else ids).shape[0], p.weight_hidden.shape[0])
     cell = getattr(state, "cell", None)
     return Operands(
         x=x.float(),
-        lengths=_expanded(lengths, rows[:1]),
+        lengths=_expanded(lengths.long(), rows[:1]),
         weight_input=weight_input,
         weight_hidden=p.weight_hidden,
         bias=bias,
@@ -63,6 +63,14 @@ def operands(p: CellParameters, x: Tensor | Tokens, lengths: Tensor, state: Stat
         first_cell=None if cell is None else _expanded(cell.float(), rows),
         ids=ids,
     )
+
+
+def _table(vectors: Tensor, weight_input: Tensor, bias: Tensor | None) -> Tensor:
+    """x W + b of each vector, in float32 under autocast too."""
+    if not torch.is_autocast_enabled("cpu"):
+        return linear(vectors, weight_input, bias=bias)
+    with torch.autocast("cpu", enabled=False):
+        return linear(vectors, weight_input, bias=bias)
 
 
 def _expanded(x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -164,4 +172,4 @@ def _spelled_out(o: Operands) -> tuple[Tensor, Tensor]:
     """The input and its weights: what was looked up is its own input, by weights that change nothing."""
     if o.ids is None:
         return o.x, o.weight_input
-    return Tokens(o.ids, o.x).spelled_out(), torch.eye(o.x.shape[1])
+    return Tokens(o.ids, o.x).spelled_out(), torch.eye(o.x.shape[1], dtype=o.x.dtype, device=o.x.device)

@@ -33,6 +33,8 @@ def run(
     if reverse:
         outputs, last = run(step, p, reverse_within(x, lengths), lengths, state)
         return reverse_within(outputs, lengths), last
+    if not len(lengths):
+        return x.new_zeros(0, x.shape[1], p.weight_hidden.shape[0]), state
     shortest, time = int(lengths.min()), x.shape[1]
     if shortest == time:
         outputs, paths = _call(step, p, x, state)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
+from torch.nn import Parameter
 
 from seqloom.kernels import native
 from seqloom.shapes import Float
@@ -42,6 +43,8 @@ def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     if forward_ad._current_level >= 0 or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return False
     parts = [part for part in (x, weight, bias) if part is not None]
+    if not all(type(part) in (Tensor, Parameter) and torch._C._has_storage(part) for part in parts):
+        return False
     if not all(
         isinstance(part, Tensor) and part.is_cpu and part.dtype is torch.float32 and part.layout is torch.strided
         for part in parts

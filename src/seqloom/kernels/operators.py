@@ -102,7 +102,17 @@ def _go_back(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
 
 torch.library.register_fake("seqloom::recurrent", _recurrent_fake)
 torch.library.register_fake("seqloom::recurrent_backward", _recurrent_backward_fake)
+
+
+def _go_back_twice(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    raise NotImplementedError(
+        "seqloom: the gradient of a compiled or exported layer is differentiated again, which its operators cannot do. "
+        "Set SEQLOOM_KERNELS=reference before compiling."
+    )
+
+
 torch.library.register_autograd("seqloom::recurrent", _go_back, setup_context=_remember)
+torch.library.register_autograd("seqloom::recurrent_backward", _go_back_twice)
 
 
 def _checked(operands: Sequence[Any]) -> Operands:

@@ -11,12 +11,14 @@ from torch import Tensor
 from seqloom.kernels import native
 from seqloom.kernels.recurrence import Operands
 
-KEPT = 32  # packed weights at most; the least recently made goes first
+# Packed weights at most, and numbers in them; the least recently made go first.
+KEPT, KEPT_NUMBERS = 32, 1 << 26
 
 
 class _Packed(NamedTuple):
     weights: Any
     stamp: tuple[int, ...]
+    numbers: int
 
 
 _kept: dict[tuple[object, ...], _Packed] = {}
@@ -35,7 +37,7 @@ def pack(cell: str, o: Operands) -> Any:
     if kept is not None and kept.stamp == stamp:
         return kept.weights
     weights = _pack(cell, o)
-    _keep(key, _Packed(weights, stamp))
+    _keep(key, _Packed(weights, stamp, sum(part.numel() for part in parts)))
     return weights
 
 
@@ -57,8 +59,10 @@ def _pack(cell: str, o: Operands) -> Any:
 def _keep(key: tuple[object, ...], made: _Packed) -> None:
     """Single operations on the dict only: other threads, and a process forked meanwhile, find it whole."""
     _kept.pop(key, None)
-    while len(_kept) >= KEPT:
-        _kept.pop(next(iter(_kept), ()), None)
+    for old in tuple(_kept):
+        if len(_kept) < KEPT and sum(kept.numbers for kept in tuple(_kept.values())) + made.numbers <= KEPT_NUMBERS:
+            break
+        _kept.pop(old, None)
     _kept[key] = made
 
 

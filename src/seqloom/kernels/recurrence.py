@@ -99,9 +99,12 @@ def _name_of_activation(activation: object) -> str | None:
 
 
 def empty(*shape: int) -> Tensor:
-    """A float32 tensor, not set. A large one has memory of the core, which the next such tensor gets when it is gone."""
+    """A float32 tensor on the CPU, not set.
+
+    A large one has memory of the core, which the next such tensor gets when it is gone, and cannot be resized.
+    """
     if math.prod(shape) < POOLED:
-        return torch.empty(shape, dtype=torch.float32)
+        return torch.empty(shape, dtype=torch.float32, device="cpu")
     found: Tensor = native.core().empty(shape)
     return found
 

@@ -139,7 +139,7 @@ class AcceleratedBase(nn.RNNBase):
     def _read_packed(self, packed: PackedSequence, first: Paths | None) -> tuple[PackedSequence, Any]:
         """Rows keep the order of the packed data; the states are put into it, and back."""
         data, batch_sizes, order, order_back = packed
-        real = torch.arange(int(batch_sizes[0])) < batch_sizes[:, None]
+        real = torch.arange(int(batch_sizes[0]), device=batch_sizes.device) < batch_sizes[:, None]
         steps, rows = real.nonzero(as_tuple=True)
         x = data.new_empty(*real.shape, self.input_size)  # padding is never read
         x[steps, rows] = data
