@@ -26,6 +26,7 @@ from benchmarks.in_process import KINDS
 from benchmarks.measure import summarise
 from benchmarks.timing import Sample, waited_seconds
 from seqloom.nn import from_torch, max_pool
+from seqloom.shapes import Tokens
 
 SIZE, BATCH, MIXED, MOST_WORDS, VOCABULARY = 128, 64, 50, 400, 20_000
 PADDING, UNKNOWN, NEVER = 0, 1, -1e4
@@ -103,6 +104,20 @@ class Ours(Classifier):
         return max_pool(self.layer(vectors, lengths)[0], lengths)
 
 
+class OnTokens(Ours):
+    """As seqloom's own classifier reads: what the layer makes of a word is computed once a batch.
+
+    The same model, but dropout takes the same numbers from a word wherever it stands in the batch.
+    """
+
+    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+        different, places = torch.unique(words, return_inverse=True)
+        vectors = self.dropout(self.embedding(different))
+        pooled = max_pool(self.layer(Tokens(places, vectors), lengths)[0], lengths)
+        scores: Tensor = self.head(self.dropout(pooled))
+        return scores
+
+
 class Trained:
     """A model in training: its optimiser, and a clock that runs only while it trains."""
 
@@ -148,16 +163,20 @@ class Plan(NamedTuple):
 
 
 def sides(cell: str, words: int) -> dict[str, Trained]:
-    """The four ways to train the same first weights."""
+    """The five ways to train the same first weights."""
     torch.manual_seed(0)
     layer = KINDS[cell](SIZE, SIZE, bidirectional=True, batch_first=True)
     first = Packed(layer, words)
-    models: dict[str, Classifier] = {"seqloom": Ours(from_torch(layer), words)}
+    models: dict[str, Classifier] = {
+        "seqloom": Ours(from_torch(layer), words),
+        "seqloom tokens": OnTokens(from_torch(layer), words),
+    }
     for name, kind in {"seqloom accelerate": Packed, "torch packed": Packed, "torch padded": Padded}.items():
         models[name] = kind(KINDS[cell](SIZE, SIZE, bidirectional=True, batch_first=True), words)
         models[name].load_state_dict(first.state_dict())
     ours = {name: value for name, value in first.state_dict().items() if not name.startswith("layer.")}
-    models["seqloom"].load_state_dict(ours, strict=False)
+    for name in ("seqloom", "seqloom tokens"):
+        models[name].load_state_dict(ours, strict=False)
     if hasattr(seqloom, "accelerate"):
         seqloom.accelerate(models["seqloom accelerate"])
     else:

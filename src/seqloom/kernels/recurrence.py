@@ -114,7 +114,8 @@ def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: b
     (batch, hidden), time = o.first_hidden.shape, (o.x if o.ids is None else o.ids).shape[1]
     known = CELLS[reading.cell]
     has_cell = known.state is LSTMState
-    new = o.first_hidden.new_zeros if blank else empty
+    padded = blank and batch > 0 and int(o.lengths.min()) < time
+    new = o.first_hidden.new_zeros if padded else empty
     results = Results(
         outputs=empty(batch, time, hidden),
         last_hidden=o.first_hidden.new_empty(batch, hidden),
