@@ -145,15 +145,16 @@ def check_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Int[Tens
             f"lengths have shape {tuple(lengths.shape)}, but x has {batch} rows (x: {describe(x)}). "
             "Give one length a row."
         )
-    if not torch.compiler.is_compiling():
-        wrong = (lengths < 0) | (lengths > time)
-        if bool(wrong.any()):
-            row = int(wrong.nonzero()[0])
+    lengths = lengths.long()
+    if not torch.compiler.is_compiling() and batch:
+        shortest, longest = lengths.aminmax()
+        if shortest < 0 or longest > time:
+            row = int(((lengths < 0) | (lengths > time)).nonzero()[0])
             raise LengthError(
                 f"lengths[{row}] is {int(lengths[row])} but x has {time} time steps (x: {describe(x)}). "
                 f"Lengths must lie in 0..{time}."
             )
-    return lengths.long()
+    return lengths
 
 
 def describe(x: Tensor) -> str:

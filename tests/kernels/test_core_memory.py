@@ -45,7 +45,7 @@ def test_a_mask_that_learns_gets_the_gradient_of_the_reference(monkeypatch: pyte
     torch.testing.assert_close(found, gradient(), rtol=0, atol=1e-5)
 
 
-LARGE = (64, 2048)  # numbers of which memory is kept
+LARGE = (64, 4096)  # numbers of which memory is kept
 
 
 def test_memory_of_a_large_tensor_is_the_next_ones_once_it_is_gone() -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from seqloom import kernels
 from seqloom.cells import CellParameters, lstm_step, simple_rnn_step
-from seqloom.errors import ConfigError
+from seqloom.errors import ConfigError, ShapeError
 from seqloom.kernels.recurrence import name_of
 from seqloom.nn import GRU, LSTM, Bidirectional, SimpleRNN, Stack
 from seqloom.shapes import LSTMState
@@ -149,3 +149,10 @@ def test_tensors_of_a_class_of_their_own_take_the_reference() -> None:
     x = inputs().as_subclass(Named)
     assert kernels.which(SimpleRNN(5, 3), x).reason.endswith("the compiled core reads plain tensors, not a Named")
     SimpleRNN(5, 3)(x)
+
+
+def test_which_refuses_what_is_no_tensor_and_no_layer() -> None:
+    with pytest.raises(ShapeError, match="which: x is a list, but must be a tensor"):
+        kernels.which(build("lstm"), [[1.0]])
+    with pytest.raises(ConfigError, match="which: str holds no recurrent layer"):
+        kernels.which("layer", inputs())

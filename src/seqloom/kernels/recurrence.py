@@ -28,7 +28,7 @@ class Cell(NamedTuple):
     state: type[RNNState] | type[LSTMState] = RNNState
 
 
-POOLED = 1 << 16  # numbers: from there on memory new from the system costs more than a call
+POOLED = 1 << 17  # numbers: from there on memory new from the system costs more than a call
 
 CELLS = {
     "simple_rnn_tanh": Cell(functools.partial(simple_rnn_step, activation=torch.tanh)),
