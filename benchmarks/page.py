@@ -28,7 +28,7 @@ def render() -> str:
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("sentiment-*.json"))]
     rows = "".join(_row(result) for result in results if not result["settings"])
     machines = "".join(f"\n- {result['set']}, {result['date']}: {_machine(result['machine'])}" for result in results)
-    parts = (_kept(part) for part in ("layers", "memory", "training"))
+    parts = (_kept(part) for part in ("layers", "memory", "training", "layers-avx2"))
     return f"{HEAD}{rows}\nMeasured on:{machines}\n{recurrent_page.render(*parts)}"
 
 

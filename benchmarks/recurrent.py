@@ -58,7 +58,7 @@ def measure(part: str, given: argparse.Namespace) -> None:
             "threads": given.threads,
             "clean_samples_a_side": given.runs,
         }
-        name = f"recurrent-{part}" if whole else f"recurrent-{part}-form=short"
+        name = f"recurrent-{part}{given.label}" if whole else f"recurrent-{part}-form=short"
         say(f"kept in {keep(name, {'run': run, 'results': results})}")
 
 
@@ -70,6 +70,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS, help="some of the cells only")
     parser.add_argument("--cases", nargs="+", metavar="NAME", help="cases by their names, such as '32, 50, 128, 128'")
     parser.add_argument("--without", nargs="+", default=[], choices=[*SIDES, *PEERS], help="sides to leave out")
+    parser.add_argument("--label", default="", help="added to the names of what is kept, such as -avx2")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, help="clean samples a side")
     given = parser.parse_args(words)

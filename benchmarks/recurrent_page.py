@@ -28,6 +28,13 @@ there.
 | cell | case | mode | seqloom, ms | % of peak | torch | at most | {columns} |
 | --- | --- | --- | --- | --- | --- | --- |{rule}
 """
+NARROW = """
+## The same without AVX-512
+Both sides held to what most laptops have: `SEQLOOM_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2`.
+
+| cell | case | mode | seqloom, ms | % of peak | torch | at most | torch packed |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
 MEMORY = """
 ## Memory of a training step
 MB above what was held before the step, and bytes a token that the forward pass keeps for the backward pass.
@@ -48,10 +55,11 @@ the packed torch model after `seqloom.accelerate`.
 """
 
 
-def render(layers: Result | None, memory: Result | None, training: Result | None) -> str:
-    """The sections whose results are kept."""
+def render(layers: Result | None, memory: Result | None, training: Result | None, narrow: Result | None = None) -> str:
+    """The sections whose results are kept; `narrow` is of layers, held to AVX2."""
     parts: list[tuple[Result | None, str, Callable[[Result], Iterator[str]]]] = [
         (layers, _layers_head(), _layer_row),
+        (narrow, NARROW, _narrow_row),
         (memory, MEMORY, _memory_row),
         (training, TRAINING, _training_rows),
     ]
@@ -80,13 +88,19 @@ def _layers_head() -> str:
 
 
 def _layer_row(result: Result) -> Iterator[str]:
+    yield _line([*_against_torch(result), *(_shown(result, name) for name in COLUMNS)])
+
+
+def _narrow_row(result: Result) -> Iterator[str]:
+    yield _line([*_against_torch(result), _shown(result, "torch packed")])
+
+
+def _against_torch(result: Result) -> list[str]:
     ours = result["sides"]["seqloom"]
     torch = min(TORCH, key=lambda name: _ratio(result, name) or float("inf"))
     milliseconds = f"{1e3 * ours['median']:.3g}{_doubt(ours, 'seqloom')}"
     cells = [result["cell"], result["case"], result["mode"], milliseconds, f"{ours['percent_of_peak']:.0f}"]
-    cells += [_shown(result, torch), f"{100 * _least(result, TORCH) / ours['percent_of_peak']:.3g}"]
-    cells += [_shown(result, name) for name in COLUMNS]
-    yield _line(cells)
+    return [*cells, _shown(result, torch), f"{100 * _least(result, TORCH) / ours['percent_of_peak']:.3g}"]
 
 
 def _shown(result: Result, name: str) -> str:

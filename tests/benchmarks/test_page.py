@@ -57,6 +57,12 @@ def test_a_row_gives_the_faster_layout_of_torch_and_every_doubt() -> None:
         assert said in rendered
 
 
+def test_layers_held_to_avx2_stand_beside_torch_alone() -> None:
+    rendered = render(None, None, None, LAYERS)
+    assert "## The same without AVX-512" in rendered
+    assert "| GRU | 4, 5, 6, 7 reviews | train | 2 | 81 | 2.5 † | 3.07 | 12.2 |" in rendered
+
+
 def test_memory_and_training_have_their_tables() -> None:
     memory = kept(
         {

@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import json
 import os
+import resource
 import sys
 import traceback
 import warnings
@@ -29,6 +30,7 @@ from tests.kernels.odd_calls import Call, draw
 CLEAR = (SeqloomError, TypeError, ValueError, RuntimeError, IndexError, OverflowError, MemoryError)
 UNCLEAR = ("INTERNAL ASSERT", "please report a bug")
 CLOSE = 1e-4
+MOST_MEMORY = 6 << 30
 CONTIGUOUS = torch.contiguous_format
 
 
@@ -145,6 +147,8 @@ def _against_reference(call: Call, answer: list[Tensor]) -> str:
 def main(first: int, count: int) -> None:
     """Make the calls `first` .. `first` + `count` - 1."""
     faulthandler.enable()
+    # What is asked for may be larger than any machine: it must be refused at once, not taken page by page from other tests.
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     warnings.simplefilter("ignore")
     became: Counter[str] = Counter()
     wrong: list[tuple[int, str]] = []

@@ -217,7 +217,9 @@ def _of_a_layer(choice: random.Random) -> Call:
 
 def _change_a_weight(layer: nn.Module, call: Call, choice: random.Random) -> None:
     if choice.random() < 0.3:
-        layer.to(choice.choice([torch.float64, torch.bfloat16, "meta"]))
+        to = choice.choice([torch.float64, torch.bfloat16, "meta"])
+        layer.to(to)
+        call.tame &= to != "meta"  # as below
         return
     name, weight = choice.choice(list(layer.named_parameters()))
     owner = layer.get_submodule(name.rpartition(".")[0])

@@ -10,6 +10,7 @@ from torch import Tensor
 from seqloom import kernels
 from seqloom.kernels.recurrence import empty
 from seqloom.nn import LSTM
+from seqloom.shapes import LSTMState
 from tests.kernels.cases import INPUT, LENGTHS, assert_same_bits, build, inputs, needs_core
 
 pytestmark = needs_core
@@ -43,6 +44,25 @@ def test_a_mask_that_learns_gets_the_gradient_of_the_reference(monkeypatch: pyte
     found = gradient()
     monkeypatch.setenv("SEQLOOM_KERNELS", "reference")
     torch.testing.assert_close(found, gradient(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("what", ["x", "state", "gradient", "step", "head"])
+def test_a_view_whose_sign_is_a_flag_is_read_with_it(what: str) -> None:
+    def negated(x: Tensor) -> Tensor:
+        view = torch.complex(x, -x).conj().imag
+        assert view.is_neg() and view.is_contiguous() == (x.numel() == 1)
+        return view
+
+    layer, x, ones = build("lstm", 1), torch.randn(1, 1, INPUT), torch.ones(1, 1)
+    narrow, one = type(layer)(1, 1), torch.full((1, 1, 1), 0.7)
+    found = {
+        "x": lambda f: narrow(f(one))[0],
+        "state": lambda f: layer(x, None, LSTMState(f(ones), f(ones)))[0],
+        "gradient": lambda f: torch.autograd.grad(layer(x)[0], layer.bias, f(ones[None]))[0],
+        "step": lambda f: narrow.stream().step(f(one[0])),
+        "head": lambda f: kernels.linear(f(one), ones),
+    }[what]
+    torch.testing.assert_close(found(negated), found(torch.clone), rtol=0, atol=1e-6)  # by another path, it may be
 
 
 LARGE = (64, 4096)  # numbers of which memory is kept

@@ -43,15 +43,17 @@ def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     if forward_ad._current_level >= 0 or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return False
     parts = [part for part in (x, weight, bias) if part is not None]
-    if not all(type(part) in (Tensor, Parameter) and torch._C._has_storage(part) for part in parts):
-        return False
-    if not all(
-        isinstance(part, Tensor) and part.is_cpu and part.dtype is torch.float32 and part.layout is torch.strided
-        for part in parts
-    ):
+    if x is None or not all(map(_is_plain, parts)):
         return False
     sizes = x.dim() > 0 and weight.dim() == 2 and x.shape[-1] == weight.shape[0]
     return sizes and (bias is None or bias.shape == weight.shape[1:])
+
+
+def _is_plain(part: Tensor) -> bool:
+    """Whether the numbers of a tensor lie in memory as it has them."""
+    if type(part) not in (Tensor, Parameter) or not torch._C._has_storage(part) or part.is_neg():
+        return False
+    return part.is_cpu and part.dtype is torch.float32 and part.layout is torch.strided
 
 
 class _Linear(Function):

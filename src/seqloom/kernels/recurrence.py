@@ -150,7 +150,7 @@ def differentiate(
     outputs, gates and cells are read.
     """
     grad_outputs = None if gradients[0] is None else _in_rows(gradients[0])
-    grad_hidden, grad_cell = (None if g is None else g.contiguous() for g in gradients[1:3])
+    grad_hidden, grad_cell = (None if g is None else g.resolve_neg().contiguous() for g in gradients[1:3])
     found = [
         empty(*operand.shape) if operand is not None and want else None for operand, want in zip(o, wanted, strict=True)
     ]
@@ -184,6 +184,7 @@ def differentiate(
 
 def _in_rows(x: Tensor) -> Tensor:
     """`x` with its last axis in one piece, as the core reads it; other axes may have any stride."""
+    x = x.resolve_neg()
     return x if x.stride(-1) == 1 else x.contiguous()
 
 

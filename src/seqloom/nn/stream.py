@@ -57,6 +57,7 @@ class Stream:
             or not x.is_cpu
             or x.layout is not torch.strided
             or not x.is_contiguous()
+            or x.is_neg()
         ):
             x = self._checked(x)
         outputs, self._state = self._read(x, self._state)
@@ -95,7 +96,7 @@ class Stream:
                 f"step of each sequence.{hint}"
             )
         check_like(x, self._like, name=f"{self._name}: x")
-        return x.detach().to_dense().to(self._like.dtype).contiguous()
+        return x.detach().to_dense().resolve_neg().to(self._like.dtype).contiguous()
 
 
 class StackStream:
