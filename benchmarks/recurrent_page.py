@@ -30,7 +30,8 @@ there.
 """
 NARROW = """
 ## The same without AVX-512
-Both sides held to what most laptops have: `SEQLOOM_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2`.
+Both sides held to what most laptops have:
+`SEQLOOM_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2`.
 
 | cell | case | mode | seqloom, ms | % of peak | torch | at most | torch packed |
 | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -156,8 +156,8 @@ def read_folder(folder: Path, *, allowed: Mapping[str, int]) -> dict[str, bytes]
             whole = folder / NEXT if os.path.lexists(folder / NEXT) else folder
             return _read_listed(whole, allowed)
         except BundleError:
-            # A writer that moves on while we read looks like damage; damage stays when nothing moves. Several generations
-            # may share one tick of the clock that stamps files, so it is seen again before it is believed.
+            # A writer that moves on while we read looks like damage; damage stays when nothing moves. Several
+            # generations may share one tick of the clock that stamps files: it is seen again before it is believed.
             still = _generation(folder) == before
             if still and doubted:
                 raise

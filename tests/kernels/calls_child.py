@@ -147,7 +147,7 @@ def _against_reference(call: Call, answer: list[Tensor]) -> str:
 def main(first: int, count: int) -> None:
     """Make the calls `first` .. `first` + `count` - 1."""
     faulthandler.enable()
-    # What is asked for may be larger than any machine: it must be refused at once, not taken page by page from other tests.
+    # What is asked for may be larger than any machine: refused at once, not taken page by page from other tests.
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     warnings.simplefilter("ignore")
     became: Counter[str] = Counter()
