@@ -34,7 +34,6 @@ TEMPORARY = ".part-"
 MANIFEST_LIMIT = 64 * 1024
 DEPTH_LIMIT = 32
 READS_WHILE_CHANGING = 50
-A_TICK = 0.02  # seconds: longer than any system waits between two times of a file
 AGAIN = "Copy the model again or train it again."
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -149,20 +148,17 @@ def read_folder(folder: Path, *, allowed: Mapping[str, int]) -> dict[str, bytes]
     never opened; which of the allowed names must be there is the caller's to check.
     Raises BundleError, naming the file, where anything is missing, damaged, foreign or newer than this version.
     """
-    doubted = False
+    doubts = 0
     for _ in range(READS_WHILE_CHANGING):
         before = _generation(folder)
         try:
-            whole = folder / NEXT if os.path.lexists(folder / NEXT) else folder
-            return _read_listed(whole, allowed)
+            return _read_listed(folder / NEXT if os.path.lexists(folder / NEXT) else folder, allowed)
         except BundleError:
-            # A writer that moves on while we read looks like damage; damage stays when nothing moves. Several
-            # generations may share one tick of the clock that stamps files: it is seen again before it is believed.
-            still = _generation(folder) == before
-            if still and doubted:
+            # A writer that moves on looks like damage; damage stays, and is seen twice before it is believed.
+            doubts = doubts + 1 if _generation(folder) == before else 0
+            if doubts > 1:
                 raise
-            doubted = still
-            time.sleep(A_TICK if still else 0)
+            time.sleep(0.02)  # several generations may share one tick of the clock that stamps files
     raise BundleError(f"{folder} is being written again and again. Read it when its writer has come to rest.")
 
 

@@ -129,9 +129,11 @@ def _unlike_float32(weights: list[Tensor], read: list[Tensor]) -> str:
     for tensor in (*weights, *read):
         if not tensor.is_cpu or tensor.layout is not torch.strided:
             return f"the compiled core reads dense tensors on the CPU, not {tensor.layout} on {tensor.device}"
+        if fused_cpu.observed():
+            continue
         if tensor.is_neg():  # the memory of such a view holds the numbers with the other sign
             return "the compiled core reads numbers as they lie in memory, not a negated view"
-        if type(tensor) not in (Tensor, Parameter) and not fused_cpu.observed():
+        if type(tensor) not in (Tensor, Parameter):
             return f"the compiled core reads plain tensors, not a {type(tensor).__name__}"
     # What autocast narrowed on the way here is taken back to float32.
     others = [part for part in read if part.dtype is not torch.float32 and not _narrowed(part)]
