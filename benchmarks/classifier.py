@@ -67,13 +67,16 @@ class Classifier(nn.Module):
         self.head = nn.Linear(2 * SIZE, 2)
 
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
-        pooled = self.read(self.dropout(self.embedding(words)), lengths)
-        scores: Tensor = self.head(self.dropout(pooled))
-        return scores
+        return self.score(self.read(self.dropout(self.embedding(words)), lengths))
 
     def read(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """(B, 2H) from vectors (B, T, I)."""
         raise NotImplementedError
+
+    def score(self, pooled: Tensor) -> Tensor:
+        """(B, 2) from (B, 2H)."""
+        scores: Tensor = self.head(self.dropout(pooled))
+        return scores
 
 
 class Packed(Classifier):
@@ -99,7 +102,7 @@ class Padded(Classifier):
 class Ours(Classifier):
     """seqloom's layer and pooling, told the lengths."""
 
-    def read(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def read(self, vectors: Tensor | Tokens, lengths: Tensor) -> Tensor:
         """Read the real steps, pool them."""
         return max_pool(self.layer(vectors, lengths)[0], lengths)
 
@@ -113,9 +116,7 @@ class OnTokens(Ours):
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
         different, places = torch.unique(words, return_inverse=True)
         vectors = self.dropout(self.embedding(different))
-        pooled = max_pool(self.layer(Tokens(places, vectors), lengths)[0], lengths)
-        scores: Tensor = self.head(self.dropout(pooled))
-        return scores
+        return self.score(self.read(Tokens(places, vectors), lengths))
 
 
 class Trained:

@@ -413,6 +413,21 @@ def test_a_reader_racing_with_saves_only_ever_sees_whole_generations_in_order(tm
     assert read(tmp_path) == generations[counted[0]]
 
 
+def test_damage_that_is_gone_at_a_second_look_was_none(tmp_path, monkeypatch):
+    replace_folder(tmp_path, NEW)
+    looks: list[int] = []
+    opened = os.open
+
+    def missing_once(path, *arguments, **options):
+        if str(path) == "weights.safetensors" and not looks.append(0) and len(looks) == 1:
+            raise FileNotFoundError(path)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", missing_once)
+    assert read(tmp_path) == NEW
+    assert len(looks) == 2
+
+
 def test_a_second_process_is_refused_and_told_who_writes(tmp_path):
     def intrude() -> str:
         with pytest.raises(StorageError) as refused, lock_folder(tmp_path):

@@ -128,3 +128,12 @@ def test_the_operators_bring_no_compiler_along() -> None:
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@torchs_own
+def test_a_gradient_differentiated_again_is_refused_by_the_operators_in_words() -> None:
+    layer, x = build("lstm"), inputs().requires_grad_()
+    outputs = torch.ops.seqloom.recurrent(name_of(layer.step()), False, True, *operands(layer, x)[:9])[0]
+    (first,) = torch.autograd.grad(outputs.sin().sum(), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="Set SEQLOOM_KERNELS=reference before compiling"):
+        first.square().sum().backward()

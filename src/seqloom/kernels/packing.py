@@ -4,10 +4,12 @@ Whether they are is seen from the numbers themselves, by a hash that costs a fra
 changes made by its own operations, but not those made through `.data`, a NumPy view or another process.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from seqloom.errors import ConfigError
 from seqloom.kernels import native
 from seqloom.kernels.recurrence import Operands
 
@@ -41,9 +43,23 @@ def pack(cell: str, o: Operands) -> Any:
     return weights
 
 
+def pack_int8(cell: str, o: Operands) -> Any:
+    """The weights of `o` packed for `cell` in 8 bits, for `core.forward_int8`. Not kept. Raises ConfigError."""
+    native.isa()
+    try:
+        return _made(native.core().Int8Weights, cell, o)
+    except ValueError as error:  # more numbers a step than its sums can hold
+        raise ConfigError(str(error)) from None
+
+
 def _pack(cell: str, o: Operands) -> Any:
+    return _made(native.core().Weights, cell, o)
+
+
+def _made(kind: Callable[..., Any], cell: str, o: Operands) -> Any:
+    """Packed weights of the core's class `kind`."""
     bias, candidate = (None if part is None else part.contiguous() for part in (o.bias, o.bias_candidate))
-    return native.core().Weights(
+    return kind(
         cell,
         o.weight_input.shape[0],
         o.weight_hidden.shape[0],

@@ -5,7 +5,7 @@ and arguments prepared once, so that a step costs little more than its products.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from seqloom import kernels
 from seqloom.cells import CellParameters
 from seqloom.errors import ConfigError, ShapeError
 from seqloom.kernels import fused_cpu, native
-from seqloom.kernels.packing import pack
+from seqloom.kernels.packing import pack, pack_int8
 from seqloom.kernels.recurrence import Operands, name_of
 from seqloom.kernels.reference import Step
 from seqloom.shapes import Float, StackState, State, check_like
@@ -152,7 +152,7 @@ def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
     cell = name_of(step)
     assert cell is not None
     core, (batch, _, size), hidden, lengths = native.core(), o.x.shape, o.weight_hidden.shape[0], o.lengths
-    packed, forward = (pack(cell, o), core.forward) if weights == "float32" else (_rounded(cell, o), core.forward_int8)
+    packed, forward = (pack(cell, o), core.forward) if weights == "float32" else (pack_int8(cell, o), core.forward_int8)
 
     def read(x: Tensor, state: State) -> tuple[Tensor, State]:
         outputs = torch.empty_like(state.hidden)
@@ -166,26 +166,6 @@ def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
         return outputs, state
 
     return read
-
-
-def _rounded(cell: str, o: Operands) -> Any:
-    """The weights of `o` packed in 8 bits. Raises ConfigError."""
-    native.isa()  # a wrong SEQLOOM_ISA is told in words
-    bias, candidate = (None if part is None else part.contiguous() for part in (o.bias, o.bias_candidate))
-    try:
-        return native.core().Int8Weights(
-            cell,
-            *o.weight_input.shape[:1],
-            *o.weight_hidden.shape[:1],
-            o.weight_input.data_ptr(),
-            o.weight_input.stride(),
-            o.weight_hidden.data_ptr(),
-            o.weight_hidden.stride(),
-            0 if bias is None else bias.data_ptr(),
-            0 if candidate is None else candidate.data_ptr(),
-        )
-    except ValueError as error:  # more numbers a step than its sums can hold
-        raise ConfigError(str(error)) from None
 
 
 def _by_cell(step: Step, p: CellParameters, lengths: Tensor) -> Reader:
