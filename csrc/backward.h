@@ -223,7 +223,7 @@ public:
 
 private:
     static constexpr i64 depth = 256;  // tokens of one round
-    static constexpr i64 at_once = panels_at_once(tallest);
+    static constexpr i64 at_once = panels_at_once(tallest), rows_at_once = 8 * tallest;
     enum source { from_x, from_hidden, from_reset_memory };
 
     i64 tiles_of(source a) const {
@@ -378,7 +378,6 @@ private:
 
     // d W' for the tokens of this member, and zeros at the padding of its rows.
     void inputs(i64 member, i64 members) const {
-        constexpr i64 rows_at_once = 8 * tallest;
         for (i64 from = tokens_ * member / members, to = tokens_ * (member + 1) / members; from < to; from += rows_at_once)
             inputs_of(from, std::min(rows_at_once, to - from));
         for (i64 b = member; b < s_.batch; b += members) {
@@ -389,7 +388,7 @@ private:
 
     void inputs_of(i64 first, i64 count) const {
         static constexpr real zeros[panel] = {};
-        real whole[widest][8 * tallest * panel];
+        real whole[widest][rows_at_once * panel];
         for (i64 v = 0; v < panels_of(w_.input_size); v += at_once) {
             const i64 taken = std::min(at_once, panels_of(w_.input_size) - v);
             const real *right[widest], *start[widest];

@@ -13,10 +13,7 @@
 
 namespace seqloom::SEQLOOM_LEVEL {
 
-// Two cache lines, which processors fetch together: what two threads write must lie that far apart.
-constexpr i64 lines = 128;
-
-// `count` numbers, not set, at such a place.
+// `count` numbers, not set, at a multiple of `lines` bytes.
 class numbers {
 public:
     numbers() = default;

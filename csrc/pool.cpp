@@ -48,7 +48,7 @@ block* take_block(std::int64_t bytes) {
     }
     // Each at another place within its page: rows of several blocks read side by side would else fight for the same lines of the
     // first-level cache.
-    constexpr std::int64_t lines = 128, page = 4096;
+    constexpr std::int64_t page = 4096;
     static std::atomic<std::int64_t> made_so_far{0};
     const std::int64_t shift = made_so_far.fetch_add(1, std::memory_order_relaxed) * 11 * lines % page;
     auto made = std::make_unique<block>();

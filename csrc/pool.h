@@ -6,7 +6,10 @@
 
 namespace seqloom {
 
-// Memory of `bytes` or up to twice as many, not set, at a multiple of 128 bytes.
+// Two cache lines, which processors fetch together: what two threads write must lie that far apart.
+constexpr std::int64_t lines = 128;
+
+// Memory of `bytes` or up to twice as many, not set, at a multiple of `lines` bytes.
 struct block {
     void *data, *from;
     std::int64_t bytes;

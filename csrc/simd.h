@@ -98,10 +98,6 @@ inline vec power_of_two(vec n) {
     const __m256i biased = _mm256_cvtps_epi32(_mm256_add_ps(n.v, _mm256_set1_ps(127.0f)));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
 }
-inline vec scale(vec a, vec n) {
-    const vec most = max(set(-100.0f), n);  // in two factors, for 2^n alone may be below the smallest normal float
-    return a * power_of_two(most) * power_of_two(n - most);
-}
 
 #elif defined(SEQLOOM_NEON)
 
@@ -124,10 +120,6 @@ inline vec where_negative(vec s, vec a, vec b) { return {vbslq_f32(vcltzq_s32(vr
 inline vec where_positive(vec s, vec a, vec b) { return {vbslq_f32(vcgtzq_f32(s.v), a.v, b.v)}; }
 inline vec power_of_two(vec n) {
     return {vreinterpretq_f32_s32(vshlq_n_s32(vcvtnq_s32_f32(vaddq_f32(n.v, vdupq_n_f32(127.0f))), 23))};
-}
-inline vec scale(vec a, vec n) {
-    const vec most = max(set(-100.0f), n);  // in two factors, for 2^n alone may be below the smallest normal float
-    return a * power_of_two(most) * power_of_two(n - most);
 }
 
 #elif defined(SEQLOOM_DOUBLE)
@@ -180,11 +172,14 @@ inline vec power_of_two(vec n) {
     // Adding 2^23 leaves the whole number in the low bits: defined for NaN too, where a cast to int is not.
     return {from_bits(bits(n.v + (127.0f + 8388608.0f)) << 23)};
 }
+
+#endif
+
+#if !defined(__AVX512F__) && !defined(SEQLOOM_DOUBLE)
 inline vec scale(vec a, vec n) {
     const vec most = max(set(-100.0f), n);  // in two factors, for 2^n alone may be below the smallest normal float
     return a * power_of_two(most) * power_of_two(n - most);
 }
-
 #endif
 
 // `count` < lanes numbers, the other lanes zero: tails go through the same arithmetic as whole vectors.
