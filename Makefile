@@ -52,12 +52,13 @@ format: install  ## lay out the code as `make check` wants it
 bench: install   ## the short benchmarks
 	$(BIN)/python -m benchmarks.run --short
 
-sanitize: install  ## the C++ tests under address and undefined-behaviour checks
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/sanitize -DSEQLOOM_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/sanitize
-	build/sanitize/test_activations
-	build/sanitize/test_pool
-	build/sanitize/test_recurrent
+sanitize: install  ## the C++ tests under address, undefined-behaviour and data-race checks
+	for checks in ON thread; do \
+		export PATH="$(CURDIR)/$(BIN):$$PATH"; \
+		cmake -S . -B build/sanitize-$$checks -DSEQLOOM_SANITIZE=$$checks -DCMAKE_BUILD_TYPE=RelWithDebInfo || exit; \
+		cmake --build build/sanitize-$$checks || exit; \
+		for test in activations pool recurrent; do build/sanitize-$$checks/test_$$test || exit; done; \
+	done
 
 docs: install    ## the pages generated from the code
 	$(BIN)/python tools/reference.py
