@@ -19,6 +19,19 @@ def seeded() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture(params=["reference", "fused_cpu"])
+def either_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs once on each path: by the cells' equations, and on the compiled core where there is one."""
+    from seqloom.kernels import native  # tests without torch stay without it
+
+    name: str = request.param
+    if name == "fused_cpu" and not native.available():
+        pytest.skip(native.reason())
+    # Left to choose where the core is there: layer norm, which only the reference has, runs too.
+    monkeypatch.setenv("SEQLOOM_KERNELS", "" if name == "fused_cpu" else name)
+    return name
+
+
 @pytest.fixture
 def own_messages(request: pytest.FixtureRequest) -> None:
     """For tests of messages about wrong arguments: where annotations are executed, those refuse them first."""

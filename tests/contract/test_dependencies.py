@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqloom.nn import GRU, Bidirectional, Stack
+from seqloom.nn import GRU, LSTM, Bidirectional, Stack
 from tests.contract.layers import (
     ALL,
     INPUT,
@@ -257,3 +257,14 @@ def test_rows_without_padding_are_not_masked(lengths: list[int] | None, monkeypa
     monkeypatch.setattr(Tensor, "masked_fill", lambda *arguments: masked.append(arguments))
     GRU(INPUT, 4)(inputs(), lengths)
     assert not masked
+
+
+def test_padding_reaches_nothing_where_every_row_has_a_step() -> None:
+    layer, x, lengths = LSTM(3, 4), torch.randn(3, 5, 3), [5, 1, 3]
+    spoilt = x.clone()
+    spoilt[1, 1:] = spoilt[2, 3:] = math.nan
+    outputs, last = layer(spoilt, lengths)
+    assert not outputs[1, 1:].any() and not outputs[2, 3:].any()
+    assert torch.equal(outputs, layer(x, lengths)[0])
+    (outputs.sum() + last.cell.sum()).backward()
+    assert all(weight.grad.isfinite().all() for weight in layer.parameters())

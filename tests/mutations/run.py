@@ -81,8 +81,11 @@ def attempt(mutation: Mutation) -> Outcome:
         except subprocess.TimeoutExpired:
             return Outcome(mutation, f"no answer within {LONGEST} s", "")
     failed = [line.removeprefix("FAILED ") for line in done.stdout.splitlines() if line.startswith("FAILED ")]
-    # 1 says that a test failed; any other code that the tests could not be run, which notices nothing.
+    # 1 says that a test failed. Any other code says that the tests could not be run, which notices nothing, but for a
+    # signal: what the mutation let through has ended the process in the middle of a test.
     noticed = failed[0].partition(" - ")[0] if done.returncode == 1 and failed else ""
+    if done.returncode < 0:
+        noticed = f"a test ended with signal {-done.returncode}"
     return Outcome(mutation, noticed, done.stdout + done.stderr)
 
 

@@ -99,7 +99,7 @@ def test_a_wrong_input_is_named(layer: Recurrent, x: object, message: str) -> No
             "lengths[1] is 6 but x has 5 time steps (x: batch 2, time 5, input 3). Lengths must lie in 0..5.",
         ),
         (
-            [-1, 6],
+            [-1, 5],
             "lengths[0] is -1 but x has 5 time steps (x: batch 2, time 5, input 3). Lengths must lie in 0..5.",
         ),
         (

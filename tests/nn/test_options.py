@@ -10,6 +10,8 @@ from torch import Tensor
 from seqloom.nn import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN, Stack
 from seqloom.shapes import BidirectionalState, LSTMState, RNNState, StackState
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 KINDS: list[type[Recurrent]] = [SimpleRNN, LSTM, GRU]
 of_each_kind = pytest.mark.parametrize("kind", KINDS)
 
