@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError
 
 from seqloom.errors import ConfigError, nearest
 
-Task = Literal["classify", "regress"]
+Task = Literal["classify", "regress", "translate"]
+Tokens = Literal["word", "character", "byte", "subword"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -31,8 +32,16 @@ class DataSettings(Settings):
 
     input: str | None = Field(None, description="column that is read; inferred where not given")
     target: str | None = Field(None, description="column that is learned; inferred where not given")
-    tokens: Literal["word", "character", "byte", "subword"] = Field("word", description="what one time step reads")
-    lowercase: bool = Field(True, description="read capitals as small letters")
+    tokens: Tokens | None = Field(
+        None, description="what one time step reads; word where not given, for translate what suits the texts"
+    )
+    target_tokens: Tokens | None = Field(
+        None, description="translate: what one time step writes; what suits the texts where not given"
+    )
+    joint_vocabulary: bool = Field(False, description="translate: one vocabulary for both sides")
+    lowercase: bool | None = Field(
+        None, description="read capitals as small letters; where not given true, but false for translate"
+    )
     normal_form: Literal["NFC", "NFKC"] = Field("NFC", description="Unicode normal form of the tokens")
     min_count: Count = Field(1, description="how often a token must occur in training to be known")
     max_vocabulary: Count = Field(50_000, description="how many tokens are known at most, the most frequent first")
@@ -57,6 +66,16 @@ class ModelSettings(Settings):
     bidirectional: bool = Field(True, description="read from both sides")
     residual: bool = Field(False, description="add the input of a layer to its output, from the second layer on")
     pooling: Literal["last", "mean", "max", "attention"] = Field("max", description="how all steps become one vector")
+    attention: Literal["additive", "general", "dot", "none"] = Field(
+        "additive", description="translate: how each step that writes compares itself with the steps that were read"
+    )
+    reverse_source: bool = Field(False, description="translate: read from the last token to the first")
+    readout: Literal["tanh", "direct"] = Field(
+        "tanh", description="translate: a layer between state and softmax, or none"
+    )
+    tied_embeddings: bool = Field(
+        False, description="translate: the softmax weighs by the vectors of the tokens; of both sides, where joint"
+    )
     activation: Literal["tanh", "relu", "leaky_relu"] = Field("tanh", description="activation of a simple_rnn")
     init: Literal["uniform", "orthogonal", "identity", "glorot"] = Field(
         "orthogonal", description="how the feedback weights start"
@@ -78,6 +97,8 @@ class ModelSettings(Settings):
             raise PydanticCustomError("idle", f"reset_after is a setting of gru, the cell is {self.cell}")
         if self.freeze_embedding and self.embedding != "learned":
             raise PydanticCustomError("idle", "freeze_embedding is a setting of the learned embedding")
+        if self.tied_embeddings and (self.embedding != "learned" or self.readout != "tanh"):
+            raise PydanticCustomError("idle", "tied_embeddings needs the learned embedding and readout tanh")
         return self
 
 
@@ -96,6 +117,9 @@ class TrainingSettings(Settings):
     clip_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of all gradients together")
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
     label_smoothing: Fraction = Field(0.0, description="share of the target given to the other classes")
+    scheduled_sampling: Fraction = Field(
+        0.0, description="translate: share of the tokens that are the model's own when the last epoch begins"
+    )
     patience: Count | None = Field(
         None, description="epochs without a better validation before stopping; where not given a quarter, 3 at least"
     )
@@ -107,6 +131,30 @@ class TrainingSettings(Settings):
         5.0, description="minutes between checkpoints in an epoch"
     )
     baselines: bool = Field(True, description="compare with the majority class and a linear model at the end")
+
+
+class DecodingSettings(Settings):
+    """How a text is written, token by token (task translate)."""
+
+    beam: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="texts that are followed at once; 1: greedy")
+    length_penalty: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="scores are divided by length to this power, or long texts lose"
+    )
+    coverage_penalty: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="what it costs to leave a part of the source unattended (Wu et al. 2016)"
+    )
+    max_length: Count | None = Field(None, description="tokens at most; where not given by what training texts need")
+    no_repeat: Annotated[int, Field(ge=0)] = Field(
+        0, description="no run of so many tokens is written twice; 0: any may be"
+    )
+    replace_unknown: bool = Field(True, description="write the attended source word where an unknown one is meant")
+    temperature: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="above 0 tokens are drawn, the more boldly the higher; 0: the best are taken"
+    )
+    top_k: Annotated[int, Field(ge=0)] = Field(0, description="draw from so many likeliest tokens; 0: from all")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="draw from the likeliest tokens that have this share together"
+    )
 
 
 class Config(Settings):
@@ -122,6 +170,7 @@ class Config(Settings):
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
+    decoding: DecodingSettings = DecodingSettings()
 
 
 def load_config(

@@ -1,6 +1,7 @@
 """The letters of the axes, the batch that carries its lengths, and the states of the cells.
 
-    B batch   T time   I input   H hidden   G gates x hidden   V vocabulary   S source time
+    B batch   T time   I input   H hidden   G gates x hidden   V vocabulary
+    S source time   M memory   A what attention compares
 
 Annotations such as `Float[Tensor, "B T I"]` are executed by the tests (jaxtyping + beartype); without jaxtyping they
 mean just `Tensor`.
@@ -31,6 +32,7 @@ else:
         Bool = Int = Float
 
 __all__ = [
+    "Attended",
     "Batch",
     "BidirectionalState",
     "BidirectionalTrace",
@@ -39,6 +41,7 @@ __all__ = [
     "Int",
     "LSTMState",
     "RNNState",
+    "Source",
     "StackState",
     "State",
     "Tokens",
@@ -118,6 +121,29 @@ class Tokens(NamedTuple):
     def spelled_out(self) -> Float[Tensor, "B T I"]:
         """One vector a step."""
         return embedding(self.ids, self.vectors)
+
+
+class Source(NamedTuple):
+    """What a decoder attends to: the encoder's outputs `memory`, and the `keys` that its states are compared with.
+
+    `lengths` are the real steps of each row; what stands at padding is zero and never reaches a result.
+    """
+
+    memory: Float[Tensor, "B S M"]
+    keys: Float[Tensor, "B S A"]
+    lengths: Int[Tensor, " B"]
+
+    def rows(self, chosen: Int[Tensor, " R"]) -> "Source":
+        """The source with only these rows, in this order; a row may stand more than once."""
+        return Source(*(part.index_select(0, chosen) for part in self))
+
+
+class Attended(NamedTuple):
+    """What a layer with attention gives: its outputs, the context that went into each step, and the weights of it."""
+
+    outputs: Float[Tensor, "B T H"]
+    contexts: Float[Tensor, "B T M"]
+    weights: Float[Tensor, "B T S"]
 
 
 def check_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Int[Tensor, " B"]:

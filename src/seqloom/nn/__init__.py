@@ -1,6 +1,7 @@
 """The layers: recurrent, wrapped and pooled, as torch modules."""
 
 from seqloom.nn.accelerate import accelerate, restore
+from seqloom.nn.attentive import Attentive
 from seqloom.nn.convert import from_torch, to_torch
 from seqloom.nn.embedding import OneHot
 from seqloom.nn.linear import Linear
@@ -13,6 +14,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "AttentionPool",
+    "Attentive",
     "Bidirectional",
     "Last",
     "Linear",
