@@ -108,6 +108,10 @@ class Batch(NamedTuple):
     values: Tensor
     lengths: Int[Tensor, " B"]
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on `device`."""
+        return Batch(self.values.to(device), self.lengths.to(device))
+
 
 class Tokens(NamedTuple):
     """An input as places in a list of vectors: step t of row b is `vectors[ids[b, t]]`.

@@ -1,5 +1,9 @@
 """The models, one file a topology."""
 
-from seqloom.models.many_to_one import LossOptions, ManyToOne, Problem
+from seqloom.models.many_to_one import ManyToOne, Problem
+from seqloom.models.parts import LossOptions
+from seqloom.models.seq2seq import Seq2Seq
 
-__all__ = ["LossOptions", "ManyToOne", "Problem"]
+AnyModel = ManyToOne | Seq2Seq
+
+__all__ = ["AnyModel", "LossOptions", "ManyToOne", "Problem", "Seq2Seq"]

@@ -3,43 +3,18 @@
 ids -> vectors -> (bi)recurrent stack -> pooling -> head -> logits -> loss or answer
 """
 
-import functools
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqloom.config import ModelSettings
-from seqloom.nn import (
-    GRU,
-    LSTM,
-    AttentionPool,
-    Bidirectional,
-    Linear,
-    OneHot,
-    Recurrent,
-    SimpleRNN,
-    Stack,
-    last_pool,
-    max_pool,
-    mean_pool,
-)
-from seqloom.shapes import Batch, Float, Int, Tokens, valid_steps
-from seqloom.text import PADDING, UNKNOWN
+from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, read_tokens, stack
+from seqloom.nn import AttentionPool, Linear, last_pool, max_pool, mean_pool
+from seqloom.shapes import Batch, Float, Int, Tokens
 
 Problem = Literal["binary", "multiclass", "multilabel", "squared"]
-
-
-class LossOptions(NamedTuple):
-    """What weighs on the loss: a weight a class (classes,), and the share of a target given to the other classes."""
-
-    class_weights: Tensor | None = None
-    label_smoothing: float = 0.0
-
-
-PLAIN_LOSS = LossOptions()
 
 
 class ManyToOne(nn.Module):
@@ -53,12 +28,17 @@ class ManyToOne(nn.Module):
         super().__init__()
         self.problem = problem
         self.word_dropout = settings.word_dropout
-        self.embedding, size = _embedding(settings, vocabulary_size)
-        self.recurrent = _stack(settings, input_size=size)
+        self.embedding, size = embedding(settings, vocabulary_size)
+        self.recurrent = stack(settings, input_size=size)
         self.pooling, self.bidirectional = settings.pooling, settings.bidirectional
         self.attention = AttentionPool(self.recurrent.output_size) if settings.pooling == "attention" else None
         self.dropout = nn.Dropout(settings.dropout)
         self.head = Linear(self.recurrent.output_size, 1 if problem in ("binary", "squared") else outputs)
+
+    @property
+    def tables(self) -> tuple[nn.Module, ...]:
+        """What makes vectors of token ids."""
+        return (self.embedding,)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B outputs"]:
         """The logits of each row, (B, outputs)."""
@@ -67,19 +47,13 @@ class ManyToOne(nn.Module):
         return logits
 
     def embed(self, batch: Batch) -> Tokens:
-        """One vector a different token, with word and vector dropout while training.
+        """One vector a different token, with word and vector dropout while training."""
+        tokens = read_tokens(self.embedding, batch, dropout=self.dropout, word_dropout=self.word_dropout)
+        return tokens._replace(vectors=tokens.vectors.to(self.head.weight.dtype))
 
-        Dropout takes the same numbers from a word wherever it stands in the batch (after Gal & Ghahramani 2016).
-        """
-        real = valid_steps(batch.lengths, batch.values.shape[1])
-        ids = torch.where(real, batch.values, PADDING)
-        if self.training and self.word_dropout:
-            unread = torch.rand(ids.shape, device=ids.device) < self.word_dropout
-            ids = torch.where(unread & real, UNKNOWN, ids)
-        different, places = torch.unique(ids, return_inverse=True)
-        # A batch of one row: what embeds ids takes (B, T) of them.
-        vectors: Tensor = self.dropout(self.embedding(different[None]).to(self.head.weight.dtype))
-        return Tokens(places, vectors[0])
+    def batch_loss(self, batch: Batch, targets: Tensor, options: LossOptions = PLAIN_LOSS) -> Float[Tensor, ""]:
+        """The mean loss of the answers to `batch`."""
+        return self.loss(self(batch), targets, options)
 
     def loss(self, logits: Tensor, targets: Tensor, options: LossOptions = PLAIN_LOSS) -> Float[Tensor, ""]:
         """The mean loss of a batch, by kind of problem: cross entropy, or the squared error.
@@ -123,40 +97,3 @@ class ManyToOne(nn.Module):
 def _log_odds_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
     smoothed = targets * (1 - label_smoothing) + label_smoothing / 2
     return functional.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")
-
-
-def _embedding(settings: ModelSettings, vocabulary_size: int) -> tuple[nn.Module, int]:
-    if settings.embedding == "one_hot":
-        return OneHot(vocabulary_size), vocabulary_size
-    vectors = torch.empty(vocabulary_size, settings.embedding_size)
-    if not vectors.is_meta:  # there torch would import its compiler for the random numbers
-        vectors.normal_(std=settings.embedding_size**-0.5)[0] = 0
-    freeze = settings.freeze_embedding
-    # torch has no types for this one
-    table = nn.Embedding.from_pretrained(vectors, freeze=freeze, padding_idx=0)  # type: ignore[no-untyped-call]
-    return table, settings.embedding_size
-
-
-def _stack(settings: ModelSettings, *, input_size: int) -> Stack:
-    size = settings.hidden_size * (2 if settings.bidirectional else 1)
-    sizes = [input_size] + [size] * (settings.num_layers - 1)
-    layers = [_layer(settings, input_size=each) for each in sizes]
-    parts = [Bidirectional(layer) for layer in layers] if settings.bidirectional else layers
-    return Stack(parts, dropout=settings.dropout, residual=settings.residual)
-
-
-def _layer(settings: ModelSettings, *, input_size: int) -> Recurrent:
-    kinds: dict[str, Callable[..., Recurrent]] = {
-        "simple_rnn": functools.partial(SimpleRNN, activation=settings.activation),
-        "lstm": LSTM,
-        "gru": functools.partial(GRU, reset_after=settings.reset_after),
-    }
-    return kinds[settings.cell](
-        input_size,
-        settings.hidden_size,
-        init=settings.init,
-        initial_state=settings.initial_state,
-        recurrent_dropout=settings.recurrent_dropout,
-        layer_norm=settings.layer_norm,
-        bias=settings.bias,
-    )

@@ -5,6 +5,7 @@ from seqloom.nn.attentive import Attentive
 from seqloom.nn.convert import from_torch, to_torch
 from seqloom.nn.embedding import OneHot
 from seqloom.nn.linear import Linear
+from seqloom.nn.losses import token_losses, vocabulary_loss
 from seqloom.nn.pooling import AttentionPool, last_pool, max_pool, mean_pool
 from seqloom.nn.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 from seqloom.nn.summary import Summary, summary
@@ -32,4 +33,6 @@ __all__ = [
     "restore",
     "summary",
     "to_torch",
+    "token_losses",
+    "vocabulary_loss",
 ]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from seqloom.config import Config, TrainingSettings
 from seqloom.data import Example, collate
 from seqloom.errors import TrainingError
-from seqloom.models import LossOptions, ManyToOne
+from seqloom.models import AnyModel, LossOptions
+from seqloom.shapes import Batch
 from seqloom.training.checkpoints import Checkpoint
 
 ENOUGH_STEPS = 1500
@@ -27,7 +28,7 @@ class TrainingState:
     Randomness is a function of seed and step, and data order of seed and epoch, so no generator's state is kept.
     """
 
-    def __init__(self, model: ManyToOne, config: Config, *, batches: int, loss_options: LossOptions) -> None:
+    def __init__(self, model: AnyModel, config: Config, *, batches: int, loss_options: LossOptions) -> None:
         self.model, self.config, self.loss_options = model, config, loss_options
         self.epochs = config.training.epochs or enough_epochs(batches)
         self.patience = config.training.patience or max(LEAST_PATIENCE, self.epochs // 4)
@@ -42,7 +43,7 @@ class TrainingState:
         self.history: list[dict[str, Any]] = []
 
     @property
-    def judged(self) -> ManyToOne:
+    def judged(self) -> AnyModel:
         """The model that is validated and kept: the running mean of the weights, or the weights themselves."""
         return self.model if self.averaged is None else self.averaged
 
@@ -67,12 +68,15 @@ class TrainingState:
     def learn(self, examples: Sequence[Example]) -> None:
         """One step on one batch. Raises TrainingError, before a weight moves, where loss or gradient is not finite."""
         started = time.perf_counter()
-        device = self.model.head.weight.device
+        device = next(self.model.parameters()).device
         torch.manual_seed(step_seed(self.config.seed, self.step))
         self.model.train()
         batch, targets = collate(examples)
-        batch = batch._replace(values=batch.values.to(device), lengths=batch.lengths.to(device))
-        loss = self.model.loss(self.model(batch), targets.to(device), self.loss_options)
+        tokens = int(batch.lengths.sum()) + (int(targets.lengths.sum()) if isinstance(targets, Batch) else 0)
+        share = self.config.training.scheduled_sampling * self.step / self.total_steps
+        options = self.loss_options._replace(own_tokens=share)
+        # Each model takes the targets that its own data have.
+        loss = self.model.batch_loss(batch.to(device), targets.to(device), options)  # type: ignore[arg-type]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
@@ -81,7 +85,7 @@ class TrainingState:
             group["lr"] = learning_rate(self.config.training, step=self.step, total=self.total_steps)
         self.optimizer.step()
         self._update_average()
-        self._count(loss.item() * len(examples), rows=len(examples), tokens=int(batch.lengths.sum()))
+        self._count(loss.item() * len(examples), rows=len(examples), tokens=tokens)
         elapsed = time.perf_counter() - started
         self.epoch_seconds += elapsed
         self.learn_seconds += elapsed
@@ -185,9 +189,9 @@ def batch_size_for(settings: TrainingSettings, rows: int) -> int:
     return min(64, max(8, 1 << (rows // 12).bit_length() - 1)) if rows >= 12 else 8
 
 
-def make_optimizer(model: ManyToOne, settings: TrainingSettings) -> torch.optim.AdamW:
+def make_optimizer(model: AnyModel, settings: TrainingSettings) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019); token vectors, biases, gains and first states do not decay."""
-    embedded = {id(parameter) for parameter in model.embedding.parameters()}
+    embedded = {id(parameter) for table in model.tables for parameter in table.parameters()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed = [p for p in trained if p.dim() > 1 and id(p) not in embedded]
     others = [p for p in trained if p.dim() <= 1 or id(p) in embedded]

@@ -1,0 +1,85 @@
+"""What models have in common: token vectors, and recurrent layers as the settings ask for them."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seqloom.config import ModelSettings
+from seqloom.nn import GRU, LSTM, Bidirectional, OneHot, Recurrent, SimpleRNN, Stack
+from seqloom.shapes import Batch, Tokens, valid_steps
+from seqloom.text import PADDING, UNKNOWN
+
+
+class LossOptions(NamedTuple):
+    """What weighs on the loss: a weight a class (classes,), the share of a target given to the other classes, and the
+    share of the tokens read while writing that are the model's own.
+    """
+
+    class_weights: Tensor | None = None
+    label_smoothing: float = 0.0
+    own_tokens: float = 0.0
+
+
+PLAIN_LOSS = LossOptions()
+
+
+def read_tokens(table: nn.Module, batch: Batch, *, dropout: nn.Dropout, word_dropout: float) -> Tokens:
+    """One vector a different token of `batch`, ids (B, T), with word and vector dropout while `table` is in training.
+
+    Dropout takes the same numbers from a word wherever it stands in the batch (after Gal & Ghahramani 2016).
+    """
+    real = valid_steps(batch.lengths, batch.values.shape[1])
+    ids = torch.where(real, batch.values, PADDING)
+    if table.training and word_dropout:
+        unread = torch.rand(ids.shape, device=ids.device) < word_dropout
+        ids = torch.where(unread & (ids != PADDING), UNKNOWN, ids)
+    different, places = torch.unique(ids, return_inverse=True)
+    # A batch of one row: what embeds ids takes (B, T) of them.
+    vectors: Tensor = dropout(table(different[None]))
+    return Tokens(places, vectors[0])
+
+
+def stack(settings: ModelSettings, *, input_size: int) -> Stack:
+    """The layers that read: `num_layers` of them, in both directions where that is asked for."""
+    size = settings.hidden_size * (2 if settings.bidirectional else 1)
+    sizes = [input_size] + [size] * (settings.num_layers - 1)
+    layers = [layer(settings, input_size=each) for each in sizes]
+    parts = [Bidirectional(each) for each in layers] if settings.bidirectional else layers
+    return Stack(parts, dropout=settings.dropout, residual=settings.residual)
+
+
+def layer(settings: ModelSettings, *, input_size: int) -> Recurrent:
+    """One recurrent layer of the settings' cell."""
+    kinds: dict[str, Callable[..., Recurrent]] = {
+        "simple_rnn": functools.partial(SimpleRNN, activation=settings.activation),
+        "lstm": LSTM,
+        "gru": functools.partial(GRU, reset_after=settings.reset_after),
+    }
+    return kinds[settings.cell](
+        input_size,
+        settings.hidden_size,
+        init=settings.init,
+        initial_state=settings.initial_state,
+        recurrent_dropout=settings.recurrent_dropout,
+        layer_norm=settings.layer_norm,
+        bias=settings.bias,
+    )
+
+
+def embedding(settings: ModelSettings, vocabulary_size: int, *, padding: bool = True) -> tuple[nn.Module, int]:
+    """What makes vectors of token ids, and their size. With `padding` the id 0 only pads: its vector stays zero."""
+    if settings.embedding == "one_hot":
+        return OneHot(vocabulary_size), vocabulary_size
+    vectors = torch.empty(vocabulary_size, settings.embedding_size)
+    if not vectors.is_meta:  # there torch would import its compiler for the random numbers
+        vectors.normal_(std=settings.embedding_size**-0.5)
+        if padding:
+            vectors[0] = 0
+    padding_idx = 0 if padding else None
+    freeze = settings.freeze_embedding
+    # torch has no types for this one
+    table = nn.Embedding.from_pretrained(vectors, freeze=freeze, padding_idx=padding_idx)  # type: ignore[no-untyped-call]
+    return table, settings.embedding_size
