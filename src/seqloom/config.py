@@ -44,7 +44,9 @@ class DataSettings(Settings):
     )
     normal_form: Literal["NFC", "NFKC"] = Field("NFC", description="Unicode normal form of the tokens")
     min_count: Count = Field(1, description="how often a token must occur in training to be known")
-    max_vocabulary: Count = Field(50_000, description="how many tokens are known at most, the most frequent first")
+    max_vocabulary: Count | None = Field(
+        None, description="tokens known at most, the most frequent first; 50,000, fewer subwords, where not given"
+    )
     max_length: Count | None = Field(None, description="time steps read at most; longer rows are cut, and counted")
     vectors: str | None = Field(None, description="pretrained word vectors, a GloVe, word2vec or fastText text file")
     label_separator: str | None = Field(None, description="what stands between the labels of a row that has several")

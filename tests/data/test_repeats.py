@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqloom.config import DataSettings
 from seqloom.data.repeats import as_read
-from seqloom.text import NormalForm, Tokeniser
+from seqloom.text import NormalForm, Tokeniser, TokenKind
 
 PIECES = [
     "a",
@@ -37,10 +36,11 @@ TEXTS = st.lists(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size
 
 @pytest.mark.parametrize("tokens", ["word", "character", "byte"])
 @given(texts=TEXTS, lowercase=st.booleans(), form=st.sampled_from(get_args(NormalForm)))
-def test_keys_are_equal_where_the_tokens_are(tokens: str, texts: list[str], lowercase: bool, form: NormalForm) -> None:
-    settings = DataSettings.model_validate({"tokens": tokens, "lowercase": lowercase, "normal_form": form})
-    tokeniser = Tokeniser(settings.tokens, lowercase, form)
-    keys = as_read(texts, settings)
+def test_keys_are_equal_where_the_tokens_are(
+    tokens: TokenKind, texts: list[str], lowercase: bool, form: NormalForm
+) -> None:
+    tokeniser = Tokeniser(tokens, lowercase, form)
+    keys = as_read(texts, tokeniser)
     for (text, key), (other, other_key) in combinations(zip(texts, keys, strict=True), 2):
         same = tokeniser.texts(text.strip()) == tokeniser.texts(other.strip())
         assert (key == other_key) == same, (text, other)

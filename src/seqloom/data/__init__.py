@@ -24,3 +24,5 @@ from seqloom.data.splits import Split as Split
 from seqloom.data.splits import split_rows as split_rows
 from seqloom.data.table import read_table as read_table
 from seqloom.data.targets import Targets as Targets
+from seqloom.data.text_targets import AnyTargets as AnyTargets
+from seqloom.data.text_targets import TextTargets as TextTargets

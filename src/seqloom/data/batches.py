@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seqloom.data.examples import Example
@@ -15,24 +16,29 @@ from seqloom.shapes import Batch
 POOL = 50
 
 
-def batch_order(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def batch_order(
+    lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, target_lengths: Sequence[int] | None = None
+) -> list[list[int]]:
     """Row numbers of each batch of one epoch: shuffled, each row once, rows of similar length together.
 
-    Within pools of 50 shuffled batches the rows are sorted by length and cut; then the batches are shuffled.
+    Within pools of 50 shuffled batches the rows are sorted by length, equals by the length of their targets where those
+    have one, and cut; then the batches are shuffled.
     """
     random = np.random.default_rng([seed, epoch])
     rows = random.permutation(len(lengths))
-    sizes = np.asarray(lengths)
+    keys = _keys(lengths, target_lengths)
     batches: list[list[int]] = []
     for start in range(0, len(rows), POOL * batch_size):
         pool = rows[start : start + POOL * batch_size]
-        batches += _cut(pool[np.argsort(sizes[pool], kind="stable")], batch_size)
+        batches += _cut(pool[np.lexsort(keys[:, pool])], batch_size)
     return [batches[index] for index in random.permutation(len(batches))]
 
 
-def evaluation_order(lengths: Sequence[int], *, batch_size: int) -> list[list[int]]:
+def evaluation_order(
+    lengths: Sequence[int], *, batch_size: int, target_lengths: Sequence[int] | None = None
+) -> list[list[int]]:
     """Row numbers of each batch for evaluation: sorted by length, the least padding there can be."""
-    return _cut(np.argsort(np.asarray(lengths), kind="stable"), batch_size)
+    return _cut(np.lexsort(_keys(lengths, target_lengths)), batch_size)
 
 
 def pad(sequences: Sequence[Sequence[int]]) -> Batch:
@@ -44,15 +50,25 @@ def pad(sequences: Sequence[Sequence[int]]) -> Batch:
     return Batch(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.int64))
 
 
-def collate(examples: Sequence[Example]) -> tuple[Batch, Tensor]:
+def collate(examples: Sequence[Example]) -> tuple[Batch, Tensor | Batch]:
     """The batch of these examples and their targets.
 
-    Targets: class numbers int64 (B,), zeros and ones float32 (B, labels), or standardised numbers float32 (B,).
+    Targets: class numbers int64 (B,), zeros and ones float32 (B, labels), or standardised numbers float32 (B,);
+    a batch of ids where they are texts.
     """
+    texts = pad([example.ids for example in examples])
     targets = [example.target for example in examples]
+    if any(example.target_text is not None for example in examples):
+        return texts, pad([target for target in targets if isinstance(target, list)])
     classes = all(isinstance(target, int) for target in targets)
     dtype = torch.int64 if classes else torch.float32
-    return pad([example.ids for example in examples]), torch.tensor(targets, dtype=dtype)
+    return texts, torch.tensor(targets, dtype=dtype)
+
+
+def _keys(lengths: Sequence[int], target_lengths: Sequence[int] | None) -> NDArray[np.int64]:
+    """What rows are sorted by, the most telling key last, as lexsort reads them."""
+    keys = [lengths] if target_lengths is None else [target_lengths, lengths]
+    return np.asarray(keys, dtype=np.int64)
 
 
 def _cut(rows: "np.ndarray[tuple[int], np.dtype[np.intp]]", batch_size: int) -> list[list[int]]:

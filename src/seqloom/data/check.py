@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from seqloom.config import Config, DataSettings
+from seqloom.config import Config
 from seqloom.data.examples import Example
 from seqloom.data.prepare import Gathered, Prepared, RejectedRow, encode, gather
 from seqloom.data.repeats import as_read, overlaps
+from seqloom.data.targets import Targets
+from seqloom.data.text_targets import TextTargets
 from seqloom.errors import DataError
 from seqloom.text import UNKNOWN
 
@@ -81,12 +83,12 @@ def check(
         used = {part: len(table.rows) for part, table in gathered.files.items()}
         findings = [*_rows(used, gathered), Finding("D601", "error", f"training could not start: {error}")]
         return Report(findings, gathered.rejected, gathered.fingerprints)
-    leaks = overlaps(_parts(prepared), config.data)
+    leaks = overlaps(_parts(prepared), prepared.tokeniser)
     findings = [
         *_rows({part: len(examples) for part, examples in _parts(prepared).items()}, prepared, leaks=leaks),
-        *(_numbers(prepared) if prepared.targets.problem == "squared" else _classes(prepared)),
+        *_answers(prepared),
         *_tokens(prepared),
-        *_repeats(prepared, config.data, leaks=leaks),
+        *_repeats(prepared, leaks=leaks),
     ]
     return Report(findings, prepared.rejected, prepared.fingerprints)
 
@@ -109,6 +111,12 @@ def _rows(used: Mapping[str, int], found: Gathered | Prepared, *, leaks: Sequenc
     for note in found.notes:
         if note not in leaks:
             yield Finding("D103", "note", note)
+
+
+def _answers(prepared: Prepared) -> Iterator[Finding]:
+    if isinstance(prepared.targets, TextTargets):
+        return iter(())
+    return _numbers(prepared, prepared.targets) if prepared.targets.problem == "squared" else _classes(prepared)
 
 
 def _classes(prepared: Prepared) -> Iterator[Finding]:
@@ -141,8 +149,7 @@ def _label_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
     return counts
 
 
-def _numbers(prepared: Prepared) -> Iterator[Finding]:
-    targets = prepared.targets
+def _numbers(prepared: Prepared, targets: Targets) -> Iterator[Finding]:
     numbers = [targets.to_unit(example.target) for example in prepared.train if isinstance(example.target, float)]
     spread = f"mean {targets.mean:.6g}, standard deviation {targets.scale:.6g}"
     yield Finding("D202", "ok", f"target numbers from {min(numbers):.6g} to {max(numbers):.6g}, {spread}")
@@ -161,11 +168,11 @@ def _tokens(prepared: Prepared) -> Iterator[Finding]:
             yield Finding("D402", level, f"{rate:.2%} of the tokens in {part} are unknown to training")
 
 
-def _repeats(prepared: Prepared, settings: DataSettings, *, leaks: Sequence[str]) -> Iterator[Finding]:
+def _repeats(prepared: Prepared, *, leaks: Sequence[str]) -> Iterator[Finding]:
     texts = [example.text.strip() for example in prepared.train]
     first: dict[str, str] = {}
     targets: dict[str, set[str]] = {}
-    for key, text, example in zip(as_read(texts, settings), texts, prepared.train, strict=True):
+    for key, text, example in zip(as_read(texts, prepared.tokeniser), texts, prepared.train, strict=True):
         targets.setdefault(first.setdefault(key, text), set()).add(repr(example.target))
     repeated = len(texts) - len(targets)
     if repeated:

@@ -2,21 +2,24 @@
 
 from typing import NamedTuple
 
-from seqloom.data.rows import Rejected, Row, Table, Value
-from seqloom.data.targets import Target, Targets
+from seqloom.data.rows import Rejected, Row, Table, Value, read_text
+from seqloom.data.targets import Target
+from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import DataError
 from seqloom.text import Tokeniser, Vocabulary
 
-KINDS: dict[type, str] = {tuple: "a list", list: "a list", int: "a number", float: "a number", type(None): "None"}
-
 
 class Example(NamedTuple):
-    """One row as a model takes it: its line in the file, its text, token ids, and encoded target where there is one."""
+    """One row as a model takes it: its line in the file, its text, token ids, and encoded target where there is one.
+
+    `target_text` is the target as it was given, where that is a text: what an answer is compared with.
+    """
 
     line: int
     text: str
     ids: list[int]
     target: Target | None
+    target_text: str | None = None
 
 
 def encode_rows(
@@ -26,12 +29,13 @@ def encode_rows(
     target: str | None,
     tokeniser: Tokeniser,
     vocabulary: Vocabulary,
-    targets: Targets | None,
+    targets: AnyTargets | None,
     max_length: int | None,
 ) -> list[Example | Rejected]:
     """Each record of the table in order of its line: an example, or why it cannot be one.
 
-    Without `target` the examples have none. At most `max_length` ids are kept. Raises DataError for a missing column.
+    Without `target` the examples have none. At most `max_length` ids are kept, of a target that is a text too.
+    Raises DataError for a missing column.
     """
     input_at = table.position(input, option="--input")
     target_at = None if target is None else table.position(target, option="--target")
@@ -42,20 +46,20 @@ def encode_rows(
             ids = vocabulary.encode(tokeniser.texts(text))[:max_length]
             if not ids:
                 raise DataError("no tokens in the text")
-            answer = None if target_at is None or targets is None else targets.encode(row.values[target_at])
-            encoded.append(Example(row.line, text, ids, answer))
+            example = Example(row.line, text, ids, None)
+            if target_at is not None and targets is not None:
+                example = _with_target(example, row.values[target_at], targets, max_length=max_length)
+            encoded.append(example)
         except DataError as error:
             encoded.append(Rejected(row.line, str(error)))
     return sorted(encoded, key=_line)
 
 
-def read_text(value: Value) -> str:
-    """The text to read. Raises DataError where it is empty or blank, or no text, as values from Python may be."""
-    if not isinstance(value, str):
-        raise DataError(f"{KINDS.get(type(value), f'a {type(value).__name__}')} where a text is needed")
-    if not value.strip():
-        raise DataError("empty text")
-    return value
+def _with_target(example: Example, value: Value, targets: AnyTargets, *, max_length: int | None) -> Example:
+    if isinstance(targets, TextTargets):
+        text = read_text(value, role="target").strip()
+        return example._replace(target=targets.encode(text)[:max_length], target_text=text)
+    return example._replace(target=targets.encode(value))
 
 
 def _line(entry: Row | Example | Rejected) -> int:

@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 from seqloom.config import Config, DataSettings
 from seqloom.data.columns import Columns, infer_columns, read_split
-from seqloom.data.examples import Example, encode_rows, read_text
+from seqloom.data.examples import Example, encode_rows
+from seqloom.data.learn import Learned, check_settings, learn, telling_tokeniser
 from seqloom.data.repeats import as_read, overlaps
-from seqloom.data.rows import Rejected, Row, Table
+from seqloom.data.rows import Rejected, Row, Table, read_text
 from seqloom.data.splits import Stratum, split_rows
 from seqloom.data.table import read_table
-from seqloom.data.targets import Targets, read_target
+from seqloom.data.targets import read_target
+from seqloom.data.text_targets import AnyTargets
 from seqloom.errors import DataError
-from seqloom.text import Tokeniser, Vocabulary, train_subwords
+from seqloom.text import Tokeniser, Vocabulary
 
 
 class RejectedRow(NamedTuple):
@@ -60,7 +62,7 @@ class Prepared:
     test: list[Example]
     tokeniser: Tokeniser
     vocabulary: Vocabulary
-    targets: Targets
+    targets: AnyTargets
     columns: Columns
     rejected: list[RejectedRow]
     notes: list[str]
@@ -98,6 +100,7 @@ def gather(
         target=settings.target,
         label_separator=settings.label_separator,
     )
+    check_settings(settings, task=columns.task)
     _check_same_columns(files, columns)
     notes = [f"{names[part]}: {note}" for part, table in files.items() for note in table.notes] + list(columns.notes)
     usable = {part: _usable(table, columns, settings) for part, table in files.items()}
@@ -114,23 +117,23 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
     files, names, columns, settings = gathered.files, gathered.names, gathered.columns, config.data
     parts, notes = _part(files, columns, config)
     rejected = list(gathered.rejected)
-    tokeniser, vocabulary, targets = _learn(parts["train"], columns, settings)
+    learned = learn(parts["train"], columns, settings)
 
     encoded: dict[str, list[Example]] = {}
     for part, table in parts.items():
-        encoded[part], refused = _encode(table, columns, tokeniser, vocabulary=vocabulary, targets=targets)
+        encoded[part], refused = _encode(table, columns, learned)
         rejected += [RejectedRow(names.get(part, names["train"]), *row) for row in refused]
         if not encoded[part] and (table.rows or part in files):
             raise DataError(f"{table.path.name}: no {part} row can be used{_first(refused)}")
     encoded, cut = _cut(encoded, settings.max_length)
     return Prepared(
         **encoded,
-        tokeniser=tokeniser,
-        vocabulary=vocabulary,
-        targets=targets,
+        tokeniser=learned.tokeniser,
+        vocabulary=learned.vocabulary,
+        targets=learned.targets,
         columns=columns,
         rejected=sorted(rejected),
-        notes=gathered.notes + notes + cut + overlaps(encoded, settings),
+        notes=gathered.notes + notes + learned.notes + cut + overlaps(encoded, learned.tokeniser),
         fingerprints=gathered.fingerprints,
         split_files={part: table.fingerprint for part, table in files.items() if part != "train"},
     )
@@ -185,7 +188,10 @@ def _part(files: dict[str, Table], columns: Columns, config: Config) -> tuple[di
     if valid_fraction or test_fraction:
         train = parts["train"]
         split = split_rows(
-            as_read([read_text(value) for value in train.values(columns.input)], config.data),
+            as_read(
+                [read_text(value) for value in train.values(columns.input)],
+                telling_tokeniser(config.data, task=columns.task),
+            ),
             _strata(train, columns, config.data),
             valid_fraction=valid_fraction,
             test_fraction=test_fraction,
@@ -214,7 +220,7 @@ def _by_column(table: Table, column: str) -> dict[str, Table]:
 
 
 def _strata(table: Table, columns: Columns, settings: DataSettings) -> list[Stratum] | None:
-    if columns.task == "regress":
+    if columns.task in ("regress", "translate"):
         return None
     read = [
         read_target(value, task=columns.task, label_separator=settings.label_separator)
@@ -223,46 +229,40 @@ def _strata(table: Table, columns: Columns, settings: DataSettings) -> list[Stra
     return [label for label in read if not isinstance(label, float)]
 
 
-def _learn(train: Table, columns: Columns, settings: DataSettings) -> tuple[Tokeniser, Vocabulary, Targets]:
-    texts = [read_text(value) for value in train.values(columns.input)]
-    model = None
-    if settings.tokens == "subword":
-        model = train_subwords(
-            texts, settings.max_vocabulary, normal_form=settings.normal_form, lowercase=settings.lowercase
-        )
-    tokeniser = Tokeniser(settings.tokens, settings.lowercase, settings.normal_form, model)
-    vocabulary = Vocabulary.build(
-        map(tokeniser.texts, texts), min_count=settings.min_count, max_size=settings.max_vocabulary
-    )
-    targets = Targets.learn(train.values(columns.target), task=columns.task, label_separator=settings.label_separator)
-    return tokeniser, vocabulary, targets
-
-
-def _encode(
-    table: Table, columns: Columns, tokeniser: Tokeniser, *, vocabulary: Vocabulary, targets: Targets
-) -> tuple[list[Example], list[Rejected]]:
+def _encode(table: Table, columns: Columns, learned: Learned) -> tuple[list[Example], list[Rejected]]:
     rows = encode_rows(
         table,
         input=columns.input,
         target=columns.target,
-        tokeniser=tokeniser,
-        vocabulary=vocabulary,
-        targets=targets,
+        tokeniser=learned.tokeniser,
+        vocabulary=learned.vocabulary,
+        targets=learned.targets,
         max_length=None,
     )
     return [row for row in rows if isinstance(row, Example)], [row for row in rows if isinstance(row, Rejected)]
 
 
 def _cut(encoded: dict[str, list[Example]], max_length: int | None) -> tuple[dict[str, list[Example]], list[str]]:
-    """The examples with at most `max_length` ids, and how many of each part that cut."""
+    """The examples with at most `max_length` ids on each side, and how many of each part that cut."""
     if max_length is None:
         return encoded, []
     notes = []
     for part, examples in encoded.items():
-        longer = sum(len(example.ids) > max_length for example in examples)
-        if longer:
-            notes.append(f"{longer} of {len(examples)} {part} rows are cut to {max_length} tokens")
-    return {part: [e._replace(ids=e.ids[:max_length]) for e in examples] for part, examples in encoded.items()}, notes
+        for what, ids in (("rows", [e.ids for e in examples]), ("targets", [_written(e) for e in examples])):
+            longer = sum(len(one) > max_length for one in ids)
+            if longer:
+                notes.append(f"{longer} of {len(examples)} {part} {what} are cut to {max_length} tokens")
+    return {part: [_shorten(example, max_length) for example in examples] for part, examples in encoded.items()}, notes
+
+
+def _written(example: Example) -> list[int]:
+    """The ids of a target that is a text."""
+    return example.target if isinstance(example.target, list) and example.target_text is not None else []
+
+
+def _shorten(example: Example, max_length: int) -> Example:
+    shorter = example._replace(ids=example.ids[:max_length])
+    return shorter if example.target_text is None else shorter._replace(target=_written(example)[:max_length])
 
 
 def _first(rejected: list[Rejected]) -> str:

@@ -6,31 +6,30 @@ A text in training under another case or spelling would let a model score from m
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from seqloom.config import DataSettings
 from seqloom.data.examples import Example
 from seqloom.text import Tokeniser, normalise
 
 
-def as_read(texts: Sequence[str], settings: DataSettings) -> list[str]:
+def as_read(texts: Sequence[str], tokeniser: Tokeniser) -> list[str]:
     """A key for each text: two of `texts` have the same key exactly where a model reads the same.
 
     Surrounding blanks do not count. Keys of two calls cannot be compared. Raises DataError for a lone surrogate.
     """
-    form, lowercase = settings.normal_form, settings.lowercase
+    form, lowercase = tokeniser.normal_form, tokeniser.lowercase
     normalised = [normalise(text.strip(), form=form, lowercase=lowercase) for text in texts]
-    if settings.tokens != "word":
+    if tokeniser.kind != "word":
         return normalised
     without_blanks = ["".join(text.replace("’", "'").split()) for text in normalised]
     count = Counter(without_blanks)  # words need not be found where no other text has the same characters
-    words = Tokeniser("word", lowercase, form)
     return [
-        key if count[key] == 1 else " ".join(words.texts(text)) for key, text in zip(without_blanks, texts, strict=True)
+        key if count[key] == 1 else " ".join(tokeniser.texts(text))
+        for key, text in zip(without_blanks, texts, strict=True)
     ]
 
 
-def overlaps(parts: Mapping[str, list[Example]], settings: DataSettings) -> list[str]:
+def overlaps(parts: Mapping[str, list[Example]], tokeniser: Tokeniser) -> list[str]:
     """A sentence for each of valid and test that has texts which a model reads as one in train, with the count."""
-    keys = iter(as_read([example.text for examples in parts.values() for example in examples], settings))
+    keys = iter(as_read([example.text for examples in parts.values() for example in examples], tokeniser))
     read = {part: [next(keys) for _ in examples] for part, examples in parts.items()}
     train = set(read["train"])
     notes = []

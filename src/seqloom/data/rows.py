@@ -13,6 +13,8 @@ from seqloom.errors import DataError, nearest
 
 Value = str | tuple[str, ...]
 
+KINDS: dict[type, str] = {tuple: "a list", list: "a list", int: "a number", float: "a number", type(None): "None"}
+
 
 class Row(NamedTuple):
     """One record: the line it starts on (the row's number in a Parquet file) and a value for each column."""
@@ -84,3 +86,12 @@ def check_columns(columns: list[str], *, name: str) -> tuple[str, ...]:
         if column in names[: position - 1]:
             raise DataError(f'{name}: two columns are named "{column}". Rename one of them in the first line.')
     return names
+
+
+def read_text(value: Value, *, role: str = "text") -> str:
+    """The text to read. Raises DataError where it is empty or blank, or no text, as values from Python may be."""
+    if not isinstance(value, str):
+        raise DataError(f"{KINDS.get(type(value), f'a {type(value).__name__}')} where a text is needed")
+    if not value.strip():
+        raise DataError(f"empty {role}")
+    return value

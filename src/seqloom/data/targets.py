@@ -1,6 +1,7 @@
 """What a row should be answered with, as numbers: class numbers, label vectors or a standardised number.
 
 Learned from the training rows alone, kept with the model, and strict: a label not trained on is an error, not a guess.
+Texts as answers stand in text_targets.py.
 """
 
 import math
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from seqloom.config import Task
-from seqloom.data.rows import Value
+from seqloom.data.rows import Value, read_text
 from seqloom.errors import DataError
 
-Problem = Literal["binary", "multiclass", "multilabel", "squared"]
+Problem = Literal["binary", "multiclass", "multilabel", "squared", "text"]
 Target = int | list[int] | float
 Numbers = TypeVar("Numbers")
 
@@ -104,8 +105,9 @@ class Targets:
         if set(values) != expected:
             raise DataError(f"saved targets have the keys {_shown(expected)}; found: {_shown(values) or 'none'}.")
         problem, labels, separator = values["problem"], values["labels"], values["label_separator"]
-        if problem not in get_args(Problem):
-            raise DataError(f"saved targets have the problem {problem!r}; allowed: {', '.join(get_args(Problem))}.")
+        allowed = [name for name in get_args(Problem) if name != "text"]
+        if problem not in allowed:
+            raise DataError(f"saved targets have the problem {problem!r}; allowed: {', '.join(allowed)}.")
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise DataError("saved targets: labels must be a list of texts.")
         fewest, most = {"binary": (2, 2), "squared": (0, 0), "multilabel": (1, None)}.get(problem, (3, None))
@@ -120,12 +122,14 @@ class Targets:
 
 
 def read_target(value: Value, *, task: Task, label_separator: str | None) -> str | tuple[str, ...] | float:
-    """A target as it is meant: a number (regress), a label, or the labels of a row that may have several, or none.
+    """A target as it is meant: a number (regress), a text (translate), a label, or the labels of a row with several.
 
-    Surrounding blanks do not count. Raises DataError for an empty label and for what is not a plain finite number.
+    Surrounding blanks do not count. Raises DataError for an empty label or text and for what is no plain finite number.
     """
     if task == "regress":
         return read_number(value)
+    if task == "translate":
+        return read_text(value, role="target").strip()
     if isinstance(value, tuple):
         return tuple(sorted({label.strip() for label in value} - {""}))
     if label_separator:

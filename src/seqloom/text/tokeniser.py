@@ -6,7 +6,7 @@ What the model read must be shown on the user's own text, so offsets count code 
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -14,16 +14,9 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from seqloom.errors import ConfigError, DataError, import_extra
 from seqloom.text.normalise import AlignedText, NormalForm, normalise, normalise_aligned
+from seqloom.text.spacing import WITHOUT_BLANKS, join_words
 
 TokenKind = Literal["word", "character", "byte", "subword"]
-
-
-_WITHOUT_BLANKS = (
-    "\u0e00-\u0eff"  # Thai, Lao
-    "\u1000-\u109f\u1780-\u17ff"  # Burmese, Khmer
-    "\u3005-\u3007\u3021-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001b000-\U0001b16f"  # kana
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
-)
 
 
 class Token(NamedTuple):
@@ -99,6 +92,18 @@ class Tokeniser:
             _token(piece, max(0, start), end, aligned)
             for piece, (start, end) in zip(pieces, pairwise(ends), strict=True)
         ]
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """The text that stands for these tokens, as people write it: what `texts` left out of words is a guess.
+
+        Bytes that are no UTF-8 become "\ufffd".
+        """
+        if self.kind == "word":
+            return join_words(tokens)
+        if self.kind == "byte":
+            return bytes.fromhex("".join(tokens)).decode("utf-8", "replace")
+        text = "".join(tokens)
+        return text if self.kind == "character" else text.replace("▁", " ").strip()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for saving. The subword model is bytes and is saved as a file of its own."""
@@ -191,7 +196,7 @@ def _word_pattern() -> re.Pattern[str]:
     """The rules of the kind "word", the first that fits wins. Look-aheads spare most characters the long lists."""
     marks = _character_ranges(lambda character: unicodedata.category(character).startswith("M"))
     mark = f"(?![\\0-\u02ff])[{marks}]"
-    letter = f"[^\\W_{_WITHOUT_BLANKS}]"
+    letter = f"[^\\W_{WITHOUT_BLANKS}]"
     joiner = f"(?![\\0-\u02ff])[\u200c\u200d](?={letter})"
     word = f"{letter}+(?:(?:'(?={letter})|(?<=\\d)[.,](?=\\d)|{mark}|{joiner}){letter}*)*"
     ending = f"(?i:'(?:s|re|ve|ll|d|m|t))(?!{letter}|{mark})"

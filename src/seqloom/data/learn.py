@@ -1,0 +1,107 @@
+"""What training learns of its rows before any model is built: tokens, vocabulary, labels, scale.
+
+From the training rows and no others, or validation would know what it should not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from seqloom.config import DataSettings, Task, Tokens
+from seqloom.data.columns import Columns
+from seqloom.data.rows import Table, read_text
+from seqloom.data.targets import Targets
+from seqloom.data.text_targets import AnyTargets, TextTargets
+from seqloom.data.tokens import choose_tokens, enough_pieces
+from seqloom.errors import ConfigError
+from seqloom.text import Tokeniser, Vocabulary, train_subwords
+
+MOST_TOKENS = 50_000
+
+
+class _Side(NamedTuple):
+    """How the texts of one column become ids."""
+
+    tokeniser: Tokeniser
+    vocabulary: Vocabulary
+    notes: list[str]
+
+
+class Learned(NamedTuple):
+    """How texts become ids, what the targets are, and what was decided on the way."""
+
+    tokeniser: Tokeniser
+    vocabulary: Vocabulary
+    targets: AnyTargets
+    notes: list[str]
+
+
+def check_settings(settings: DataSettings, *, task: Task) -> None:
+    """Raise ConfigError for a setting that the task would ignore in silence, or that contradicts another."""
+    if task == "translate":
+        if settings.label_separator is not None:
+            raise ConfigError("label_separator is a setting of classify, the task is translate.")
+        if settings.joint_vocabulary and len({settings.tokens, settings.target_tokens} - {None}) > 1:
+            raise ConfigError(
+                f"joint_vocabulary needs the same tokens on both sides, but tokens is {settings.tokens} and "
+                f"target_tokens is {settings.target_tokens}. Give one of them only, or leave joint_vocabulary out."
+            )
+        return
+    for name, given in (("target_tokens", settings.target_tokens), ("joint_vocabulary", settings.joint_vocabulary)):
+        if given:
+            raise ConfigError(f"{name} is a setting of translate, the task is {task}.")
+
+
+def word_tokeniser(settings: DataSettings, *, task: Task) -> Tokeniser:
+    """The tokeniser of these settings if words are read; capitals count for translate where nothing else is said."""
+    lowercase = task != "translate" if settings.lowercase is None else settings.lowercase
+    return Tokeniser("word", lowercase, settings.normal_form)
+
+
+def telling_tokeniser(settings: DataSettings, *, task: Task) -> Tokeniser:
+    """A tokeniser that tells which texts are read as one, whatever is chosen and learned later; none but those."""
+    words = word_tokeniser(settings, task=task)
+    kind: Tokens = "word" if settings.tokens in (None, "word") else "character"
+    return Tokeniser(kind, words.lowercase, words.normal_form)
+
+
+def learn(train: Table, columns: Columns, settings: DataSettings) -> Learned:
+    """Learn from the rows for training. Raises DataError where they hold nothing to learn."""
+    texts = [read_text(value) for value in train.values(columns.input)]
+    values = train.values(columns.target)
+    words = word_tokeniser(settings, task=columns.task)
+    if columns.task != "translate":
+        read = _learn_side(texts, settings.tokens or "word", words, settings, name=columns.input)
+        targets = Targets.learn(values, task=columns.task, label_separator=settings.label_separator)
+        return Learned(read.tokeniser, read.vocabulary, targets, read.notes)
+    answers = [read_text(value, role="target").strip() for value in values]
+    if settings.joint_vocabulary:
+        kind, name = settings.tokens or settings.target_tokens, f"{columns.input} and {columns.target}"
+        read = written = _learn_side(texts + answers, kind, words, settings, name=name)
+        notes = read.notes
+    else:
+        read = _learn_side(texts, settings.tokens, words, settings, name=columns.input)
+        written = _learn_side(answers, settings.target_tokens, words, settings, name=columns.target)
+        notes = read.notes + written.notes
+    return Learned(read.tokeniser, read.vocabulary, TextTargets(written.tokeniser, written.vocabulary), notes)
+
+
+def _learn_side(
+    texts: Sequence[str], kind: Tokens | None, words: Tokeniser, settings: DataSettings, *, name: str
+) -> _Side:
+    """Tokeniser and vocabulary of one column, and what was chosen where it was not given."""
+    notes = []
+    if kind is None:
+        kind, why = choose_tokens(texts, tokeniser=words)
+        notes.append(f"tokens of {name}: {kind} ({why})")
+    if kind != "subword":
+        tokeniser = replace(words, kind=kind)
+    else:
+        size = settings.max_vocabulary or enough_pieces(texts)
+        if settings.max_vocabulary is None:
+            notes.append(f"subwords of {name}: {size:,} at most, for the amount of text (max_vocabulary sets it)")
+        model = train_subwords(texts, size, normal_form=words.normal_form, lowercase=words.lowercase)
+        tokeniser = replace(words, kind=kind, subword_model=model)
+    most = settings.max_vocabulary or MOST_TOKENS
+    vocabulary = Vocabulary.build(map(tokeniser.texts, texts), min_count=settings.min_count, max_size=most)
+    return _Side(tokeniser, vocabulary, notes)

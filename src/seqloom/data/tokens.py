@@ -1,0 +1,60 @@
+"""What one time step of a text should be, where nobody said: a function of the training texts, and always said.
+
+Names and dates are read by character, phonemes by word, sentences by subword.
+"""
+
+import importlib.util
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from seqloom.config import Tokens
+from seqloom.text import Tokeniser, normalise
+
+FEW_WORDS = 2_000
+OFTEN = 20
+ENOUGH_WORDS = 5_000
+PIECES = (500, 32_000)
+PIECES_PER_ROOT = 13.5
+REJOINED = 0.95
+REJOINED_OF = 1_000
+
+
+def choose_tokens(texts: Sequence[str], *, tokeniser: Tokeniser) -> tuple[Tokens, str]:
+    """The kind of tokens that suits the texts, and why; `tokeniser` cuts words, as the texts would be cut."""
+    words = Counter(word for text in texts for word in text.split())
+    single = sum(len(text.split()) == 1 for text in texts)
+    if 2 * single > len(texts):
+        return "character", f"{single:,} of {len(texts):,} texts are a single word"
+    if len(words) <= FEW_WORDS and words.total() >= OFTEN * len(words):
+        few = f"only {len(words):,} different words"
+        if _rejoined(texts, tokeniser) < REJOINED:
+            return "character", f"{few}, but cut into words and signs they could not be put together again"
+        return "word", few
+    if words.total() < ENOUGH_WORDS:
+        return "word", f"{words.total():,} words are too few to learn subwords from"
+    if importlib.util.find_spec("sentencepiece") is None:
+        return "word", "subwords would read rare words too, but need a package: pip install 'seqloom[text]'"
+    return "subword", f"{len(words):,} different words"
+
+
+def enough_pieces(texts: Sequence[str]) -> int:
+    """How many subwords suit the amount of text: 8,000 for 350,000 words, and as the square root of them.
+
+    So does the number of different words grow with a text. There are twice as many pieces as characters at least.
+    """
+    characters = {character for text in texts for character in text}
+    least, most = PIECES
+    pieces = 100 * round(PIECES_PER_ROOT * math.sqrt(sum(len(text.split()) for text in texts)) / 100)
+    return max(min(max(pieces, least), most), 2 * len(characters))
+
+
+def _rejoined(texts: Sequence[str], tokeniser: Tokeniser) -> float:
+    """The share of the first different texts that are themselves again once their words are joined."""
+    some = list(dict.fromkeys(texts))[:REJOINED_OF]
+    return sum(tokeniser.join(tokeniser.texts(text)) == _plain(text, tokeniser) for text in some) / max(1, len(some))
+
+
+def _plain(text: str, tokeniser: Tokeniser) -> str:
+    normalised = normalise(text, form=tokeniser.normal_form, lowercase=tokeniser.lowercase)
+    return " ".join(normalised.replace("’", "'").split())
