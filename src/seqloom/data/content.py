@@ -58,8 +58,10 @@ class RawFile(NamedTuple):
     fingerprint: str
 
 
-def read_bytes(path: Path) -> RawFile:
-    """The bytes of a regular file, unpacked where it is gzip. Raises DataError."""
+def read_bytes(
+    path: Path, *, needs: str = "A first line with column names and at least one row are needed."
+) -> RawFile:
+    """The bytes of a regular file, unpacked where it is gzip. Raises DataError, for an empty one with `needs`."""
     data = _read_regular(path)
     fingerprint = hashlib.sha256(data).hexdigest()
     if data.startswith(GZIP):
@@ -67,7 +69,7 @@ def read_bytes(path: Path) -> RawFile:
     elif path.suffix == ".gz" and data:
         raise DataError(f"{path.name} is named .gz but is not gzip. Rename it after what it holds.")
     if not data:
-        raise DataError(f"{path.name} is empty. A first line with column names and at least one row are needed.")
+        raise DataError(f"{path.name} is empty. {needs}")
     return RawFile(data, fingerprint)
 
 

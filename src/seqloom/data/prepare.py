@@ -91,7 +91,9 @@ def gather(
     """
     settings = config.data
     paths = {"train": path, "valid": valid, "test": test}
-    files = {part: read_table(given) for part, given in paths.items() if given is not None}
+    used = [column for column in (settings.input, settings.target) if column is not None]
+    only = used if len(used) > 1 else []
+    files = {part: read_table(given, only=only) for part, given in paths.items() if given is not None}
     names = _names(files)
     columns = infer_columns(
         files["train"],

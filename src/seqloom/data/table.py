@@ -1,10 +1,13 @@
-"""Any data file to one table: CSV, TSV, JSONL or Parquet, each also packed with gzip.
+"""Any data file to one table: CSV, TSV, JSONL, Parquet or line-aligned texts, each also packed with gzip.
 
-The ending of the name says which it is; where it says nothing, the content does.
+The ending of the name says which it is; where it says nothing, the content does. A name that is no file may be the stem
+of several that belong together line by line.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
+from seqloom.data.aligned import find_aligned, read_aligned
 from seqloom.data.content import PARQUET, decode, read_bytes
 from seqloom.data.delimited import read_delimited
 from seqloom.data.objects import read_jsonl, read_parquet
@@ -15,12 +18,20 @@ JSONL_ENDINGS = (".jsonl", ".ndjson", ".json")
 TSV_ENDINGS = (".tsv", ".tab")
 
 
-def read_table(path: str | Path, *, encoding: str = "utf-8") -> Table:
+def read_table(path: str | Path, *, encoding: str = "utf-8", only: Collection[str] = ()) -> Table:
     """Read a whole file; each record becomes a row or is reported in `rejected` with its line and reason.
 
-    Raises DataError where the file is missing, empty, damaged, not text, or has no header or no usable row.
+    `train` stands for train.de, train.en and so on where there is no file of that name: each is a column, named by its
+    ending, and only those in `only` are read where it names some that are there.
+    Raises DataError where the file is missing, empty, damaged, not text, or has no header or no usable row, and where
+    line-aligned files differ in their number of lines.
     """
     path = Path(path)
+    if not path.is_file() and (aligned := find_aligned(path, only=only)):
+        parsed, fingerprint = read_aligned(aligned, encoding=encoding)
+        if not parsed.rows:
+            raise DataError(f"{path.name} has no line that can be used. {_why_none(parsed)}")
+        return Table(path, *parsed, fingerprint=fingerprint)
     raw = read_bytes(path)
     parsed = _parse(raw.data, path, encoding=encoding)
     if not parsed.rows:

@@ -26,6 +26,10 @@ class TextTargets:
     task: ClassVar[Literal["translate"]] = "translate"
     labels: ClassVar[tuple[str, ...]] = ()
 
+    def longest(self, source: int) -> int:
+        """The tokens that the target of so many source tokens may have."""
+        return 2 * source + 10
+
     def encode(self, value: Value) -> list[int]:
         """The ids of the text's tokens, without start or end; surrounding blanks do not count.
 

@@ -15,7 +15,7 @@ FEW_WORDS = 2_000
 OFTEN = 20
 ENOUGH_WORDS = 5_000
 PIECES = (500, 32_000)
-PIECES_PER_ROOT = 13.5
+PIECES_PER_ROOT = 14.0
 REJOINED = 0.95
 REJOINED_OF = 1_000
 
@@ -39,7 +39,7 @@ def choose_tokens(texts: Sequence[str], *, tokeniser: Tokeniser) -> tuple[Tokens
 
 
 def enough_pieces(texts: Sequence[str]) -> int:
-    """How many subwords suit the amount of text: 8,000 for 350,000 words, and as the square root of them.
+    """How many subwords suit the amount of text: 8,000 for 330,000 words, and as the square root of them.
 
     So does the number of different words grow with a text. There are twice as many pieces as characters at least.
     """
