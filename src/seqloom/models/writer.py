@@ -1,0 +1,131 @@
+"""What can take one step, the text that comes of it, and what each way of writing does at every step."""
+
+import math
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from seqloom.errors import SeqloomError
+from seqloom.shapes import Float, Int
+
+START = END = 0  # one id: what stands between two texts
+
+S = TypeVar("S")
+
+
+@runtime_checkable
+class Writer(Protocol[S]):
+    """What can take one step. `S` is its state, of R rows, which nobody else looks into.
+
+    Tokens and rows come as int64 on the CPU, R > 0 of them; log-probabilities and weights may lie on any device.
+    """
+
+    def step(self, tokens: Int[Tensor, " R"], state: S) -> tuple[Float[Tensor, "R V"], Float[Tensor, "R S"] | None, S]:
+        """Read one token a row: the log-probabilities of the next one, this step's attention weights, the next state.
+
+        Weights are None where there is no attention; S is the same at each step.
+        """
+
+    def select(self, state: S, rows: Int[Tensor, " R"]) -> S:
+        """The state of these rows, in this order; a row may stand more than once."""
+
+
+class Hypothesis(NamedTuple):
+    """A text: its tokens without END, the sum of their log-probabilities and END's, what each token attended to.
+
+    `attention` is (T, S) of the T tokens and the sentence's own S source steps; None where there is no attention.
+    """
+
+    tokens: list[int]
+    score: float
+    attention: Tensor | None = None
+
+
+class Node(NamedTuple):
+    """The last token of a text, what stands before it, and where its attention is recorded."""
+
+    before: "Node | None"
+    token: int
+    place: int
+
+
+ROOT = Node(None, START, -1)
+
+
+class Record:
+    """The attention weights of all steps and rows, one below the other."""
+
+    def __init__(self) -> None:
+        self.parts: list[Tensor] = []
+        self.size = 0
+
+    def add(self, weights: Tensor | None) -> int:
+        """The place of the first of these rows."""
+        first = self.size
+        if weights is not None:
+            self.parts.append(weights)
+            self.size += len(weights)
+        return first
+
+    def at(self, places: list[int], steps: int | None) -> Tensor | None:
+        """The weights (T, S) at T places, up to the sentence's source steps."""
+        if not self.parts:
+            return None
+        if len(self.parts) > 1:
+            self.parts = [torch.cat(self.parts)]
+        return self.parts[0][places, :steps]
+
+
+def spelled(node: Node, score: float, record: Record, steps: int | None) -> Hypothesis:
+    """The text that ends at `node`, which is END's."""
+    tokens: list[int] = []
+    places: list[int] = []
+    while node.before is not None and node.before.before is not None:
+        node = node.before
+        tokens.append(node.token)
+        places.append(node.place)
+    return Hypothesis(tokens[::-1], score, record.at(places[::-1], steps))
+
+
+def likeliest(values: Float[Tensor, "R V"], count: int) -> tuple[Float[Tensor, "R K"], Int[Tensor, "R K"]]:
+    """The `count` highest values of each row, highest first, and their ids; of equal ones the lower id first."""
+    top, ids = values.topk(min(count + 1, values.shape[-1]))  # one more shows whether the last is tied with the next
+    tied = top[:, 1:] == top[:, :-1]
+    if tied.any():  # topk takes any of equal ones
+        rows = tied.any(-1).nonzero()[:, 0]
+        ordered, order = values[rows].sort(dim=-1, descending=True, stable=True)
+        top[rows], ids[rows] = ordered[:, : top.shape[1]], order[:, : top.shape[1]]
+    return top[:, :count], ids[:, :count]
+
+
+def unrepeated(log_probabilities: Float[Tensor, "R V"], written: Int[Tensor, "R T"], run: int) -> Float[Tensor, "R V"]:
+    """-inf for each token that would write a run of `run` tokens for the second time."""
+    if not run or written.shape[1] < run:
+        return log_probabilities
+    runs = written.unfold(1, run, 1)
+    begun = written[:, written.shape[1] - run + 1 :]
+    rows, places = (runs[..., :-1] == begun[:, None]).all(-1).nonzero(as_tuple=True)
+    barred = log_probabilities.clone()
+    barred[rows, runs[rows, places, -1]] = -math.inf
+    return barred
+
+
+def power(length: int, penalty: float) -> float:
+    """length^penalty, kept finite."""
+    return math.exp(min(penalty * math.log(length), 700.0))
+
+
+def check_given(best: list[float], given: Tensor, length: int) -> None:
+    """Raise SeqloomError unless the best log-probability of each row is one."""
+    for row, value in enumerate(best):
+        if -math.inf < value <= 1e-3:  # rounding may lift a sure token above 0
+            continue
+        highest = float(given[row].max())
+        if value == -math.inf and -math.inf < highest <= 1e-3:  # all others would repeat
+            continue
+        raise SeqloomError(
+            f"The model gives {highest} as the highest log-probability of token {length} of a text, but it must be a "
+            "number, and at most 0. Its weights or its input may not be finite: try a model from an earlier "
+            "checkpoint, or train with a lower learning rate."
+        )
