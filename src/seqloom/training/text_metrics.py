@@ -76,7 +76,7 @@ def edit_distance(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
         falls_right = diagonal & rises
         rises_right = rises_right << 1 | 1  # above the table each further unit of b costs one more
         rises = (falls_right << 1 | ~(diagonal | rises_right)) & every
-        falls = rises_right & diagonal & every
+        falls = rises_right & diagonal
     return len(b) + rises.bit_count() - falls.bit_count()
 
 

@@ -1,0 +1,114 @@
+"""What a model that writes texts must beat: one that repeats the source, one that never looks at it, and one that
+knows which tokens follow each other but nothing of the source."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+DISCOUNTS = tuple(np.linspace(0.05, 0.95, 19).tolist())
+
+Ids = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
+
+
+def copied(sources: Sequence[str]) -> list[str]:
+    """Each source as its own answer."""
+    return list(sources)
+
+
+def majority(train_targets: Iterable[str], *, rows: int) -> list[str]:
+    """The most frequent target of training (of equals the first) as the answer to each of `rows`."""
+    [(target, _)] = Counter(train_targets).most_common(1)
+    return [target] * rows
+
+
+def ngram_perplexity(
+    train: Iterable[Sequence[int]],
+    valid: Iterable[Sequence[int]],
+    rows: Iterable[Sequence[int]],
+    *,
+    vocabulary_size: int,
+    order: int,
+) -> float:
+    """Perplexity on `rows` of a model of single tokens (order 1) or of each token after the one before (order 2).
+
+    Texts are ids 0..vocabulary_size - 1, unknown tokens counted as the id they have; each text is followed by an end,
+    which is one outcome more. Perplexity is exp(mean -ln p) over all tokens and ends: of equally likely outcomes, how
+    many there would be. Counts are those of `train`; the discount is the one of `DISCOUNTS` best on `valid`.
+    Raises ValueError for ids outside the vocabulary, other orders, and no rows.
+    """
+    model = Ngrams(train, vocabulary_size=vocabulary_size, order=order)
+    valid = list(valid)
+    return model.perplexity(rows, discount=min(DISCOUNTS, key=lambda each: model.perplexity(valid, discount=each)))
+
+
+class Ngrams:
+    """How often which token follows which, and the probabilities that follow from it.
+
+    Interpolated Kneser-Ney smoothing (Kneser & Ney 1995; Chen & Goodman 1999). Of each count c(v w) a discount d is
+    kept for what was never seen after v, and given to the tokens by how many different ones w they follow, not by how
+    often; that again is discounted and mixed with the same chance 1 / (V + 1) for all tokens and the end:
+
+        p(w | v) = (max(c(v w) - d, 0)  + d kinds(v ·) p(w)   ) / c(v ·)
+        p(w)     = (max(kinds(· w) - d, 0) + d |w seen| / (V + 1)) / kinds(· ·)
+
+    With order 1, p(w) alone, of plain counts c(w) in place of kinds(· w). A context never seen leaves p(w).
+    """
+
+    def __init__(self, rows: Iterable[Sequence[int]], *, vocabulary_size: int, order: int) -> None:
+        if order not in (1, 2):
+            raise ValueError(f"order {order} is not one of 1, 2")
+        self.end, self.order = vocabulary_size, order
+        self._outcomes = vocabulary_size + 1
+        pairs, counts = np.unique(self._pairs(*self._follow(rows)), return_counts=True)
+        before, tokens = pairs // self._outcomes, pairs % self._outcomes
+        self._seen, self._counts = pairs, counts
+        self._total = np.bincount(before, counts, self._outcomes)
+        self._kinds = np.bincount(before, minlength=self._outcomes)
+        self._single = np.bincount(tokens, counts if order == 1 else None, self._outcomes)
+
+    def probabilities(self, before: Ids, tokens: Ids, *, discount: float) -> Shares:
+        """p(token | the one before) for pairs (N,) of ids; the start before a text is `end`, as its end is."""
+        single = self._singles(discount)[tokens]
+        if self.order == 1:
+            return single
+        return self._mix(self._count_of(before, tokens), self._kinds[before], self._total[before], single, discount)
+
+    def perplexity(self, rows: Iterable[Sequence[int]], *, discount: float) -> float:
+        """exp(mean -ln p) over all tokens of `rows` and their ends."""
+        before, tokens = self._follow(rows)
+        if not len(tokens):
+            raise ValueError("there are no rows to measure the perplexity of")
+        return math.exp(-np.log(self.probabilities(before, tokens, discount=discount)).mean())
+
+    def _follow(self, rows: Iterable[Sequence[int]]) -> tuple[Ids, Ids]:
+        """What stands before every token and end of the rows, and these themselves, in order: (N,) each."""
+        rows = list(rows)
+        ids = np.fromiter(chain.from_iterable(rows), np.int64)
+        if len(ids) and not 0 <= ids.min() <= ids.max() < self.end:
+            raise ValueError(f"ids {ids.min()}..{ids.max()} do not lie in 0..{self.end - 1}")
+        tokens = np.insert(ids, np.cumsum([len(row) for row in rows], dtype=np.int64), self.end)
+        return np.concatenate([[self.end], tokens])[:-1], tokens
+
+    def _pairs(self, before: Ids, tokens: Ids) -> Ids:
+        return before * self._outcomes + tokens
+
+    def _singles(self, discount: float) -> Shares:
+        kinds, total = np.array(np.count_nonzero(self._single)), np.array(self._single.sum())
+        return self._mix(self._single, kinds, total, np.array(1 / self._outcomes), discount)
+
+    def _count_of(self, before: Ids, tokens: Ids) -> Ids:
+        pairs = self._pairs(before, tokens)
+        if not len(self._seen):
+            return np.zeros_like(pairs)
+        places = np.searchsorted(self._seen, pairs).clip(max=len(self._seen) - 1)
+        return np.where(self._seen[places] == pairs, self._counts[places], 0)
+
+    @staticmethod
+    def _mix(count: Ids, kinds: Ids, total: Ids | Shares, lower: Shares, discount: float) -> Shares:
+        share = (np.maximum(count - discount, 0) + discount * kinds * lower) / np.maximum(total, 1)
+        return np.where(total > 0, share, lower)
