@@ -91,8 +91,10 @@ def test_what_cannot_be_inferred_names_the_columns_and_the_option() -> None:
         infer_columns(table(a=["1", "2"], b=["3", "4"]))
     with pytest.raises(DataError, match=r"what to learn .* \(columns: text, u, v\). Name the column with --target"):
         infer_columns(table(text=TEXTS, u=["a", "b", "c", "d"], v=["e", "f", "g", "h"]))
-    with pytest.raises(DataError, match="4 different values in 4 rows, neither few labels nor numbers. Give --task"):
-        infer_columns(table(text=TEXTS, author=["a", "b", "c", "d"]))
+    with pytest.raises(DataError, match=r"1001 different values in 3003 rows, neither few labels .* Give --task"):
+        infer_columns(table(text=TEXTS * 750 + TEXTS[:3], author=[f"author {n}" for n in range(1001)] * 3))
+    with pytest.raises(DataError, match=r'mostly different texts \(labels cut by "\|"\? Then set label_separator\)'):
+        infer_columns(table(text=TEXTS, topics=["a|b", "b|c", "c|a", "a"]))
 
 
 @pytest.mark.parametrize("separator", ["|", ";", ","])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from seqloom.config import Task
+from seqloom.data.pairs import infer_pair
 from seqloom.data.rows import Table, Value
 from seqloom.data.targets import is_number
 from seqloom.errors import DataError
@@ -56,23 +57,61 @@ def infer_columns(
     if split:
         notes.append(f"split: {split} (column that says train, valid or test)")
     free = [column for column in table.columns if column not in (input, target, split)]
+    if task == "translate" or (
+        task is None and _is_named_pair(table, free, input=input, target=target, label_separator=label_separator)
+    ):
+        return _as_pair(table, free, task, input=input, target=target, split=split, notes=notes)
+    said = list(notes)
+    read = input or _longest_text(table, [column for column in free if column not in _targets_by_name(table, free)[:1]])
     if input is None:
-        input = _longest_text(table, [column for column in free if column not in _targets_by_name(table, free)[:1]])
-        notes.append(f"input: {input} (longest text column)")
-    if target is None:
-        target, reason = _likely_target(table, [column for column in free if column != input], task=task)
-        notes.append(f"target: {target} ({reason})")
+        said.append(f"input: {read} (longest text column)")
+    learned = target
+    if learned is None:
+        learned, reason = _likely_target(table, [column for column in free if column != read], task=task)
+        said.append(f"target: {learned} ({reason})")
     if task is None:
-        task, reason = _likely_task(table, target, label_separator=label_separator)
-        notes.append(f"task: {task} ({reason})")
-    if task == "classify" and label_separator is None and (cut := _likely_separator(table.values(target))):
-        notes.append(f'{target}: looks like several labels a row. To learn each: --set label_separator="{cut}"')
-    return Columns(task, input, target, split, tuple(notes))
+        task, reason = _likely_task(table, learned, label_separator=label_separator)
+        if task == "translate":
+            return _as_pair(table, free, None, input=input, target=target, split=split, notes=notes)
+        said.append(f"task: {task} ({reason})")
+    if task == "classify" and label_separator is None and (cut := _likely_separator(table.values(learned))):
+        said.append(f'{learned}: looks like several labels a row. To learn each: --set label_separator="{cut}"')
+    return Columns(task, read, learned, split, tuple(said))
 
 
 def read_split(value: Value) -> str | None:
     """train, valid or test, as a split column says it in one of the usual words; None where it does not."""
     return SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _is_named_pair(
+    table: Table, free: list[str], *, input: str | None, target: str | None, label_separator: str | None
+) -> bool:
+    """Whether names tell two columns of a translation, no column is named like a label, and the answers are texts."""
+    try:
+        pair = infer_pair(table, free, input=input, target=target)
+    except DataError:
+        return False
+    labels = [column for column in _targets_by_name(table, free) if column not in pair]
+    task, _ = _find_task(table.values(pair.target), pair.target, label_separator=label_separator)
+    return pair.named and not labels and task == "translate"
+
+
+def _as_pair(
+    table: Table,
+    free: list[str],
+    task: Task | None,
+    *,
+    input: str | None,
+    target: str | None,
+    split: str | None,
+    notes: list[str],
+) -> Columns:
+    pair = infer_pair(table, free, input=input, target=target)
+    said = [*notes, *pair.notes]
+    if task is None:
+        said.append(f"task: translate ({pair.target} holds mostly different texts)")
+    return Columns("translate", pair.input, pair.target, split, tuple(said))
 
 
 def _likely_separator(values: list[Value]) -> str | None:
@@ -134,6 +173,18 @@ def _likely_target(table: Table, columns: list[str], *, task: Task | None) -> tu
 
 def _likely_task(table: Table, target: str, *, label_separator: str | None) -> tuple[Task, str]:
     values = table.values(target)
+    task, reason = _find_task(values, target, label_separator=label_separator)
+    if task is None:
+        raise DataError(
+            f'{table.path.name}: column "{target}" has {len(set(values))} different values in {len(values)} rows, '
+            f"neither few labels nor numbers nor mostly different texts{reason}. "
+            "Give --task classify, regress or translate, or another column with --target."
+        )
+    return task, reason
+
+
+def _find_task(values: list[Value], target: str, *, label_separator: str | None) -> tuple[Task | None, str]:
+    """The task that such targets belong to and why; None where they could be of several."""
     if label_separator or any(isinstance(value, tuple) for value in values):
         return "classify", f"{target} holds several labels a row"
     distinct = {value for value in values if value}
@@ -143,10 +194,9 @@ def _likely_task(table: Table, target: str, *, label_separator: str | None) -> t
         return "regress", f"{target} holds {numbers} different numbers"
     if len(distinct) <= MOST_CLASSES and not mostly_distinct:
         return "classify", f"{target} holds {len(distinct)} different values"
-    raise DataError(
-        f'{table.path.name}: column "{target}" has {len(distinct)} different values in {len(values)} rows, neither few '
-        "labels nor numbers. Give --task classify or --task regress, or another column with --target."
-    )
+    if cut := _likely_separator(values):
+        return None, f' (labels cut by "{cut}"? Then set label_separator)'
+    return ("translate", f"{target} holds mostly different texts") if mostly_distinct else (None, "")
 
 
 def _listed(table: Table) -> str:
