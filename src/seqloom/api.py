@@ -8,8 +8,9 @@ from typing import Any
 from seqloom.bundle import Bundle, load_bundle
 from seqloom.config import load_config
 from seqloom.data import Example, Rejected, read_table, table_of_texts
-from seqloom.errors import DataError
+from seqloom.errors import ConfigError, DataError
 from seqloom.inference import answer_table, encode
+from seqloom.lens import AttentionMap, attention_map
 from seqloom.nn import Summary, summary
 from seqloom.training import Report, compare, score_rows, settings_of, train_model
 
@@ -20,17 +21,35 @@ class Model:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
 
-    def predict(self, texts: str | Iterable[str]) -> list[dict[str, Any]]:
-        """One answer for each text, in order: `{"input", "prediction", "probabilities"}`.
+    def predict(self, texts: str | Iterable[str], *, suggest: int | None = None) -> list[dict[str, Any]]:
+        """One answer for each text, in order: `{"input", "prediction", "probabilities"}`, as `answer_table` says.
 
-        A text that cannot be read keeps its place: `{"input", "error"}`.
+        A text that cannot be read keeps its place: `{"input", "error"}`. A model that writes texts gives with `suggest`
+        so many short ones that differ: one as the prediction, the others as alternatives.
         """
         given = [texts] if isinstance(texts, str) else list(texts)
-        return list(answer_table(self.bundle, table_of_texts(given, column=self.bundle.input)))
+        return list(answer_table(self.bundle, table_of_texts(given, column=self.bundle.input), suggest=suggest))
 
-    def predict_file(self, path: str | Path) -> list[dict[str, Any]]:
+    def predict_file(self, path: str | Path, *, suggest: int | None = None) -> list[dict[str, Any]]:
         """One answer for each row of a file that has the input column, in order. Raises DataError."""
-        return list(answer_table(self.bundle, read_table(path)))
+        return list(answer_table(self.bundle, read_table(path), suggest=suggest))
+
+    def with_decoding(self, overrides: Iterable[str]) -> "Model":
+        """This model with settings of how texts are written changed, such as "decoding.beam=1".
+
+        Raises ConfigError for any other setting, and where the model writes no texts.
+        """
+        given = list(overrides)
+        if not given:
+            return self
+        before = self.bundle.config
+        config = load_config(None, given, base=before.model_dump())
+        if self.bundle.targets.problem != "text" or config.model_copy(update={"decoding": before.decoding}) != before:
+            raise ConfigError(
+                f"{', '.join(given)}: only the settings of [decoding] can still be changed, of a model that writes texts. "
+                "Train a model with the others."
+            )
+        return Model(self.bundle._replace(config=config))
 
     def evaluate(self, path: str | Path) -> dict[str, Any]:
         """The metrics of the task on a file with input and target column, beside the answer of one who never looks.
@@ -46,8 +65,8 @@ class Model:
         if not used:
             why = f": line {rejected[0].line}: {rejected[0].reason}" if rejected else ""
             raise DataError(f"{path}: no row can be used{why}")
-        scores = score_rows(self.bundle.model, self.bundle.targets, used).to_dict()
-        baselines = compare(self.bundle.targets, self.bundle.constant, used, learn_from=None, report=lambda event: None)
+        scores = score_rows(self.bundle, used).to_dict()
+        baselines = compare(self.bundle, used, learn_from=None, report=lambda event: None)
         if table.fingerprint == self.bundle.metrics.get("fingerprint"):
             baselines |= self.bundle.metrics.get("baselines", {})
         return {
@@ -59,6 +78,13 @@ class Model:
             "rejected": [{"line": row.line, "reason": row.reason} for row in rejected],
             "seconds": round(time.perf_counter() - started, 3),
         }
+
+    def look(self, text: str) -> AttentionMap:
+        """What a model that writes texts writes for `text`, and to what of it each token attended.
+
+        Raises DataError for a text that cannot be read, ConfigError for a model that writes none.
+        """
+        return attention_map(self.bundle, text)
 
     def __repr__(self) -> str:
         bundle = self.bundle

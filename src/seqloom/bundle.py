@@ -1,7 +1,7 @@
 """A trained model on disk: a folder of plain files, loaded without running any code.
 
-`config.json` says what it is, `weights.safetensors` and `vocabulary.json` what it learned, `metrics.json`,
-`history.jsonl` and `README.md` how well; `manifest.json` seals them all. Loading reads these names and no others.
+`config.json` says what it is, `weights.safetensors` and `vocabulary.json` (for a model that writes texts also
+`target_vocabulary.json`) what it learned, `metrics.json`, `history.jsonl` and `README.md` how well; `manifest.json` seals them all. Loading reads these names and no others.
 """
 
 import json
@@ -17,9 +17,10 @@ from torch import Tensor
 from seqloom import __version__
 from seqloom.config import Config, config_from_dict
 from seqloom.data.targets import Target, Targets
+from seqloom.data.text_targets import TextTargets
 from seqloom.errors import BundleError, SeqloomError
 from seqloom.files import read_folder, replace_folder, strict_json
-from seqloom.models import ManyToOne
+from seqloom.models import AnyModel, ManyToOne, Seq2Seq
 from seqloom.text import Tokeniser, Vocabulary
 
 FORMAT = 1
@@ -30,6 +31,8 @@ LIMITS = {
     "weights.safetensors": 16 * 1024 * MEGABYTE,
     "vocabulary.json": 1024 * MEGABYTE,
     "subwords.model": 256 * MEGABYTE,
+    "target_vocabulary.json": 1024 * MEGABYTE,
+    "target_subwords.model": 256 * MEGABYTE,
     "metrics.json": 16 * MEGABYTE,
     "history.jsonl": 256 * MEGABYTE,
     "README.md": 16 * MEGABYTE,
@@ -51,15 +54,18 @@ class Bundle(NamedTuple):
     target: str
     tokeniser: Tokeniser
     vocabulary: Vocabulary
-    targets: Targets
-    constant: Target
+    targets: Targets | TextTargets
+    constant: Target | str
     data: dict[str, str]
-    model: ManyToOne
+    model: AnyModel
     metrics: dict[str, Any]
 
 
-def build_model(config: Config, *, vocabulary: Vocabulary, targets: Targets) -> ManyToOne:
+def build_model(config: Config, *, vocabulary: Vocabulary, targets: Targets | TextTargets) -> AnyModel:
     """The untrained model that these settings, this vocabulary and these targets ask for."""
+    if isinstance(targets, TextTargets):
+        joint = config.data.joint_vocabulary
+        return Seq2Seq(config.model, vocabulary_size=len(vocabulary), target_size=len(targets.vocabulary), joint=joint)
     return ManyToOne(
         config.model, vocabulary_size=len(vocabulary), outputs=len(targets.labels), problem=targets.problem
     )
@@ -70,7 +76,8 @@ def save_bundle(folder: Path, bundle: Bundle, *, history: Iterable[Mapping[str, 
 
     Raises BundleError where a weight is not finite, StorageError where the folder cannot be written.
     """
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
+    # Parameters, not the state dict: what is shared is written once.
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.named_parameters()}
     _check_finite(weights, advice="Such a model is not saved.")
     described = {
         "format": FORMAT,
@@ -94,6 +101,10 @@ def save_bundle(folder: Path, bundle: Bundle, *, history: Iterable[Mapping[str, 
     }
     if bundle.tokeniser.subword_model is not None:
         files["subwords.model"] = bundle.tokeniser.subword_model
+    if isinstance(bundle.targets, TextTargets):
+        files["target_vocabulary.json"] = bundle.targets.vocabulary.to_json().encode()
+        if bundle.targets.tokeniser.subword_model is not None:
+            files["target_subwords.model"] = bundle.targets.tokeniser.subword_model
     replace_folder(folder, files)
 
 
@@ -112,9 +123,8 @@ def load_bundle(folder: str | Path) -> Bundle:
     try:
         config = config_from_dict(described["settings"], name=str(folder / "config.json"))
         tokeniser = Tokeniser.from_dict(described["tokeniser"], subword_model=files.get("subwords.model"))
-        strict_json(files["vocabulary.json"], name="vocabulary.json")
-        vocabulary = Vocabulary.from_json(files["vocabulary.json"].decode("utf-8"))
-        targets = Targets.from_dict(described["targets"])
+        vocabulary = _load_vocabulary(files, "vocabulary.json")
+        targets = _load_targets(described, files)
         tokeniser.texts("a")  # a damaged subword model shows when it is first used
     except (SeqloomError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder} is not a model this version can read: {error}") from None
@@ -136,7 +146,26 @@ def load_bundle(folder: str | Path) -> Bundle:
     )
 
 
-def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: Targets, *, name: str) -> ManyToOne:
+def _load_vocabulary(files: Mapping[str, bytes], name: str) -> Vocabulary:
+    if name not in files:
+        raise BundleError(f"{name} is not in its manifest.")
+    strict_json(files[name], name=name)
+    return Vocabulary.from_json(files[name].decode("utf-8"))
+
+
+def _load_targets(described: Mapping[str, Any], files: Mapping[str, bytes]) -> Targets | TextTargets:
+    if described["task"] != "translate":
+        return Targets.from_dict(described["targets"])
+    vocabulary = _load_vocabulary(files, "target_vocabulary.json")
+    model = files.get("target_subwords.model")
+    targets = TextTargets.from_dict(described["targets"], vocabulary=vocabulary, subword_model=model)
+    targets.tokeniser.texts("a")
+    return targets
+
+
+def _load_model(
+    data: bytes, config: Config, vocabulary: Vocabulary, targets: Targets | TextTargets, *, name: str
+) -> AnyModel:
     try:
         weights = safetensors.torch.load(data)
     except (SafetensorError, KeyError) as error:  # KeyError: a type of number that torch has not
@@ -144,7 +173,7 @@ def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: Ta
     # On the meta device a model takes no memory: settings that ask for a huge one are caught by comparing shapes.
     with torch.device("meta"):
         model = build_model(config, vocabulary=vocabulary, targets=targets)
-    expected = model.state_dict()
+    expected = dict(model.named_parameters())
     for problem, names in {
         "missing": expected.keys() - weights.keys(),
         "unknown": weights.keys() - expected.keys(),
@@ -157,7 +186,9 @@ def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: Ta
                 f"{name}: tensors {problem}: {', '.join(sorted(names)[:5])}. It belongs to another model."
             )
     _check_finite(weights, advice="Such a model is not loaded.")
-    model.load_state_dict(weights, assign=True)
+    model.load_state_dict(weights, assign=True, strict=False)  # compared above; what is shared has one name of several
+    if isinstance(model, Seq2Seq):
+        model.tie()
     return model
 
 
@@ -193,12 +224,14 @@ def _check_described(described: Any, *, name: str) -> None:
         raise BundleError(f"{name}: data must map the name of each file to its sha256.")
 
 
-def _check_answers(described: dict[str, Any], config: Config, targets: Targets, *, name: str) -> None:
+def _check_answers(described: dict[str, Any], config: Config, targets: Targets | TextTargets, *, name: str) -> None:
     """Raise BundleError where task, targets and constant answer do not belong together."""
     if described["task"] != targets.task or config.task not in (None, targets.task):
         raise BundleError(f"{name}: the task is {described['task'][:80]!r}, but the targets are of {targets.task}.")
     constant, classes = described["constant"], range(len(targets.labels))
     match targets.problem:
+        case "text":
+            fits = isinstance(constant, str)
         case "squared":
             fits = type(constant) is float
         case "multilabel":

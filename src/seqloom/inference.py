@@ -1,21 +1,37 @@
 """A trained model at work: rows in, answers out, in order. The one path of predict, evaluate and serve."""
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqloom.bundle import Bundle
+from seqloom.config import DecodingSettings
 from seqloom.data import Example, Rejected, encode_rows, evaluation_order, pad
 from seqloom.data.rows import Table
 from seqloom.data.targets import Targets
-from seqloom.errors import DataError
-from seqloom.models import ManyToOne
+from seqloom.data.text_targets import TextTargets
+from seqloom.errors import ConfigError, DataError
+from seqloom.models import ManyToOne, Seq2Seq, TextWriter
+from seqloom.models.decoding import Hypothesis, diverse, write
+from seqloom.text import UNKNOWN
 
 BATCH = 64
 CHUNK = 4096
+FOLLOWED = 8  # texts followed at once for each that is suggested
+SHORT = 16  # tokens of a suggestion, where there are such
+
+
+class Written(NamedTuple):
+    """A text that a model wrote: its tokens, their mean log-probability, what each attended to (T, S), if anything."""
+
+    text: str
+    tokens: list[str]
+    score: float
+    attention: Tensor | None
 
 
 @torch.inference_mode()
@@ -37,6 +53,66 @@ def logits_of(model: ManyToOne, sequences: Sequence[Sequence[int]], *, batch_siz
     if not parts:
         return torch.empty(0, model.head.out_features)
     return torch.cat(parts)[torch.tensor(rows).argsort()]
+
+
+@torch.inference_mode()
+def write_texts(
+    model: Seq2Seq,
+    targets: TextTargets,
+    sequences: Sequence[Sequence[int]],
+    settings: DecodingSettings,
+    *,
+    words: Sequence[Sequence[str]] | None = None,
+    seed: int = 0,
+    alternatives: int = 1,
+    suggest: int | None = None,
+    batch_size: int = BATCH,
+) -> list[list[Written]]:
+    """The best texts for each sequence of ids, best first, `alternatives` of them at most, in the order given.
+
+    With `suggest` so many of these that differ in more than case and punctuation, short ones first. `words` are the tokens of each source as they were read: what is written for an unknown token that attends to one.
+    Sources of similar length are read together. The model is left in the mode it was in.
+    """
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    written: list[list[Written]] = [[] for _ in sequences]
+    for rows in evaluation_order([len(ids) for ids in sequences], batch_size=batch_size):
+        writer = TextWriter(model, pad([sequences[row] for row in rows]).to(device))
+        lengths = [len(sequences[row]) for row in rows]
+        longest = [settings.max_length or targets.longest(length) for length in lengths]
+        texts = write(
+            writer,
+            writer.start,
+            longest,
+            settings,
+            seed=seed,
+            numbers=rows,
+            alternatives=alternatives,
+            source_lengths=lengths,
+        )
+        for row, best in zip(rows, texts, strict=True):
+            if suggest is not None:
+                best = diverse(best, suggest, key=lambda tokens: _plain_words(targets.decode(tokens)), longest=SHORT)
+            source = words[row] if words is not None and settings.replace_unknown else None
+            written[row] = [_as_text(targets, hypothesis, source) for hypothesis in best]
+    model.train(training)
+    return written
+
+
+def _plain_words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _as_text(targets: TextTargets, hypothesis: Hypothesis, source: Sequence[str] | None) -> Written:
+    tokens = targets.tokens(hypothesis.tokens)
+    if source is not None and hypothesis.attention is not None:
+        attended = hypothesis.attention.argmax(dim=1).tolist()
+        for place, token in enumerate(hypothesis.tokens):
+            if token == UNKNOWN:
+                tokens[place] = source[attended[place]]
+    score = hypothesis.score / (len(tokens) + 1)
+    return Written(targets.join(tokens), tokens, score, hypothesis.attention)
 
 
 def decide(targets: Targets, probabilities: Tensor) -> Tensor:
@@ -71,27 +147,66 @@ def encode(bundle: Bundle, table: Table, *, with_target: bool) -> list[Example |
     )
 
 
-def answer_table(bundle: Bundle, table: Table) -> Iterator[dict[str, Any]]:
+def answer_table(bundle: Bundle, table: Table, *, suggest: int | None = None) -> Iterator[dict[str, Any]]:
     """One plain answer for each record of `table`, in order.
 
     `{"input", "prediction", "probabilities": {label: p}}` for classes (the prediction of several labels is a list),
-    `{"input", "prediction"}` for a number, `{"input", "error"}` for a row that cannot be read; its input is None where
-    not even that is known. Raises DataError where the input column is not there.
+    `{"input", "prediction"}` for a number, `{"input", "prediction", "score", "alternatives"}` for a text, the score its
+    mean log-probability a token, `{"input", "error"}` for a row that cannot be read; its input is None where not even
+    that is known. With `suggest` so many short texts that differ. Raises DataError where the input column is not there,
+    ConfigError for `suggest` where no texts are written.
     """
+    if suggest is not None and not isinstance(bundle.model, Seq2Seq):
+        raise ConfigError("suggest: this model writes no texts. Train one with --task translate on pairs of messages.")
     rows = encode(bundle, table, with_target=False)
     position = table.columns.index(bundle.input)
     given = {row.line: row.values[position] for row in table.rows}
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        used = [row for row in chunk if isinstance(row, Example)]
-        probabilities = bundle.model.probabilities(logits_of(bundle.model, [row.ids for row in used]))
-        decisions = decide(bundle.targets, probabilities)
-        answers = map(_plain, itertools.repeat(bundle.targets), used, decisions.tolist(), probabilities.tolist())
+        answers = _answers(bundle, [row for row in chunk if isinstance(row, Example)], suggest)
         for row in chunk:
             if isinstance(row, Example):
                 yield next(answers)
             else:
                 yield {"input": given.get(row.line), "error": f"line {row.line}: {row.reason}"}
+
+
+def _answers(bundle: Bundle, used: list[Example], suggest: int | None) -> Iterator[dict[str, Any]]:
+    """The plain answer to each of these rows."""
+    model, targets = bundle.model, bundle.targets
+    if isinstance(model, Seq2Seq):
+        for row, texts in zip(used, write_for(bundle, used, suggest=suggest), strict=True):
+            best, *others = texts
+            alternatives = [{"prediction": other.text, "score": round(other.score, 6)} for other in others]
+            yield {
+                "input": row.text,
+                "prediction": best.text,
+                "score": round(best.score, 6),
+                "alternatives": alternatives,
+            }
+        return
+    assert isinstance(targets, Targets)
+    probabilities = model.probabilities(logits_of(model, [row.ids for row in used]))
+    decisions = decide(targets, probabilities)
+    yield from map(_plain, itertools.repeat(targets), used, decisions.tolist(), probabilities.tolist())
+
+
+def write_for(bundle: Bundle, rows: Sequence[Example], *, suggest: int | None = None) -> list[list[Written]]:
+    """The best texts for each row, best first: as many as its model follows at once, or `suggest` that differ."""
+    assert isinstance(bundle.model, Seq2Seq) and isinstance(bundle.targets, TextTargets)
+    settings = bundle.config.decoding
+    if suggest is not None:
+        settings = settings.model_copy(update={"beam": max(settings.beam, FOLLOWED * suggest)})
+    return write_texts(
+        bundle.model,
+        bundle.targets,
+        [row.ids for row in rows],
+        settings,
+        words=[bundle.tokeniser.texts(row.text)[: len(row.ids)] for row in rows],
+        seed=bundle.config.seed,
+        alternatives=settings.beam if suggest or not settings.temperature else 1,
+        suggest=suggest,
+    )
 
 
 def _plain(targets: Targets, row: Example, decision: Any, probabilities: list[float]) -> dict[str, Any]:

@@ -17,6 +17,10 @@ def command(
         typer.Argument(help="file with the input column, or - for stdin, a text a line", metavar="FILE"),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="a text to answer; repeatable")] = None,
+    suggest: Annotated[
+        int | None, typer.Option(min=1, help="so many short answers that differ, as a messenger shows them")
+    ] = None,
+    set: options.Set = None,
     format: Annotated[Literal["jsonl", "csv"], typer.Option(help="how the answers are printed")] = "jsonl",
 ) -> None:
     """Answer each row of FILE, line of stdin (-) or --text, in order; a bad row keeps its place and its error."""
@@ -26,14 +30,16 @@ def command(
 
     if (file is None) == (not text):
         raise ConfigError('give either a FILE (or - for stdin) or --text "...".')
-    loaded = load(model)
+    loaded = load(model).with_decoding(set or ())
     if file is None:
-        answers = loaded.predict(text or [])
+        answers = loaded.predict(text or [], suggest=suggest)
     elif file == "-":
-        answers = loaded.predict(_lines())
+        answers = loaded.predict(_lines(), suggest=suggest)
     else:
-        answers = loaded.predict_file(Path(file))
-    if format == "csv":
+        answers = loaded.predict_file(Path(file), suggest=suggest)
+    if format == "csv" and loaded.bundle.targets.problem == "text":
+        _print_texts(answers)
+    elif format == "csv":
         _print_csv(answers, labels=loaded.bundle.targets.labels)
     else:
         for answer in answers:
@@ -48,6 +54,19 @@ def _lines() -> list[str]:
     text = sys.stdin.buffer.read().decode("utf-8", errors="surrogateescape")
     lines = text.split("\n")
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def _print_texts(answers: list[dict[str, Any]]) -> None:
+    """A column for each text that was written, as many as any row has."""
+    others = max((len(answer.get("alternatives", ())) for answer in answers), default=0)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    numbered = [f"alternative {number}" for number in range(1, others + 1)]
+    writer.writerow(["input", "prediction", "score", *numbered, "error"])
+    for answer in answers:
+        texts = [other["prediction"] for other in answer.get("alternatives", ())]
+        texts += [""] * (others - len(texts))
+        said = (answer.get("prediction", ""), answer.get("score", ""))
+        writer.writerow([answer["input"], *said, *texts, answer.get("error", "")])
 
 
 def _print_csv(answers: list[dict[str, Any]], *, labels: tuple[str, ...]) -> None:

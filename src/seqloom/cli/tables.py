@@ -38,6 +38,8 @@ def print_scores(result: dict[str, Any]) -> None:
 
 def cell(scores: dict[str, Any], metric: str) -> str:
     """A metric with its interval: `0.835 (0.809 to 0.858)`."""
+    if metric not in scores:
+        return ""
     shown = f"{scores[metric]:.3f}"
     if metric in scores.get("intervals", {}):
         low, high = scores["intervals"][metric]
@@ -60,6 +62,11 @@ def print_findings(findings: Iterable["Finding"]) -> None:
 def print_table(table: Table) -> None:
     """A table on stdout, as wide as the terminal; elsewhere as wide as it needs."""
     _Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+
+
+def width_of_output() -> int:
+    """The columns that `print_table` has."""
+    return Console().width if sys.stdout.isatty() else WIDE
 
 
 class _Console(Console):

@@ -2,8 +2,8 @@
 
 from seqloom.models.many_to_one import ManyToOne, Problem
 from seqloom.models.parts import LossOptions
-from seqloom.models.seq2seq import Seq2Seq
+from seqloom.models.seq2seq import Seq2Seq, TextWriter
 
 AnyModel = ManyToOne | Seq2Seq
 
-__all__ = ["AnyModel", "LossOptions", "ManyToOne", "Problem", "Seq2Seq"]
+__all__ = ["AnyModel", "LossOptions", "ManyToOne", "Problem", "Seq2Seq", "TextWriter"]

@@ -75,8 +75,13 @@ class Seq2Seq(nn.Module):
         read = settings.hidden_size + (0 if self.attention is None else memory)
         self.readout = Linear(read, target_vector) if settings.readout == "tanh" else None
         self.output = Linear(target_vector if self.readout is not None else read, target_size)
+        self.tie()
+
+    def tie(self) -> None:
+        """Share the vectors of the target's tokens with the softmax, where that was asked for."""
         if self.tied:
-            self.output.weight = self.target_embedding.weight  # type: ignore[assignment]
+            assert isinstance(self.target_embedding, nn.Embedding)
+            self.output.weight = self.target_embedding.weight
 
     @property
     def tables(self) -> tuple[nn.Module, ...]:
@@ -103,15 +108,18 @@ class Seq2Seq(nn.Module):
 
     def features(self, batch: Batch, targets: Batch) -> Float[Tensor, "N F"]:
         """What the softmax reads before each token of `targets` and before the end of each, (N, F), row after row."""
-        encoded = self.encode(batch)
-        starts = torch.full((len(targets.values), 1), START, device=targets.values.device)
-        shifted = Batch(torch.cat([starts, targets.values], dim=1), targets.lengths + 1)
-        read = read_tokens(self.target_embedding, shifted, dropout=self.dropout, word_dropout=self.word_dropout)
-        decoded = self.decode(read, encoded, shifted.lengths)
-        real = valid_steps(shifted.lengths, shifted.values.shape[1])
+        decoded = self.trace(batch, targets)
+        real = valid_steps(targets.lengths + 1, targets.values.shape[1] + 1)
         return self.read_out(
             decoded.outputs[real], None if decoded.attended is None else decoded.attended.contexts[real]
         )
+
+    def trace(self, batch: Batch, targets: Batch) -> Decoded:
+        """The decoder step by step while it reads `targets`, T + 1 steps: its states, contexts, weights of attention."""
+        starts = torch.full((len(targets.values), 1), START, device=targets.values.device)
+        shifted = Batch(torch.cat([starts, targets.values], dim=1), targets.lengths + 1)
+        read = read_tokens(self.target_embedding, shifted, dropout=self.dropout, word_dropout=self.word_dropout)
+        return self.decode(read, self.encode(batch), shifted.lengths)
 
     def encode(self, batch: Batch) -> Encoded:
         """Read the source."""
@@ -167,6 +175,46 @@ class Seq2Seq(nn.Module):
         written = torch.zeros_like(real, dtype=torch.int64).masked_scatter_(real, best)[:, :-1]
         replaced = torch.rand(written.shape, device=written.device) < own
         return targets._replace(values=torch.where(replaced & (written != END), written, targets.values))
+
+
+class Writing(NamedTuple):
+    """Texts in the middle of being written, R of them: which row of the source each has, that source, all states."""
+
+    rows: Int[Tensor, " R"]
+    source: Source | None
+    states: tuple[State, ...]
+
+
+class TextWriter:
+    """Writes the target of a batch token by token: `models.decoding` asks it for one step after the other."""
+
+    def __init__(self, model: Seq2Seq, batch: Batch) -> None:
+        self._model = model
+        self._encoded = model.encode(batch)
+        rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
+        self.start = Writing(rows, *self._encoded)
+
+    def step(
+        self, tokens: Int[Tensor, " R"], state: Writing
+    ) -> tuple[Float[Tensor, "R V"], Float[Tensor, "R S"] | None, Writing]:
+        """Read one token a row: the log-probabilities of the next, the weights of attention, and the states after."""
+        model = self._model
+        vectors = model.target_embedding(tokens.to(state.rows.device)[None])[0]
+        decoded = model.decode(vectors[:, None], Encoded(state.source, state.states), None)
+        attended = decoded.attended
+        contexts = None if attended is None else attended.contexts[:, 0]
+        logits = model.output(model.read_out(decoded.outputs[:, 0], contexts))
+        weights = None if attended is None else attended.weights[:, 0]
+        return logits.log_softmax(dim=-1), weights, state._replace(states=decoded.states)
+
+    def select(self, state: Writing, rows: Int[Tensor, " R"]) -> Writing:
+        """These rows of all of `state`; the source is gathered anew only where the sentences are others."""
+        chosen = rows.to(state.rows.device)
+        own, source = state.rows[chosen], state.source
+        if self._encoded.source is not None and not torch.equal(own, state.rows):
+            source = self._encoded.source.rows(own)
+        states = (type(each)(*(path.index_select(0, chosen) for path in each)) for each in state.states)
+        return Writing(own, source, tuple(states))
 
 
 class Bridge(nn.Module):

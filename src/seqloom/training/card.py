@@ -4,6 +4,7 @@ from typing import Any
 
 from seqloom import __version__
 from seqloom.bundle import Bundle
+from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.nn import summary
 
 
@@ -11,17 +12,16 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
     """README.md of a trained model, in Markdown: what it does, on what it was trained, how well, and its limits."""
     settings, targets = bundle.config.model, bundle.targets
     reading = "both directions" if settings.bidirectional else "one direction"
-    what = "a number" if targets.problem == "squared" else ", ".join(targets.labels[:20])
-    if len(targets.labels) > 20:
-        what += f" and {len(targets.labels) - 20} more"
+    writes = targets.problem == "text"
     lines = [
-        f"# A model that reads `{bundle.input}` and answers `{bundle.target}`",
+        f"# A model that reads `{bundle.input}` and {'writes' if writes else 'answers'} `{bundle.target}`",
         "",
-        f"Answers: {what}.",
+        f"{'Writes' if writes else 'Answers'}: {_answers(targets)}.",
         f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, "
         f"{settings.hidden_size} units, {reading}, {summary(bundle.model).total:,} parameters, "
         f"{len(bundle.vocabulary.known):,} known tokens, "
         f"{len(history)} epoch(s).",
+        *[f"Attention: {settings.attention}."] * writes,
         "",
         "## Use",
         "```",
@@ -36,9 +36,21 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
         "",
         "## Limits",
         "It knows the words and the kind of text it was trained on; on other texts its answers mean little. "
-        "The probabilities are not calibrated. Unknown words are all read as one.",
+        + ("What it writes may sound right and be wrong. " if writes else "The probabilities are not calibrated. ")
+        + "Unknown words are all read as one.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _answers(targets: AnyTargets) -> str:
+    if isinstance(targets, TextTargets):
+        return (
+            f"text, {targets.tokeniser.kind} by {targets.tokeniser.kind}, of {len(targets.vocabulary.known):,} tokens"
+        )
+    if targets.problem == "squared":
+        return "a number"
+    more = f" and {len(targets.labels) - 20} more" if len(targets.labels) > 20 else ""
+    return ", ".join(targets.labels[:20]) + more
 
 
 def _scores(metrics: dict[str, Any]) -> list[str]:
@@ -56,6 +68,8 @@ def _scores(metrics: dict[str, Any]) -> list[str]:
 
 
 def _cell(scores: dict[str, Any], metric: str) -> str:
+    if metric not in scores:
+        return ""
     shown = f"{scores[metric]:.4f}"
     if metric in scores.get("intervals", {}):
         low, high = scores["intervals"][metric]

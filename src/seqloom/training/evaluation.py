@@ -9,15 +9,17 @@ from torch import Tensor
 
 from seqloom.bundle import Bundle
 from seqloom.data import Example, Prepared
-from seqloom.data.targets import Target, Targets
+from seqloom.data.targets import Targets
+from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
-from seqloom.models import ManyToOne
+from seqloom.models import AnyModel, ManyToOne, Seq2Seq
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import MONITORED, Scores, score
 from seqloom.training.state import TrainingState
+from seqloom.training.text_evaluation import compare_texts, judge_texts, score_text_rows
 
 REJECTED_KEPT = 1000
 FEW_ROWS = 30
@@ -30,11 +32,11 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
     split, rows = ("test", data.test) if data.test else ("valid", data.valid)
     if split == "valid":
         report(Said(f"no test rows: {FLATTERING}"))
-    linear = bundle.config.training.baselines
-    if linear:
+    learned = bundle.config.training.baselines
+    if learned and isinstance(bundle.targets, Targets):
         report(Said("comparing with TF-IDF + a linear model"))
-    scores = score_rows(bundle.model, bundle.targets, rows).to_dict()
-    baselines = compare(bundle.targets, bundle.constant, rows, learn_from=data if linear else None, report=report)
+    scores = score_rows(bundle, rows).to_dict()
+    baselines = compare(bundle, rows, learn_from=data if learned else None, report=report)
     _warn(bundle.targets, scores, baselines, rows=len(rows), report=report)
     counts = {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)}
     return {
@@ -54,21 +56,28 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
 
 
 def _warn(
-    targets: Targets, scores: dict[str, Any], baselines: dict[str, dict[str, Any]], *, rows: int, report: Report
+    targets: AnyTargets, scores: dict[str, Any], baselines: dict[str, dict[str, Any]], *, rows: int, report: Report
 ) -> None:
     """Say where the figures mean little, or are no better than those of a baseline."""
     if rows < FEW_ROWS:
         report(Said(f"scored on {rows} rows only: these figures say little"))
     metric, sign = MONITORED[targets.problem]
     for name, baseline in baselines.items():
-        if sign * scores[metric] <= sign * baseline[metric]:
+        if metric in baseline and sign * scores[metric] <= sign * baseline[metric]:
             report(Said(f"this model is not better than the baseline {name} ({metric} {baseline[metric]:.3f})"))
 
 
 def compare(
-    targets: Targets, constant: Target, rows: Sequence[Example], *, learn_from: Prepared | None, report: Report
+    bundle: Bundle, rows: Sequence[Example], *, learn_from: Prepared | None, report: Report
 ) -> dict[str, dict[str, Any]]:
-    """The baselines' scores on `rows`: the constant answer and, with data to learn from, the linear model."""
+    """The baselines' scores on `rows`: the constant answer and, with data to learn from, the linear model.
+
+    Where texts are written: `compare_texts`.
+    """
+    targets, constant = bundle.targets, bundle.constant
+    if isinstance(targets, TextTargets):
+        return compare_texts(targets, str(constant), rows, learn_from=learn_from)
+    assert not isinstance(constant, str)
     truth = _truth(targets, rows)
     decided = decide_constant(targets, constant, rows=len(rows))
     scores = {"mean" if targets.problem == "squared" else "majority": score(targets, truth, decided)}
@@ -81,8 +90,24 @@ def compare(
     return {name: each.to_dict() for name, each in scores.items()}
 
 
-def score_rows(model: ManyToOne, targets: Targets, rows: Sequence[Example]) -> Scores:
+def score_rows(bundle: Bundle, rows: Sequence[Example]) -> Scores:
     """The model's scores and loss on rows that have targets."""
+    if isinstance(bundle.model, Seq2Seq):
+        return score_text_rows(bundle, rows)
+    assert isinstance(bundle.targets, Targets)
+    return _score_answers(bundle.model, bundle.targets, rows)
+
+
+def judge(model: AnyModel, targets: AnyTargets, rows: Sequence[Example]) -> Scores:
+    """What one epoch is told from another by: as `score_rows`, but texts are written in the quickest way."""
+    if isinstance(model, Seq2Seq):
+        assert isinstance(targets, TextTargets)
+        return judge_texts(model, targets, rows)
+    assert isinstance(targets, Targets)
+    return _score_answers(model, targets, rows)
+
+
+def _score_answers(model: ManyToOne, targets: Targets, rows: Sequence[Example]) -> Scores:
     logits = logits_of(model, [example.ids for example in rows])
     encoded = torch.tensor([example.target for example in rows])
     with torch.inference_mode():

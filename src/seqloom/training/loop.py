@@ -12,7 +12,7 @@ from typing import Any
 from seqloom.data import Prepared, batch_order
 from seqloom.errors import Interrupted, TrainingError
 from seqloom.training.checkpoints import save_checkpoint
-from seqloom.training.evaluation import score_rows
+from seqloom.training.evaluation import judge
 from seqloom.training.events import Progress, Report, Said, Validated
 from seqloom.training.metrics import MONITORED, Scores
 from seqloom.training.state import TrainingState, batch_size_for
@@ -34,11 +34,20 @@ def fit(
     """
     settings = state.config.training
     lengths = [len(example.ids) for example in data.train]
+    target_lengths = (
+        [len(e.target) for e in data.train if isinstance(e.target, list)] if data.targets.problem == "text" else None
+    )
     size = batch_size_for(settings, len(lengths))
     saved_at = time.monotonic()
     with _Signals() as signals:
         while not state.finished:
-            order = batch_order(lengths, batch_size=size, seed=state.config.seed, epoch=state.epoch)
+            order = batch_order(
+                lengths,
+                batch_size=size,
+                seed=state.config.seed,
+                epoch=state.epoch,
+                target_lengths=target_lengths,
+            )
             while state.position < len(order) and not state.out_of_time:
                 state.learn([data.train[row] for row in order[state.position]])
                 report(_progress(state, len(order)))
@@ -73,7 +82,7 @@ def fit(
 def _judge(state: TrainingState, data: Prepared) -> tuple[Scores, bool]:
     """Score the judged model on the validation rows and keep it where it is the best so far."""
     started = time.perf_counter()
-    scores = score_rows(state.judged, data.targets, data.valid)
+    scores = judge(state.judged, data.targets, data.valid)
     if not math.isfinite(scores.loss):
         raise TrainingError(
             f"the validation loss is not finite after step {state.step}, epoch {state.epoch + 1}: the weights have "

@@ -16,6 +16,7 @@ MONITORED = {
     "multiclass": ("accuracy", 1),
     "multilabel": ("macro_f1", 1),
     "squared": ("rmse", -1),
+    "text": ("error_rate", -1),
 }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from seqloom.bundle import Bundle, load_bundle, save_bundle
 from seqloom.config import Config
 from seqloom.data import Prepared, prepare
+from seqloom.data.targets import Target
+from seqloom.data.text_targets import TextTargets
 from seqloom.errors import BundleError, TrainingError
 from seqloom.files import lock_folder
 from seqloom.training.baselines import constant_target
@@ -19,6 +21,7 @@ from seqloom.training.loop import fit
 from seqloom.training.metrics import Scores
 from seqloom.training.start import start_training
 from seqloom.training.state import TrainingState
+from seqloom.training.text_evaluation import constant_text
 
 REFUSED_SHOWN = 5
 
@@ -163,11 +166,18 @@ def _bundle(state: TrainingState, data: Prepared, metrics: dict[str, Any]) -> Bu
         tokeniser=data.tokeniser,
         vocabulary=data.vocabulary,
         targets=data.targets,
-        constant=constant_target(data.targets, data.train),
+        constant=_constant(data),
         data=data.fingerprints,
         model=model.eval(),
         metrics=metrics,
     )
+
+
+def _constant(data: Prepared) -> Target | str:
+    """The answer of one who never looks."""
+    if isinstance(data.targets, TextTargets):
+        return constant_text(data.train)
+    return constant_target(data.targets, data.train)
 
 
 def _save(folder: Path, bundle: Bundle, history: list[dict[str, Any]]) -> None:

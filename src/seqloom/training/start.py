@@ -8,7 +8,7 @@ from seqloom.bundle import build_model
 from seqloom.config import Config
 from seqloom.data import Prepared
 from seqloom.errors import ConfigError, TrainingError
-from seqloom.models import LossOptions, ManyToOne
+from seqloom.models import AnyModel, LossOptions
 from seqloom.nn import summary
 from seqloom.text import read_vectors
 from seqloom.training.events import Report, Said
@@ -54,7 +54,7 @@ def _class_weights(config: Config, data: Prepared) -> torch.Tensor | None:
     return len(data.train) / (len(counts) * counts.clamp(min=1).float())
 
 
-def _use_vectors(model: ManyToOne, path: str, data: Prepared, *, report: Report) -> None:
+def _use_vectors(model: AnyModel, path: str, data: Prepared, *, report: Report) -> None:
     """Start the known tokens from a file of pretrained vectors."""
     vectors = read_vectors(path, wanted=data.vocabulary)
     table = getattr(model.embedding, "weight", None)

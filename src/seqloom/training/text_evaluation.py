@@ -1,0 +1,97 @@
+"""The honest comparison where texts are written: a model and its baselines on the same rows."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from seqloom.bundle import Bundle
+from seqloom.config import DecodingSettings
+from seqloom.data import Example, Prepared, collate, evaluation_order
+from seqloom.data.text_targets import TextTargets
+from seqloom.inference import BATCH, write_for, write_texts
+from seqloom.models import Seq2Seq
+from seqloom.shapes import Batch
+from seqloom.training.metrics import Scores
+from seqloom.training.text_baselines import copied, majority, ngram_perplexity
+from seqloom.training.text_metrics import score_texts
+
+GREEDY = DecodingSettings(beam=1)
+
+
+def judge_texts(model: Seq2Seq, targets: TextTargets, rows: Sequence[Example]) -> Scores:
+    """What one epoch is told from another by: perplexity, and the texts that are written greedily."""
+    written = write_texts(model, targets, [row.ids for row in rows], GREEDY)
+    return _scores(model, targets, rows, [best.text for best, *_ in written])
+
+
+def score_text_rows(bundle: Bundle, rows: Sequence[Example]) -> Scores:
+    """The model's scores on rows that have targets, its texts written as its settings say."""
+    assert isinstance(bundle.model, Seq2Seq) and isinstance(bundle.targets, TextTargets)
+    return _scores(bundle.model, bundle.targets, rows, [best.text for best, *_ in write_for(bundle, rows)])
+
+
+def compare_texts(
+    targets: TextTargets, constant: str, rows: Sequence[Example], *, learn_from: Prepared | None
+) -> dict[str, dict[str, Any]]:
+    """The baselines' scores on `rows`: the source itself, the most frequent target, and tokens without a source.
+
+    The last two, of single tokens and of pairs, have only a perplexity, and need data to learn from.
+    """
+    answers = {"copy": copied([row.text for row in rows]), "majority": [constant] * len(rows)}
+    found = {name: _compare(targets, rows, written).to_dict() for name, written in answers.items()}
+    if learn_from is None:
+        return found
+    train, valid, asked = ([_ids(row) for row in part] for part in (learn_from.train, learn_from.valid, rows))
+    for order, name in ((1, "unigram"), (2, "bigram")):
+        perplexity = ngram_perplexity(train, valid, asked, vocabulary_size=len(targets.vocabulary), order=order)
+        found[name] = {"perplexity": perplexity, "intervals": {}}
+    return found
+
+
+def constant_text(train: Sequence[Example]) -> str:
+    """The most frequent target: the answer of one who never looks."""
+    return majority([_text(row) for row in train], rows=1)[0]
+
+
+@torch.inference_mode()
+def mean_loss(model: Seq2Seq, rows: Sequence[Example], *, batch_size: int = BATCH) -> float:
+    """The mean cross entropy of the targets' tokens and ends, in nats; the logarithm of the perplexity."""
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    likelihoods = [0.0] * len(rows)
+    for order in evaluation_order([len(row.ids) for row in rows], batch_size=batch_size):
+        batch, targets = collate([rows[row] for row in order])
+        assert isinstance(targets, Batch)
+        found = model.log_likelihood(batch.to(device), targets.to(device))
+        for row, likelihood in zip(order, found.tolist(), strict=True):
+            likelihoods[row] = likelihood
+    model.train(training)
+    return -math.fsum(likelihoods) / sum(len(_ids(row)) + 1 for row in rows)
+
+
+def _scores(model: Seq2Seq, targets: TextTargets, rows: Sequence[Example], written: Sequence[str]) -> Scores:
+    loss = mean_loss(model, rows)
+    scores = _compare(targets, rows, written)
+    perplexity = math.exp(min(loss, 700.0))  # beyond, there is no such number
+    return scores._replace(metrics={"perplexity": perplexity, **scores.metrics}, loss=loss)
+
+
+def _compare(targets: TextTargets, rows: Sequence[Example], written: Sequence[str]) -> Scores:
+    """Scores against the targets; of rows with one source the target of each is right for all."""
+    answers: dict[str, list[str]] = {}
+    for row in rows:
+        answers.setdefault(row.text, []).append(_text(row))
+    others = [answers[row.text] for row in rows]
+    return score_texts(written, [_text(row) for row in rows], units=targets.units, other_references=others)
+
+
+def _ids(row: Example) -> list[int]:
+    assert isinstance(row.target, list)
+    return row.target
+
+
+def _text(row: Example) -> str:
+    assert row.target_text is not None
+    return row.target_text
