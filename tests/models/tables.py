@@ -59,7 +59,7 @@ def random_table(
         scores = torch.randn(sentences, MEMORIES, S, generator=generator) * 2
         for sentence, steps in enumerate(source_lengths(sentences, S)):
             scores[sentence, :, steps:] = -math.inf
-        attention = scores.softmax(-1)
+        attention = scores.softmax(-1).masked_fill(scores == -math.inf, math.nan)  # nobody may read the padding
     return Table(logits.log_softmax(-1), attention, markov=markov)
 
 

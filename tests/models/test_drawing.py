@@ -5,11 +5,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import torch
 from scipy.stats import chisquare
 
 from seqloom.config import DecodingSettings
-from seqloom.models.decoding import Hypothesis, diverse, write
-from tests.models.tables import plain_table, random_table, texts_of
+from seqloom.models.decoding import SMALL_NUCLEUS, Hypothesis, diverse, write
+from tests.models.tables import Table, assert_same, plain_table, random_table, texts_of
 
 NOT_WORDS = 100
 
@@ -59,6 +60,23 @@ def test_texts_are_drawn_by_their_probabilities(options, kept):
     frequencies_fit([texts[0].tokens for texts in sentences], whole)
     alternatives = write(table, table.start([0]), [2], settings, seed=6, alternatives=4000)
     frequencies_fit([text.tokens for text in alternatives[0]], whole)
+
+
+@pytest.mark.parametrize("top_p", [0.2, 0.9])
+def test_top_p_keeps_the_same_tokens_of_a_large_vocabulary(top_p):
+    probabilities = torch.rand(2000, generator=torch.Generator().manual_seed(0)).double() ** 3
+    probabilities /= probabilities.sum()
+    ranked = sorted(range(2000), key=lambda token: -float(probabilities[token]))
+    before = [0.0, *probabilities[ranked].cumsum(0).tolist()]
+    kept = sum(share < top_p for share in before)
+    assert (kept < SMALL_NUCLEUS) == (top_p == 0.2)
+    table = Table(probabilities.log().expand(1, 2000, -1), markov=True)
+    nucleus, likeliest = (
+        write(table, table.start(), [1], DecodingSettings(temperature=1.0, **options), alternatives=1000)[0]
+        for options in ({"top_p": top_p}, {"top_k": kept})
+    )
+    assert_same(nucleus, likeliest)
+    assert {text.tokens[0] for text in nucleus if text.tokens} <= set(ranked[:kept])
 
 
 def test_near_temperature_0_the_best_is_drawn():

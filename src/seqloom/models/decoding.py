@@ -38,6 +38,8 @@ from seqloom.shapes import Float, Int
 
 __all__ = ["END", "START", "Hypothesis", "Writer", "beam", "diverse", "greedy", "sample", "write"]
 
+SMALL_NUCLEUS = 256  # tokens: what top_p leaves is looked for here before all are sorted
+
 
 @torch.no_grad()
 def write(
@@ -111,11 +113,11 @@ def sample(
     lengths = None if source_lengths is None else [source_lengths[row] for row in rows]
     texts = _one_each(writer, state, [longest[row] for row in rows], settings.no_repeat, lengths, draw)
 
-    def worst_first(text: Hypothesis) -> float:
+    def order(text: Hypothesis) -> float:
         return -text.score / power(len(text.tokens) + 1, settings.length_penalty)
 
     groups = (texts[first : first + alternatives] for first in range(0, len(texts), alternatives))
-    return [sorted(group, key=worst_first) for group in groups]
+    return [sorted(group, key=order) for group in groups]
 
 
 def diverse(
@@ -206,18 +208,27 @@ def _drawn(
 ) -> Int[Tensor, " R"]:
     """The token at which the cumulative probability passes `uniform`, in float64."""
     values, ids = log_probabilities, None
-    if settings.top_k or settings.top_p < 1:
-        values, ids = likeliest(values, settings.top_k or values.shape[-1])
+    if settings.top_k:
+        values, ids = likeliest(values, settings.top_k)
     # Against the best: exp never overflows, and a temperature near 0 leaves just that token.
     shares = ((values.double() - best.double()[:, None]) / settings.temperature).exp()
-    reached = shares.cumsum(-1)
     if settings.top_p < 1:
-        shares = shares.where(reached - shares < settings.top_p * reached[:, -1:], 0)
-        reached = shares.cumsum(-1)
+        shares, places = _nucleus(shares, settings.top_p)
+        ids = places if ids is None else ids.gather(1, places)
+    reached = shares.cumsum(-1)
     total = reached[:, -1:]
     target = torch.minimum(uniform[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-    place = torch.searchsorted(reached, target, right=True).clamp(max=values.shape[-1] - 1)
+    place = torch.searchsorted(reached, target, right=True).clamp(max=shares.shape[-1] - 1)
     return (place if ids is None else ids.gather(1, place))[:, 0]
+
+
+def _nucleus(shares: Float[Tensor, "R V"], top_p: float) -> tuple[Float[Tensor, "R K"], Int[Tensor, "R K"]]:
+    """The highest shares that have `top_p` of the whole together, highest first, then zeros; and their places."""
+    wanted = top_p * shares.cumsum(-1)[:, -1:]
+    highest, places = likeliest(shares, SMALL_NUCLEUS)
+    if (highest.cumsum(-1)[:, -1:] < wanted).any():
+        highest, places = likeliest(shares, shares.shape[-1])
+    return highest.where(highest.cumsum(-1) - highest < wanted, 0), places
 
 
 def _overlap(some: Sequence[Hashable], others: Sequence[Hashable]) -> float:

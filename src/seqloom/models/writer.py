@@ -18,7 +18,8 @@ S = TypeVar("S")
 class Writer(Protocol[S]):
     """What can take one step. `S` is its state, of R rows, which nobody else looks into.
 
-    Tokens and rows come as int64 on the CPU, R > 0 of them; log-probabilities and weights may lie on any device.
+    Tokens and rows come as int64 on the CPU, R > 0 of them; log-probabilities and weights may lie on any device, and
+    are not written to afterwards.
     """
 
     def step(self, tokens: Int[Tensor, " R"], state: S) -> tuple[Float[Tensor, "R V"], Float[Tensor, "R S"] | None, S]:
