@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqloom.data import Example, batch_order, collate, evaluation_order, pad
+from seqloom.shapes import Batch
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=400)
 
@@ -62,6 +63,38 @@ def test_rows_meet_others_in_each_epoch() -> None:
     lengths = [n % 10 + 1 for n in range(3000)]
     met = {frozenset(b) for epoch in range(3) for b in batch_order(lengths, batch_size=10, seed=0, epoch=epoch)}
     assert len(met) > 890
+
+
+def test_little_of_either_side_is_padding() -> None:
+    """Targets about as long as their sources; ordered by these alone, a third of the targets would be padding."""
+    random = np.random.default_rng(0)
+    lengths = random.lognormal(2.6, 0.4, 8000).astype(int).clip(1).tolist()
+    targets = (np.array(lengths) * random.lognormal(0, 0.25, 8000)).astype(int).clip(1).tolist()
+    both = {"batch_size": 64, "target_lengths": targets}
+    alone = batch_order(lengths, batch_size=64, seed=0, epoch=0)
+    assert padding(lengths, alone) < 0.05 and padding(targets, alone) > 0.33
+    for order in (batch_order(lengths, seed=0, epoch=0, **both), evaluation_order(lengths, **both)):
+        assert sorted(row for batch in order for row in batch) == list(range(8000))
+        assert padding(lengths, order) < 0.1 and padding(targets, order) < 0.22
+
+
+@given(LENGTHS, st.integers(1, 70))
+def test_target_lengths_lose_no_row(lengths: list[int], batch_size: int) -> None:
+    targets = [length * 7 % 31 for length in lengths]
+    for batches in (
+        batch_order(lengths, batch_size=batch_size, seed=0, epoch=0, target_lengths=targets),
+        evaluation_order(lengths, batch_size=batch_size, target_lengths=targets),
+    ):
+        assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+        assert all(1 <= len(batch) <= batch_size for batch in batches)
+
+
+def test_texts_as_targets_are_a_batch_of_their_own() -> None:
+    pairs = [Example(2, "a", [4, 5], [7], "x"), Example(3, "b", [6], [8, 9, 3], "y z w")]
+    sources, targets = collate(pairs)
+    assert isinstance(targets, Batch)
+    assert (sources.values.tolist(), sources.lengths.tolist()) == ([[4, 5], [6, 0]], [2, 1])
+    assert (targets.values.tolist(), targets.lengths.tolist()) == ([[7, 0, 0], [8, 9, 3]], [1, 3])
 
 
 @given(st.lists(st.lists(st.integers(1, 9), max_size=7), min_size=1, max_size=6))

@@ -129,3 +129,76 @@ def test_report_is_plain_data_with_known_numbers_in_order(tmp_path: Path) -> Non
     numbers = [finding["number"] for finding in plain["findings"]]
     assert numbers == sorted(numbers) and set(numbers) <= set(FINDINGS)
     assert plain["files"] == report.fingerprints
+
+
+def write_pairs(path: Path, rows: list[tuple[str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("source", "target"), *rows])
+    return path
+
+
+def sound_pairs(count: int = 100) -> list[tuple[str, str]]:
+    return [(f"der Satz {n}", f"the very sentence {n}") for n in range(count)]
+
+
+def check_pairs(tmp_path: Path, rows: list[tuple[str, str]], valid: list[tuple[str, str]]) -> Report:
+    files = write_pairs(tmp_path / "train.csv", rows), write_pairs(tmp_path / "valid.csv", valid)
+    return check(load_config(None, ["tokens=word", "target_tokens=word"]), files[0], valid=files[1])
+
+
+def test_sound_pairs_have_no_warning_and_both_sides_are_measured(tmp_path: Path) -> None:
+    report = check_pairs(tmp_path, sound_pairs(), [("der Satz", "the very sentence"), ("Satz 1", "very very")])
+    assert {finding.level for finding in report.findings} <= {"ok", "note"}
+    assert texts(report, "D301") == [
+        "tokens in a training row: 50 % up to 3, 95 % up to 3, 99 % up to 3, the longest 3"
+    ]
+    assert texts(report, "D302") == [
+        "tokens in a training target: 50 % up to 4, 95 % up to 4, 99 % up to 4, the longest 4"
+    ]
+    assert texts(report, "D303") == [
+        "1.33 tokens of target for each of its source in half of the rows, 1 % below 1.33, 1 % above 1.33"
+    ]
+    assert texts(report, "D401") == ["104 entries in the vocabulary"]
+    assert texts(report, "D403") == ["105 entries in the vocabulary of targets"]
+    assert texts(report, "D402") == ["0.00% of the tokens in valid are unknown to training"]
+    assert texts(report, "D404") == ["0.00% of the tokens in the targets of valid are unknown to training"]
+    assert not {"D201", "D202", "D206", "D304", "D501", "D503"} & {finding.number for finding in report.findings}
+    numbers = [finding.number for finding in report.findings]
+    assert numbers == sorted(numbers) and set(numbers) <= set(FINDINGS)
+
+
+def test_unknown_tokens_of_both_sides_are_counted_apart(tmp_path: Path) -> None:
+    report = check_pairs(tmp_path, sound_pairs(), [("der Hund", "the very dog here")])
+    assert texts(report, "D402") == ["50.00% of the tokens in valid are unknown to training"]
+    assert texts(report, "D404") == ["50.00% of the tokens in the targets of valid are unknown to training"]
+    assert {finding.level for finding in report.findings if finding.number in ("D402", "D404")} == {"warning"}
+
+
+def test_targets_that_equal_their_source_are_counted(tmp_path: Path) -> None:
+    report = check_pairs(tmp_path, [*sound_pairs(), ("Tom ", "Tom"), ("der Satz", "Der Satz")], [("der", "the")])
+    assert texts(report, "D206") == [
+        '1 of 102 training rows have a target that equals their source, such as line 102: "Tom"'
+    ]
+    mostly = check_pairs(tmp_path, [(f"a {n}", f"a {n}") for n in range(60)] + sound_pairs(40), [("der", "the")])
+    assert [finding.level for finding in mostly.findings if finding.number == "D206"] == ["warning"]
+
+
+def test_rows_of_very_unequal_length_are_named_the_worst_first(tmp_path: Path) -> None:
+    odd = [("der Satz", "the " * 15), ("der " * 60, "the"), ("der", "the the the")]
+    report = check_pairs(tmp_path, [*sound_pairs(), *odd], [("der", "the")])
+    assert texts(report, "D304") == [
+        "2 training rows are over 3 times as long or short as usual for their source: line 103 (60 tokens to 1), "
+        "line 102 (2 tokens to 15)"
+    ]
+
+
+def test_a_source_with_several_targets_is_no_fault_of_pairs(tmp_path: Path) -> None:
+    report = check_pairs(tmp_path, [*sound_pairs(), ("der  Satz 1", "another one")], [("der", "the")])
+    assert texts(report, "D501") == ["1 training rows repeat the text of another"]
+    assert texts(report, "D503") == ['1 training texts have different targets in different rows, such as "der Satz 1"']
+    assert [finding.level for finding in report.findings if finding.number == "D503"] == ["note"]
+
+
+def test_pairs_from_which_training_could_not_start_are_reported(tmp_path: Path) -> None:
+    report = check(load_config(None, ["task=translate"]), write_pairs(tmp_path / "one.csv", sound_pairs(1)))
+    assert report.findings[-1].number == "D601" and "1 different texts" in report.findings[-1].text

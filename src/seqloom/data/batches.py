@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqloom.data.examples import Example
+from seqloom.data.examples import Example, written_ids
 from seqloom.shapes import Batch
 
 POOL = 50
@@ -21,8 +21,8 @@ def batch_order(
 ) -> list[list[int]]:
     """Row numbers of each batch of one epoch: shuffled, each row once, rows of similar length together.
 
-    Within pools of 50 shuffled batches the rows are sorted by length, equals by the length of their targets where those
-    have one, and cut; then the batches are shuffled.
+    Within pools of 50 shuffled batches the rows are sorted by length and cut; then the batches are shuffled. Where the
+    targets have lengths too, rows whose lengths differ by less than a fifth are sorted by those.
     """
     random = np.random.default_rng([seed, epoch])
     rows = random.permutation(len(lengths))
@@ -37,7 +37,7 @@ def batch_order(
 def evaluation_order(
     lengths: Sequence[int], *, batch_size: int, target_lengths: Sequence[int] | None = None
 ) -> list[list[int]]:
-    """Row numbers of each batch for evaluation: sorted by length, the least padding there can be."""
+    """Row numbers of each batch for evaluation: sorted by length, and by that of targets where they have one."""
     return _cut(np.lexsort(_keys(lengths, target_lengths)), batch_size)
 
 
@@ -59,7 +59,7 @@ def collate(examples: Sequence[Example]) -> tuple[Batch, Tensor | Batch]:
     texts = pad([example.ids for example in examples])
     targets = [example.target for example in examples]
     if any(example.target_text is not None for example in examples):
-        return texts, pad([target for target in targets if isinstance(target, list)])
+        return texts, pad([written_ids(example) for example in examples])
     classes = all(isinstance(target, int) for target in targets)
     dtype = torch.int64 if classes else torch.float32
     return texts, torch.tensor(targets, dtype=dtype)
@@ -67,8 +67,21 @@ def collate(examples: Sequence[Example]) -> tuple[Batch, Tensor | Batch]:
 
 def _keys(lengths: Sequence[int], target_lengths: Sequence[int] | None) -> NDArray[np.int64]:
     """What rows are sorted by, the most telling key last, as lexsort reads them."""
-    keys = [lengths] if target_lengths is None else [target_lengths, lengths]
-    return np.asarray(keys, dtype=np.int64)
+    sizes = np.asarray(lengths, dtype=np.int64)
+    if target_lengths is None:
+        return sizes[np.newaxis]
+    bands = np.searchsorted(_band_ends(int(sizes.max(initial=1))), sizes, side="left")
+    targets = np.asarray(target_lengths, dtype=np.int64)
+    # Up in one band and down in the next: a batch that holds the end of one and the start of the other is no wider.
+    return np.stack([np.where(bands % 2, -targets, targets), bands])
+
+
+def _band_ends(longest: int) -> list[int]:
+    """The greatest length of each band, in whole numbers, or rounding might part the same rows otherwise elsewhere."""
+    ends = [1]
+    while ends[-1] < longest:
+        ends.append(max(ends[-1] + 1, ends[-1] * 6 // 5))
+    return ends
 
 
 def _cut(rows: "np.ndarray[tuple[int], np.dtype[np.intp]]", batch_size: int) -> list[list[int]]:

@@ -3,14 +3,15 @@
 The numbers are stable: `FINDINGS` says what each stands for, and a number is never given a second meaning.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from seqloom.config import Config
-from seqloom.data.examples import Example
+from seqloom.data.examples import Example, written_ids
 from seqloom.data.prepare import Gathered, Prepared, RejectedRow, encode, gather
 from seqloom.data.repeats import as_read, overlaps
 from seqloom.data.targets import Targets
@@ -19,6 +20,7 @@ from seqloom.errors import DataError
 from seqloom.text import UNKNOWN
 
 Level = Literal["ok", "note", "warning", "error"]
+Amount = TypeVar("Amount", int, float)
 
 FINDINGS = {
     "D101": "rows used and rejected",
@@ -29,18 +31,27 @@ FINDINGS = {
     "D203": "classes that are rare in training",
     "D204": "classes of very unequal size",
     "D205": "classes that do not occur in validation or test",
+    "D206": "target texts that equal their source",
     "D301": "lengths in tokens",
+    "D302": "lengths of target texts in tokens",
+    "D303": "tokens of a target text for each token of its source",
+    "D304": "rows whose source and target text are of very unequal length",
     "D401": "size of the vocabulary",
     "D402": "share of tokens in validation or test that training does not know",
+    "D403": "size of the vocabulary of target texts",
+    "D404": "share of tokens in target texts of validation or test that training does not know",
     "D501": "texts that stand more than once in training",
     "D502": "texts of validation or test that stand in training too",
     "D503": "the same training text with different targets",
     "D601": "why training could not start",
 }
+SOURCE = {"lengths": "D301", "vocabulary": "D401", "unknown": "D402"}
+WRITTEN = {"lengths": "D302", "vocabulary": "D403", "unknown": "D404"}
 SHOWN = 5
 RARE = 10
 UNEQUAL = 10
 MANY_UNKNOWN = 0.1
+FAR_OFF = 3
 
 
 class Finding(NamedTuple):
@@ -90,7 +101,11 @@ def check(
         *_tokens(prepared),
         *_repeats(prepared, leaks=leaks),
     ]
-    return Report(findings, prepared.rejected, prepared.fingerprints)
+    return Report(sorted(findings, key=_number), prepared.rejected, prepared.fingerprints)
+
+
+def _number(finding: Finding) -> str:
+    return finding.number
 
 
 def _parts(prepared: Prepared) -> dict[str, list[Example]]:
@@ -115,8 +130,16 @@ def _rows(used: Mapping[str, int], found: Gathered | Prepared, *, leaks: Sequenc
 
 def _answers(prepared: Prepared) -> Iterator[Finding]:
     if isinstance(prepared.targets, TextTargets):
-        return iter(())
+        return _copies(prepared.train)
     return _numbers(prepared, prepared.targets) if prepared.targets.problem == "squared" else _classes(prepared)
+
+
+def _copies(train: list[Example]) -> Iterator[Finding]:
+    same = [example for example in train if example.text.strip() == example.target_text]
+    if same:
+        level: Level = "warning" if 2 * len(same) > len(train) else "note"
+        share = f"{len(same):,} of {len(train):,} training rows have a target that equals their source"
+        yield Finding("D206", level, f'{share}, such as line {same[0].line}: "{same[0].text.strip()[:60]}"')
 
 
 def _classes(prepared: Prepared) -> Iterator[Finding]:
@@ -156,16 +179,51 @@ def _numbers(prepared: Prepared, targets: Targets) -> Iterator[Finding]:
 
 
 def _tokens(prepared: Prepared) -> Iterator[Finding]:
-    lengths = sorted(len(example.ids) for example in prepared.train)
+    parts = _parts(prepared)
+    texts = {part: [example.ids for example in examples] for part, examples in parts.items()}
+    yield from _side(texts, len(prepared.vocabulary), SOURCE)
+    if isinstance(prepared.targets, TextTargets):
+        written = {part: [written_ids(example) for example in examples] for part, examples in parts.items()}
+        yield from _side(written, len(prepared.targets.vocabulary), WRITTEN)
+        yield from _ratios(prepared.train)
+
+
+def _side(parts: Mapping[str, list[list[int]]], entries: int, numbers: Mapping[str, str]) -> Iterator[Finding]:
+    """Lengths, vocabulary and unknown tokens of what is read, or of what is written."""
+    lengths = sorted(map(len, parts["train"]))
     shown = ", ".join(f"{percent} % up to {_percentile(lengths, percent):,}" for percent in (50, 95, 99))
-    yield Finding("D301", "ok", f"tokens in a training row: {shown}, the longest {lengths[-1]:,}")
-    yield Finding("D401", "ok", f"{len(prepared.vocabulary):,} entries in the vocabulary")
+    what = "target" if numbers is WRITTEN else "row"
+    yield Finding(numbers["lengths"], "ok", f"tokens in a training {what}: {shown}, the longest {lengths[-1]:,}")
+    of_targets = " of targets" if numbers is WRITTEN else ""
+    yield Finding(numbers["vocabulary"], "ok", f"{entries:,} entries in the vocabulary{of_targets}")
     for part in ("valid", "test"):
-        ids = Counter(token for example in _parts(prepared)[part] for token in example.ids)
+        ids = Counter(token for row in parts[part] for token in row)
         if ids:
             rate = ids[UNKNOWN] / ids.total()
             level: Level = "warning" if rate > MANY_UNKNOWN else "ok"
-            yield Finding("D402", level, f"{rate:.2%} of the tokens in {part} are unknown to training")
+            where = f"the targets of {part}" if numbers is WRITTEN else part
+            yield Finding(numbers["unknown"], level, f"{rate:.2%} of the tokens in {where} are unknown to training")
+
+
+def _ratios(train: list[Example]) -> Iterator[Finding]:
+    """How much longer targets are than sources, and the rows where that is far from usual: shifted lines show so."""
+    ratios = sorted(len(written_ids(example)) / len(example.ids) for example in train)
+    usual = _percentile(ratios, 50)
+    spread = f"1 % below {_percentile(ratios, 1):.2f}, 1 % above {_percentile(ratios, 99):.2f}"
+    yield Finding("D303", "ok", f"{usual:.2f} tokens of target for each of its source in half of the rows, {spread}")
+    # The usual length of a short text is uncertain: a few tokens more or less are no sign.
+    off = {
+        example.line: (len(written_ids(example)) + FAR_OFF) / (usual * len(example.ids) + FAR_OFF) for example in train
+    }
+    far = [example for example in train if not 1 / FAR_OFF < off[example.line] < FAR_OFF]
+    if far:
+        far.sort(key=lambda example: -abs(math.log(off[example.line])))
+        lines = [f"line {e.line} ({len(e.ids):,} tokens to {len(written_ids(e)):,})" for e in far[:SHOWN]]
+        listed = ", ".join(lines) + (" ..." if len(far) > SHOWN else "")
+        text = (
+            f"{len(far):,} training rows are over {FAR_OFF} times as long or short as usual for their source: {listed}"
+        )
+        yield Finding("D304", "note", text)
 
 
 def _repeats(prepared: Prepared, *, leaks: Sequence[str]) -> Iterator[Finding]:
@@ -173,7 +231,7 @@ def _repeats(prepared: Prepared, *, leaks: Sequence[str]) -> Iterator[Finding]:
     first: dict[str, str] = {}
     targets: dict[str, set[str]] = {}
     for key, text, example in zip(as_read(texts, prepared.tokeniser), texts, prepared.train, strict=True):
-        targets.setdefault(first.setdefault(key, text), set()).add(repr(example.target))
+        targets.setdefault(first.setdefault(key, text), set()).add(example.target_text or repr(example.target))
     repeated = len(texts) - len(targets)
     if repeated:
         yield Finding("D501", "note", f"{repeated:,} training rows repeat the text of another")
@@ -182,10 +240,10 @@ def _repeats(prepared: Prepared, *, leaks: Sequence[str]) -> Iterator[Finding]:
     torn = [text for text, answers in targets.items() if len(answers) > 1]
     if torn:
         text = f'{len(torn):,} training texts have different targets in different rows, such as "{torn[0][:60]}"'
-        yield Finding("D503", "warning", text)
+        yield Finding("D503", "note" if prepared.targets.problem == "text" else "warning", text)
 
 
-def _percentile(ascending: list[int], percent: int) -> int:
+def _percentile(ascending: list[Amount], percent: int) -> Amount:
     """The smallest value that at least `percent` of the values do not exceed."""
     return ascending[-(-len(ascending) * percent // 100) - 1]
 

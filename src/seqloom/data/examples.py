@@ -62,5 +62,10 @@ def _with_target(example: Example, value: Value, targets: AnyTargets, *, max_len
     return example._replace(target=targets.encode(value))
 
 
+def written_ids(example: Example) -> list[int]:
+    """The ids of a target that is a text; none of any other."""
+    return example.target if isinstance(example.target, list) and example.target_text is not None else []
+
+
 def _line(entry: Row | Example | Rejected) -> int:
     return entry.line

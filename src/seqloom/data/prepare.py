@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from seqloom.config import Config, DataSettings
 from seqloom.data.columns import Columns, infer_columns, read_split
-from seqloom.data.examples import Example, encode_rows
+from seqloom.data.examples import Example, encode_rows, written_ids
 from seqloom.data.learn import Learned, check_settings, learn, telling_tokeniser
 from seqloom.data.repeats import as_read, overlaps
 from seqloom.data.rows import Rejected, Row, Table, read_text
@@ -250,21 +250,16 @@ def _cut(encoded: dict[str, list[Example]], max_length: int | None) -> tuple[dic
         return encoded, []
     notes = []
     for part, examples in encoded.items():
-        for what, ids in (("rows", [e.ids for e in examples]), ("targets", [_written(e) for e in examples])):
+        for what, ids in (("rows", [e.ids for e in examples]), ("targets", [written_ids(e) for e in examples])):
             longer = sum(len(one) > max_length for one in ids)
             if longer:
                 notes.append(f"{longer} of {len(examples)} {part} {what} are cut to {max_length} tokens")
     return {part: [_shorten(example, max_length) for example in examples] for part, examples in encoded.items()}, notes
 
 
-def _written(example: Example) -> list[int]:
-    """The ids of a target that is a text."""
-    return example.target if isinstance(example.target, list) and example.target_text is not None else []
-
-
 def _shorten(example: Example, max_length: int) -> Example:
     shorter = example._replace(ids=example.ids[:max_length])
-    return shorter if example.target_text is None else shorter._replace(target=_written(example)[:max_length])
+    return shorter if example.target_text is None else shorter._replace(target=written_ids(example)[:max_length])
 
 
 def _first(rejected: list[Rejected]) -> str:
