@@ -148,9 +148,9 @@ struct matrix {
         : panels(active().linear.pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns)) {}
 };
 
-static void linear(const matrix& b, i64 rows, address a, i64 a_row, address bias, address c, int threads) {
+static void linear(const matrix& b, i64 rows, address a, i64 a_row, address start, address c, int threads, i64 start_row) {
     nb::gil_scoped_release unlocked;
-    active().linear.apply(*b.panels, rows, reinterpret_cast<const float*>(a), a_row, reinterpret_cast<const float*>(bias),
+    active().linear.apply(*b.panels, rows, reinterpret_cast<const float*>(a), a_row, reinterpret_cast<const float*>(start), start_row,
                           reinterpret_cast<float*>(c), threads);
 }
 
@@ -172,7 +172,8 @@ static double fma_peak(int threads) {
     return all;
 }
 
-void add_int8(nb::module_& module);  // csrc/bind_int8.cpp
+void add_int8(nb::module_& module);       // csrc/bind_int8.cpp
+void add_attention(nb::module_& module);  // csrc/bind_attend.cpp
 
 NB_MODULE(_core, module) {
     module.doc() = "The compiled core of seqloom.";
@@ -199,9 +200,11 @@ NB_MODULE(_core, module) {
     add_recurrent<float>(module, "Weights");
     add_recurrent<double>(module, "Weights64");
     add_int8(module);
+    add_attention(module);
     nb::class_<matrix>(module, "Matrix", "(depth, columns) numbers, copied into the order that `linear` reads.")
         .def(nb::init<address, std::pair<i64, i64>, i64, i64>(), "b"_a, "strides"_a, "depth"_a, "columns"_a);
-    module.def("linear", &linear, "b"_a, "rows"_a, "a"_a, "a_stride"_a, "bias"_a, "c"_a, "threads"_a, "c = a b + bias.");
+    module.def("linear", &linear, "b"_a, "rows"_a, "a"_a, "a_stride"_a, "start"_a, "c"_a, "threads"_a,
+               "start_stride"_a = 0, "c = start + a b: csrc/linear.h says what every argument is.");
     module.def("outer", &outer, "tokens"_a, "a"_a, "a_stride"_a, "depth"_a, "d"_a, "d_stride"_a, "columns"_a, "c"_a, "sums"_a,
                "threads"_a, "c = a' d, and the column sums of d.");
     module.def("fma_peak", &fma_peak, "threads"_a, "Billions of float operations a second: what no kernel can exceed.");

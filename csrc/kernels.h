@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "attention.h"
 #include "recurrent.h"
 
 namespace seqloom {
@@ -13,10 +14,11 @@ namespace seqloom {
 // An element of y depends on its element of x alone: not on count, position or alignment.
 using elementwise = void (*)(const float* x, float* y, std::int64_t count);
 
-// c = a b + bias, and the gradient of b: csrc/linear.h says what every argument is.
+// c = start + a b, and the gradient of b: csrc/linear.h says what every argument is.
 struct dense {
     std::unique_ptr<packed<float>> (*pack)(const float* b, std::int64_t row, std::int64_t column, std::int64_t depth, std::int64_t columns);
-    void (*apply)(const packed<float>& b, std::int64_t rows, const float* a, std::int64_t a_row, const float* bias, float* c, int threads);
+    void (*apply)(const packed<float>& b, std::int64_t rows, const float* a, std::int64_t a_row, const float* start, std::int64_t start_row, float* c,
+                  int threads);
     void (*outer)(std::int64_t tokens, const float* a, std::int64_t a_row, std::int64_t depth, const float* d, std::int64_t d_row,
                   std::int64_t columns, float* c, float* sums, int threads);
 };
@@ -27,6 +29,7 @@ struct kernels {
     elementwise tanh;
     recurrent<float> cells[6];  // in the order of cell_kind
     dense linear;
+    seqloom::attention attention;
     std::uint64_t (*fingerprint)(const void* from, std::int64_t bytes);  // csrc/fingerprint.h
     double (*multiply_adds)(std::int64_t rounds);  // the seconds that `rounds` independent fma on a whole vector take
     std::int64_t lanes;

@@ -27,6 +27,12 @@ const recurrent<double> cells[6] = SEQLOOM_CELLS;
 
 #else
 
+}  // namespace seqloom::SEQLOOM_LEVEL
+
+#include "attend.h"
+
+namespace seqloom::SEQLOOM_LEVEL {
+
 template <vec (*f)(vec)>
 void map(const float* x, float* y, std::int64_t count) {
     std::int64_t i = 0;
@@ -57,7 +63,8 @@ double multiply_adds(std::int64_t rounds) {
 #define SEQLOOM_NAME(name) SEQLOOM_TEXT(name)
 
 extern const kernels table;
-const kernels table = {SEQLOOM_NAME(SEQLOOM_LEVEL), map<sigmoid>, map<tanh>, SEQLOOM_CELLS, {pack_matrix, apply, outer}, fingerprint, multiply_adds, lanes};
+const kernels table = {SEQLOOM_NAME(SEQLOOM_LEVEL), map<sigmoid>, map<tanh>, SEQLOOM_CELLS, {pack_matrix, apply, outer},
+                       {attend, unattend, sum_over_steps}, fingerprint, multiply_adds, lanes};
 
 #endif
 

@@ -1,4 +1,4 @@
-// c = a b + bias for heads, attention and softmax: the same product as the time loop's, so that a row's result does not
+// c = start + a b for heads, attention and softmax: the same product as the time loop's, so that a row's result does not
 // depend on the other rows, nor on the number of threads; and the gradient of b.
 #pragma once
 
@@ -29,22 +29,26 @@ inline std::unique_ptr<packed<real>> pack_matrix(const real* b, i64 row, i64 col
 }
 
 // The panels first .. last - 1 of c, for all rows.
-inline void apply_panels(const matrix& b, i64 rows, const real* a, i64 a_row, const real* bias, real* c, i64 first, i64 last) {
+inline void apply_panels(const matrix& b, i64 rows, const real* a, i64 a_row, const real* start, i64 start_row, real* c, i64 first,
+                         i64 last) {
     constexpr i64 rows_at_once = 8 * tallest;
-    real whole[widest][rows_at_once * panel], begin[widest][panel];
+    real whole[widest][rows_at_once * panel], shared[widest][panel];
     for (i64 from = 0; from < rows; from += rows_at_once) {
         const i64 height = std::min(rows_at_once, rows - from), at_once = panels_at_once(std::min(height, tallest));
         for (i64 v = first; v < last; v += at_once) {
             const i64 taken = std::min(at_once, last - v);
-            const real *right[widest], *start[widest];
+            const real *right[widest], *begin[widest];
             real* sums[widest];
             for (i64 p = 0; p < taken; ++p) {
-                const i64 count = std::min(panel, b.columns - (v + p) * panel);
-                for (i64 lane = 0; lane < panel; ++lane)
-                    begin[p][lane] = bias != nullptr && lane < count ? bias[(v + p) * panel + lane] : 0;
-                right[p] = b.at(v + p), start[p] = begin[p], sums[p] = whole[p];
+                const i64 at = (v + p) * panel, count = std::min(panel, b.columns - at);
+                real* const to = start_row == 0 ? shared[p] : whole[p];
+                for (i64 m = 0; m < (start_row == 0 ? 1 : height); ++m)
+                    for (i64 lane = 0; lane < panel; ++lane)
+                        to[m * panel + lane] = start != nullptr && lane < count ? start[(from + m) * start_row + at + lane] : 0;
+                right[p] = b.at(v + p), begin[p] = to, sums[p] = whole[p];
             }
-            multiply(height, by_rows(a + from * a_row, a_row), taken, right, b.depth, start, 0, sums, panel);
+            multiply(height, by_rows(a + from * a_row, a_row), taken, right, b.depth, begin,
+                     start_row == 0 ? 0 : panel, sums, panel);
             for (i64 p = 0; p < taken; ++p)
                 for (i64 m = 0; m < height; ++m)
                     std::copy_n(whole[p] + m * panel, std::min(panel, b.columns - (v + p) * panel),
@@ -53,8 +57,10 @@ inline void apply_panels(const matrix& b, i64 rows, const real* a, i64 a_row, co
     }
 }
 
-// a: (rows, depth), rows a_row apart. bias: (columns,) or null. c: (rows, columns), contiguous, written.
-inline void apply(const packed<real>& weights, i64 rows, const real* a, i64 a_row, const real* bias, real* c, int threads) {
+// a: (rows, depth), rows a_row apart. start: (rows, columns), rows start_row apart, or with 0 one row for all; it may be c, or null
+// for zeros. c: (rows, columns), contiguous, written.
+inline void apply(const packed<real>& weights, i64 rows, const real* a, i64 a_row, const real* start, i64 start_row, real* c,
+                  int threads) {
     const auto& b = static_cast<const matrix&>(weights);
     const i64 all = panels_of(b.columns), work = rows * b.depth * b.columns;
     const i64 useful = std::min<i64>(threads, 1 + work / worth_a_thread);
@@ -62,9 +68,10 @@ inline void apply(const packed<real>& weights, i64 rows, const real* a, i64 a_ro
         const flush_denormals flushed;
         if (rows >= members * tallest) {
             const i64 from = rows * member / members, to = rows * (member + 1) / members;
-            apply_panels(b, to - from, a + from * a_row, a_row, bias, c + from * b.columns, 0, all);
+            apply_panels(b, to - from, a + from * a_row, a_row, start == nullptr ? nullptr : start + from * start_row, start_row,
+                         c + from * b.columns, 0, all);
         } else {
-            apply_panels(b, rows, a, a_row, bias, c, all * member / members, all * (member + 1) / members);
+            apply_panels(b, rows, a, a_row, start, start_row, c, all * member / members, all * (member + 1) / members);
         }
     });
 }

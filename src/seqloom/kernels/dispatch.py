@@ -1,6 +1,7 @@
 """Which path a layer takes: decided here, in one function, explained by `which`, forced by SEQLOOM_KERNELS."""
 
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -8,12 +9,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Module, Parameter
 
-from seqloom.cells import CellParameters
+from seqloom.cells import AttentionParameters, CellParameters
 from seqloom.errors import ConfigError, ShapeError
-from seqloom.kernels import fused_cpu, gpu, native, reference
+from seqloom.kernels import fused_attention, fused_cpu, gpu, native, reference
 from seqloom.kernels.recurrence import CELLS, name_of
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Float, Int, State, Tokens, Trace
+from seqloom.shapes import Attended, Float, Int, Source, State, Tokens, Trace
 
 PATHS = ("reference", "fused_cpu", "gpu")
 NO_CORE = native.reason()  # found once: torch.compile cannot follow an import
@@ -31,21 +32,43 @@ def choose(step: Step, p: CellParameters, x: Tensor, state: State, *, record: bo
 
     Raises ConfigError where SEQLOOM_KERNELS names a path that does not exist, or one that cannot do this.
     """
+
+    def obstacle(fast: str) -> str:
+        against = _against_gpu if fast == "gpu" else _against_cpu
+        return _against_both(p) or against(step, p, x, state, record=record)
+
+    return _decide("gpu" if x.is_cuda else "fused_cpu", obstacle)
+
+
+def choose_attending(
+    step: Step, p: CellParameters, a: AttentionParameters, x: Tensor, source: Source, state: State
+) -> Path:
+    """The path that `run_attending` takes when given the same. Raises ConfigError as `choose` does."""
+
+    def obstacle(fast: str) -> str:
+        if fast == "gpu":
+            return "cuDNN has no attention"
+        return _against_both(p) or _against_attending(step, p, a, x, source, state)
+
+    return _decide("fused_cpu", obstacle)
+
+
+def _decide(fast: str, obstacle: Callable[[str], str]) -> Path:
+    """The path `fast`, or the one that is forced, unless an obstacle is named."""
     forced = os.environ.get("SEQLOOM_KERNELS", "")
     if forced and forced not in PATHS:
         raise ConfigError(f'SEQLOOM_KERNELS is "{forced}". Allowed: {", ".join(PATHS)}, or leave it unset.')
     if forced == "reference":
         return Path(forced, "SEQLOOM_KERNELS asks for it")
-    fast = forced or ("gpu" if x.is_cuda else "fused_cpu")
-    against = _against_gpu if fast == "gpu" else _against_cpu
-    obstacle = _against_both(p) or against(step, p, x, state, record=record)
-    if obstacle and forced:
+    fast = forced or fast
+    against = obstacle(fast)
+    if against and forced:
         raise ConfigError(
-            f'SEQLOOM_KERNELS is "{forced}", which cannot do this: {obstacle}. Unset it to let seqloom choose, or '
+            f'SEQLOOM_KERNELS is "{forced}", which cannot do this: {against}. Unset it to let seqloom choose, or '
             "set it to reference."
         )
-    if obstacle:
-        return Path("reference", obstacle)
+    if against:
+        return Path("reference", against)
     return Path(fast, "SEQLOOM_KERNELS asks for it" if forced else _REASONS[fast])
 
 
@@ -92,6 +115,21 @@ def run(
     return reference.run(step, p, x, lengths, state, reverse=reverse, record=record)
 
 
+def run_attending(
+    step: Step,
+    p: CellParameters,
+    a: AttentionParameters,
+    x: Float[Tensor, "B T I"] | Tokens,
+    source: Source,
+    lengths: Int[Tensor, " B"],
+    state: State,
+) -> tuple[Attended, State]:
+    """Read `x` by the path of `choose_attending`. Arguments and results: `reference.run_attending`."""
+    path = choose_attending(step, p, a, x.vectors if isinstance(x, Tokens) else x, source, state).name
+    taken = fused_attention.run if path == "fused_cpu" else reference.run_attending
+    return taken(step, p, a, x, source, lengths, state)
+
+
 _REASONS = {"fused_cpu": "the compiled core has this cell", "gpu": "cuDNN has this cell"}
 
 
@@ -122,6 +160,22 @@ def _against_cpu(step: Step, p: CellParameters, x: Tensor, state: State, *, reco
     if record and fused_cpu.observed() and torch.is_grad_enabled():
         return "a trace with gradients is compiled from the cell's equations"
     return ""
+
+
+def _against_attending(
+    step: Step, p: CellParameters, a: AttentionParameters, x: Tensor, source: Source, state: State
+) -> str:
+    """Why the compiled core cannot run this cell with attention; empty where it can."""
+    if fused_cpu.observed():
+        return "torch compiles the equations of attention"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast chooses the dtype of each product"
+    unlike = _unlike_float32([part for part in a if part is not None], [source.memory, source.keys])
+    if unlike:
+        return unlike
+    if not fused_attention.fits(p, a, source):
+        return "the sizes of attention do not fit together"
+    return _against_cpu(step, p, x, state, record=False)
 
 
 def _unlike_float32(weights: list[Tensor], read: list[Tensor]) -> str:

@@ -120,7 +120,7 @@ class _Recurrence(Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         *tensors, outputs, gates, cells = ctx.saved_tensors
         o, wanted = Operands(*tensors), ctx.needs_input_grad[2:]
-        if _plain(gradients):
+        if not any(gradient is not None for gradient in gradients[3:]) and plain(gradients):
             results = Results(outputs, outputs, None, gates, cells)
             found = differentiate(ctx.reading, o, ctx.weights, results, gradients, wanted)
         else:
@@ -128,9 +128,9 @@ class _Recurrence(Function):
         return None, None, *found
 
 
-def _plain(gradients: Sequence[Tensor | None]) -> bool:
-    """Whether the core can go back: numbers in memory, none through the gates, and none differentiated again."""
-    if torch.is_grad_enabled() or observed() or any(gradient is not None for gradient in gradients[3:]):
+def plain(gradients: Sequence[Tensor | None]) -> bool:
+    """Whether the core can go back: these are numbers in memory, and the results are not differentiated again."""
+    if torch.is_grad_enabled() or observed():
         return False
     return all(gradient is None or torch._C._has_storage(gradient) for gradient in gradients)
 
@@ -141,8 +141,7 @@ def _by_reference(
     """The same gradients by the reference, as differentiable as it is."""
     known, again = CELLS[reading.cell], torch.is_grad_enabled()
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        # Views of their own: operands may depend on each other, and each gradient must end at its own operand.
-        o = Operands(*(None if part is None else part.view_as(part) for part in o))  # type: ignore[arg-type]
+        o = Operands(*views(o))  # type: ignore[arg-type]
         x, weight_input = _spelled_out(o)
         p = CellParameters(weight_input, o.weight_hidden, o.bias, bias_candidate=o.bias_candidate, hidden_mask=o.mask)
         first = known.state(*(part for part in (o.first_hidden, o.first_cell) if part is not None))
@@ -150,12 +149,29 @@ def _by_reference(
         assert trace is not None
         results = [outputs, last.hidden, getattr(last, "cell", None), *trace.gates.values(), trace.cell]
     gates = [None] * len(trace.gates) if gradients[3] is None else gradients[3].unbind(2)[: len(trace.gates)]
+    return differentiated(results, (*gradients[:3], *gates, gradients[4]), o, wanted, again=again)
+
+
+def views(operands: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Views of their own: operands may depend on each other, and each gradient must end at its own operand."""
+    return [None if part is None else part.view_as(part) for part in operands]
+
+
+def differentiated(
+    results: Sequence[Tensor | None],
+    gradients: Sequence[Tensor | None],
+    operands: Sequence[Tensor | None],
+    wanted: Sequence[bool],
+    *,
+    again: bool,
+) -> list[Tensor | None]:
+    """The gradients of the operands that are `wanted`, through torch's graph; `again`, to be differentiated further."""
     pairs = [
         (result, gradient)
-        for result, gradient in zip(results, (*gradients[:3], *gates, gradients[4]), strict=True)
+        for result, gradient in zip(results, gradients, strict=True)
         if result is not None and result.requires_grad and gradient is not None
     ]
-    inputs = [part for part, want in zip(o, wanted, strict=True) if part is not None and want]
+    inputs = [part for part, want in zip(operands, wanted, strict=True) if part is not None and want]
     found = iter(
         torch.autograd.grad(
             [result for result, _ in pairs],

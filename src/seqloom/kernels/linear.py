@@ -72,7 +72,7 @@ class _Linear(Function):
                 x.t() @ gradient if for_weight else None,
                 gradient.sum(0) if for_bias else None,
             )
-        of_weight, of_bias = _outer(x, gradient) if for_weight or for_bias else (None, None)
+        of_weight, of_bias = outer(x, gradient) if for_weight or for_bias else (None, None)
         return (
             _product(gradient, weight.t(), None) if for_x else None,
             of_weight if for_weight else None,
@@ -85,13 +85,18 @@ def _product(x: Float[Tensor, "R I"], weight: Float[Tensor, "I O"], bias: Tensor
     x = x if x.stride(-1) == 1 else x.contiguous()
     bias = None if bias is None else bias.contiguous()
     product = x.new_empty(x.shape[0], weight.shape[1])
-    panels = core.Matrix(weight.data_ptr(), weight.stride(), *weight.shape)
+    panels = matrix(weight)
     addresses = (0 if bias is None else bias.data_ptr(), product.data_ptr())
     core.linear(panels, x.shape[0], x.data_ptr(), x.stride(0), *addresses, torch.get_num_threads())
     return product
 
 
-def _outer(x: Float[Tensor, "R I"], gradient: Float[Tensor, "R O"]) -> tuple[Tensor, Tensor]:
+def matrix(weight: Float[Tensor, "I O"]) -> Any:
+    """`weight` as the core reads it: a copy, in panels."""
+    return native.core().Matrix(weight.data_ptr(), weight.stride(), *weight.shape)
+
+
+def outer(x: Float[Tensor, "R I"], gradient: Float[Tensor, "R O"]) -> tuple[Tensor, Tensor]:
     """x' gradient and the column sums of the gradient."""
     x, gradient = (part if part.stride(-1) == 1 else part.contiguous() for part in (x, gradient))
     columns = gradient.shape[1]

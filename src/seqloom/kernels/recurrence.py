@@ -149,7 +149,7 @@ def differentiate(
     `gradients` are those of outputs, last_hidden and last_cell, None where nothing comes back; of `results` only
     outputs, gates and cells are read.
     """
-    grad_outputs = None if gradients[0] is None else _in_rows(gradients[0])
+    grad_outputs = None if gradients[0] is None else in_rows(gradients[0])
     grad_hidden, grad_cell = (None if g is None else g.resolve_neg().contiguous() for g in gradients[1:3])
     found = [
         empty(*operand.shape) if operand is not None and want else None for operand, want in zip(o, wanted, strict=True)
@@ -182,7 +182,7 @@ def differentiate(
     return found
 
 
-def _in_rows(x: Tensor) -> Tensor:
+def in_rows(x: Tensor) -> Tensor:
     """`x` with its last axis in one piece, as the core reads it; other axes may have any stride."""
     x = x.resolve_neg()
     return x if x.stride(-1) == 1 else x.contiguous()
@@ -199,10 +199,10 @@ class _Source(NamedTuple):
 
 
 def _source(reading: Reading, o: Operands, weights: Any) -> _Source:
-    x = _in_rows(o.x)
-    lengths, first_hidden = o.lengths.contiguous(), _in_rows(o.first_hidden)
-    first_cell = None if o.first_cell is None else _in_rows(o.first_cell)
-    mask = None if o.mask is None else _in_rows(o.mask)
+    x = in_rows(o.x)
+    lengths, first_hidden = o.lengths.contiguous(), in_rows(o.first_hidden)
+    first_cell = None if o.first_cell is None else in_rows(o.first_cell)
+    mask = None if o.mask is None else in_rows(o.mask)
     arguments = (
         weights,
         *(x if o.ids is None else o.ids).shape[:2],

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqloom.cells import CellParameters, project
-from seqloom.shapes import Float, Int, State, Tokens, Trace, reverse_within, valid_steps
+from seqloom.cells import AttentionParameters, CellParameters, attend, project
+from seqloom.shapes import Attended, Float, Int, Source, State, Tokens, Trace, reverse_within, valid_steps
 
 # Each step takes and returns its own kind of state; the loop only passes it on.
 Step = Callable[[CellParameters, Tensor, Any], tuple[Any, Any]]
@@ -51,6 +51,41 @@ def run(
             gates.append(opened)
     outputs = _over_time([s.hidden for s in states], padding, like=state.hidden)
     return outputs, state, _trace(states, gates, padding, like=state) if record else None
+
+
+def run_attending(
+    step: Step,
+    p: CellParameters,
+    a: AttentionParameters,
+    x: Float[Tensor, "B T I"] | Tokens,
+    source: Source,
+    lengths: Int[Tensor, " B"],
+    state: State,
+) -> tuple[Attended, State]:
+    """Read each row of `x` up to its length, from `state` on, attending to the same row of `source` before each step.
+
+        z  = attend(h, source)
+        h' = step(x W + b + z C, h)
+
+    Returns outputs, contexts and weights of attention, zeros at padding, and the state after each row's last step.
+    """
+    x = x.spelled_out() if isinstance(x, Tokens) else x
+    padding = ~valid_steps(lengths, x.shape[1])[..., None]
+    drives = project(p, _without_padding(x, padding))
+    beyond = ~valid_steps(source.lengths, source.memory.shape[1])[..., None]
+    memory, keys = (_without_padding(part, beyond) for part in (source.memory, source.keys))
+    source = Source(memory, keys, source.lengths)
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for t in range(x.shape[1]):
+        context, weights = attend(a, state.hidden, source)
+        moved, _ = step(p, drives[:, t] + context @ a.weight_context, state)
+        state = _choose(~padding[:, t], moved, state)
+        found.append((state.hidden, context, weights))
+    if not found:
+        sizes = (state.hidden.shape[1], source.memory.shape[2], source.memory.shape[1])
+        return Attended(*(state.hidden.new_zeros(len(lengths), 0, size) for size in sizes)), state
+    steps = (_without_padding(torch.stack(each, dim=1), padding) for each in zip(*found, strict=True))
+    return Attended(*steps), state
 
 
 def _choose(valid: Tensor, moved: State, kept: State) -> State:
