@@ -9,11 +9,17 @@ from seqloom.data.tokens import choose_tokens, enough_pieces
 from seqloom.text import Tokeniser
 
 WORDS = Tokeniser("word", lowercase=False)
-SENTENCES = [f"word{n % 997} goes with other{n % 499}, near thing{n % 1499} and item{n}" for n in range(2000)]
+
+
+def spelled(number: int) -> str:
+    return "".join("abcdefghij"[int(digit)] for digit in str(number))
+
+
+SENTENCES = [f"word goes with {spelled(n % 997)}, near {spelled(n % 1499)} and {spelled(n)}" for n in range(2000)]
 
 
 def test_single_words_are_read_by_character() -> None:
-    names = [f"name{n}" for n in range(60)] + ["a b"] * 40
+    names = [f"name-{spelled(n)}" for n in range(60)] + ["a b"] * 40
     assert choose_tokens(names, tokeniser=WORDS) == ("character", "60 of 100 texts are a single word")
     assert choose_tokens(names[:39] + names[60:], tokeniser=WORDS)[0] == "word"
 
@@ -32,6 +38,15 @@ def test_an_alphabet_that_words_would_tear_is_read_by_character(unit: Callable[[
 def test_few_words_with_punctuation_are_not_torn() -> None:
     toy = [f"a {('man', 'dog')[n % 2]}, {('happy', 'sad')[n % 2]}." for n in range(100)]
     assert choose_tokens(toy, tokeniser=WORDS)[0] == "word"
+
+
+def test_dates_and_amounts_are_read_by_character() -> None:
+    dates = [f"{n % 28}. March {1900 + n % 97}, {n}/7" for n in range(3000)]
+    assert choose_tokens(dates, tokeniser=WORDS) == ("character", "75% of the words hold digits")
+    assert choose_tokens([f"{date} in the year of our lord" for date in dates], tokeniser=WORDS)[0] == "character"
+    assert choose_tokens([f"{date} so it is in all the years of our lord" for date in dates], tokeniser=WORDS)[0] != (
+        "character"
+    )
 
 
 def test_sentences_are_read_by_subword_where_there_is_enough_text() -> None:

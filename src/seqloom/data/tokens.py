@@ -1,6 +1,6 @@
 """What one time step of a text should be, where nobody said: a function of the training texts, and always said.
 
-Names and dates are read by character, phonemes by word, sentences by subword.
+Names, dates and amounts are read by character, phonemes by word, sentences by subword.
 """
 
 import importlib.util
@@ -28,9 +28,11 @@ def choose_tokens(texts: Sequence[str], *, tokeniser: Tokeniser) -> tuple[Tokens
         return "character", f"{single:,} of {len(texts):,} texts are a single word"
     if len(words) <= FEW_WORDS and words.total() >= OFTEN * len(words):
         few = f"only {len(words):,} different words"
-        if _rejoined(texts, tokeniser) < REJOINED:
-            return "character", f"{few}, but cut into words and signs they could not be put together again"
-        return "word", few
+        torn = _rejoined(texts, tokeniser) < REJOINED
+        return ("character", f"{few}, but some could not be put together again") if torn else ("word", few)
+    figures = sum(count for word, count in words.items() if any(map(str.isdigit, word)))
+    if 4 * figures > words.total():
+        return "character", f"{figures / words.total():.0%} of the words hold digits"
     if words.total() < ENOUGH_WORDS:
         return "word", f"{words.total():,} words are too few to learn subwords from"
     if importlib.util.find_spec("sentencepiece") is None:
