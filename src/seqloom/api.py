@@ -46,8 +46,8 @@ class Model:
         config = load_config(None, given, base=before.model_dump())
         if self.bundle.targets.problem != "text" or config.model_copy(update={"decoding": before.decoding}) != before:
             raise ConfigError(
-                f"{', '.join(given)}: only the settings of [decoding] can still be changed, of a model that writes texts. "
-                "Train a model with the others."
+                f"{', '.join(given)}: only the settings of [decoding] can still be changed, of a model that writes "
+                "texts. Train a model with the others."
             )
         return Model(self.bundle._replace(config=config))
 

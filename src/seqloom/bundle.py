@@ -1,7 +1,8 @@
 """A trained model on disk: a folder of plain files, loaded without running any code.
 
-`config.json` says what it is, `weights.safetensors` and `vocabulary.json` (for a model that writes texts also
-`target_vocabulary.json`) what it learned, `metrics.json`, `history.jsonl` and `README.md` how well; `manifest.json` seals them all. Loading reads these names and no others.
+`config.json` says what it is, `weights.safetensors` and `vocabulary.json` what it learned (a model that writes texts
+has a `target_vocabulary.json` too), `metrics.json`, `history.jsonl` and `README.md` how well; `manifest.json` seals
+them all. Loading reads these names and no others.
 """
 
 import json

@@ -145,7 +145,7 @@ class DecodingSettings(Settings):
     coverage_penalty: Annotated[float, Field(ge=0)] = Field(
         0.0, description="what it costs to leave a part of the source unattended (Wu et al. 2016)"
     )
-    max_length: Count | None = Field(None, description="tokens at most; where not given by what training texts need")
+    max_output: Count | None = Field(None, description="tokens at most; where not given what training texts need")
     no_repeat: Annotated[int, Field(ge=0)] = Field(
         0, description="no run of so many tokens is written twice; 0: any may be"
     )

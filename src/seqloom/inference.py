@@ -55,6 +55,20 @@ def logits_of(model: ManyToOne, sequences: Sequence[Sequence[int]], *, batch_siz
     return torch.cat(parts)[torch.tensor(rows).argsort()]
 
 
+class Wanted(NamedTuple):
+    """How many texts: the best ones, `alternatives` at most, or where `suggest` is set so many that differ.
+
+    `seed` decides what is drawn, where texts are drawn.
+    """
+
+    alternatives: int = 1
+    suggest: int | None = None
+    seed: int = 0
+
+
+THE_BEST = Wanted()
+
+
 @torch.inference_mode()
 def write_texts(
     model: Seq2Seq,
@@ -62,15 +76,13 @@ def write_texts(
     sequences: Sequence[Sequence[int]],
     settings: DecodingSettings,
     *,
+    wanted: Wanted = THE_BEST,
     words: Sequence[Sequence[str]] | None = None,
-    seed: int = 0,
-    alternatives: int = 1,
-    suggest: int | None = None,
     batch_size: int = BATCH,
 ) -> list[list[Written]]:
-    """The best texts for each sequence of ids, best first, `alternatives` of them at most, in the order given.
+    """The best texts for each sequence of ids, best first, in the order given.
 
-    With `suggest` so many of these that differ in more than case and punctuation, short ones first. `words` are the tokens of each source as they were read: what is written for an unknown token that attends to one.
+    `words` are the tokens of each source as they were read: what is written for an unknown token that attends to one.
     Sources of similar length are read together. The model is left in the mode it was in.
     """
     device = next(model.parameters()).device
@@ -80,24 +92,28 @@ def write_texts(
     for rows in evaluation_order([len(ids) for ids in sequences], batch_size=batch_size):
         writer = TextWriter(model, pad([sequences[row] for row in rows]).to(device))
         lengths = [len(sequences[row]) for row in rows]
-        longest = [settings.max_length or targets.longest(length) for length in lengths]
+        longest = [settings.max_output or targets.longest(length) for length in lengths]
         texts = write(
             writer,
             writer.start,
             longest,
             settings,
-            seed=seed,
+            seed=wanted.seed,
             numbers=rows,
-            alternatives=alternatives,
+            alternatives=wanted.alternatives,
             source_lengths=lengths,
         )
         for row, best in zip(rows, texts, strict=True):
-            if suggest is not None:
-                best = diverse(best, suggest, key=lambda tokens: _plain_words(targets.decode(tokens)), longest=SHORT)
+            chosen = best if wanted.suggest is None else _different(targets, best, wanted.suggest)
             source = words[row] if words is not None and settings.replace_unknown else None
-            written[row] = [_as_text(targets, hypothesis, source) for hypothesis in best]
+            written[row] = [_as_text(targets, hypothesis, source) for hypothesis in chosen]
     model.train(training)
     return written
+
+
+def _different(targets: TextTargets, texts: Sequence[Hypothesis], count: int) -> list[Hypothesis]:
+    """So many of `texts` that differ in more than case and punctuation, short ones first."""
+    return diverse(texts, count, key=lambda tokens: _plain_words(targets.decode(tokens)), longest=SHORT)
 
 
 def _plain_words(text: str) -> list[str]:
@@ -203,9 +219,7 @@ def write_for(bundle: Bundle, rows: Sequence[Example], *, suggest: int | None = 
         [row.ids for row in rows],
         settings,
         words=[bundle.tokeniser.texts(row.text)[: len(row.ids)] for row in rows],
-        seed=bundle.config.seed,
-        alternatives=settings.beam if suggest or not settings.temperature else 1,
-        suggest=suggest,
+        wanted=Wanted(settings.beam if suggest or not settings.temperature else 1, suggest, bundle.config.seed),
     )
 
 

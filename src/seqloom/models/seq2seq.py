@@ -115,7 +115,7 @@ class Seq2Seq(nn.Module):
         )
 
     def trace(self, batch: Batch, targets: Batch) -> Decoded:
-        """The decoder step by step while it reads `targets`, T + 1 steps: its states, contexts, weights of attention."""
+        """The decoder step by step while it reads `targets`, T + 1 steps: states, contexts, weights of attention."""
         starts = torch.full((len(targets.values), 1), START, device=targets.values.device)
         shifted = Batch(torch.cat([starts, targets.values], dim=1), targets.lengths + 1)
         read = read_tokens(self.target_embedding, shifted, dropout=self.dropout, word_dropout=self.word_dropout)
