@@ -16,6 +16,12 @@ using i64 = std::int64_t;
 
 namespace {
 
+void check_depth(i64 depth) {
+    constexpr i64 deepest = 2'147'483'647 / (128 * 127);  // the sums are of 32 bits
+    if (depth > deepest)
+        throw std::invalid_argument("with int8 weights a layer reads up to " + std::to_string(deepest) + " numbers a step. Use weights=\"float32\".");
+}
+
 struct int8_layer {
     const recurrent<float>* loops;
     i64 hidden_size;
@@ -29,10 +35,8 @@ struct int8_layer {
         while (kind < 6 && cell != names[kind]) ++kind;
         if (kind == 6) throw std::invalid_argument("no cell is named \"" + cell + "\"");
         if (hidden_size < 1 || input_size < 1 || hidden == 0 || input == 0) throw std::invalid_argument("a layer needs weights");
-        constexpr i64 deepest = 2'147'483'647 / (128 * 127);  // the sums are of 32 bits
-        if (std::max(input_size, hidden_size) > deepest)
-            throw std::invalid_argument("with int8 weights a layer reads up to " + std::to_string(deepest) + " numbers a step. Use weights=\"float32\".");
-        loops = in_int8() + kind;
+        check_depth(std::max(input_size, hidden_size));
+        loops = in_int8().cells + kind;
         weights = loops->pack({static_cast<cell_kind>(kind), input_size, hidden_size, reinterpret_cast<const float*>(input),
                                input_strides.first, input_strides.second, reinterpret_cast<const float*>(hidden),
                                hidden_strides.first, hidden_strides.second, reinterpret_cast<const float*>(bias),
@@ -56,6 +60,19 @@ void forward_int8(const int8_layer& w, i64 batch, i64 time, address lengths, boo
                       {reinterpret_cast<float*>(last_cell), w.hidden_size}, nullptr, nullptr});
 }
 
+struct int8_matrix {
+    std::unique_ptr<packed<float>> panels;
+    int8_matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns) {
+        check_depth(depth);
+        panels = in_int8().pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns);
+    }
+};
+
+void linear_int8(const int8_matrix& b, i64 rows, address a, i64 a_row, address bias, address c, int threads) {
+    nb::gil_scoped_release unlocked;
+    in_int8().apply(*b.panels, rows, reinterpret_cast<const float*>(a), a_row, reinterpret_cast<const float*>(bias), reinterpret_cast<float*>(c), threads);
+}
+
 }  // namespace
 
 void add_int8(nb::module_& module) {
@@ -67,4 +84,8 @@ void add_int8(nb::module_& module) {
                "lengths"_a, "reverse"_a, "threads"_a, "x"_a, "x_stride_batch"_a, "x_stride_time"_a, "first_hidden"_a,
                "first_hidden_stride"_a, "first_cell"_a, "first_cell_stride"_a, "mask"_a, "mask_stride"_a, "outputs"_a,
                "outputs_stride_batch"_a, "outputs_stride_time"_a, "last_hidden"_a, "last_cell"_a, "gates"_a, "cells"_a);
+    nb::class_<int8_matrix>(module, "Int8Matrix", "(depth, columns) numbers, rounded to 8 bits: for `linear_int8`.")
+        .def(nb::init<address, std::pair<i64, i64>, i64, i64>(), "b"_a, "strides"_a, "depth"_a, "columns"_a);
+    module.def("linear_int8", &linear_int8, "c = a b + bias on rounded numbers: csrc/int8_linear.h says what every argument is.", "b"_a,
+               "rows"_a, "a"_a, "a_stride"_a, "bias"_a, "c"_a, "threads"_a);
 }

@@ -199,6 +199,26 @@ inline void int8_multiply(i64 rows, rounded_rows a, i64 panels, const real* cons
     }
 }
 
+// Numbers of a panel.
+constexpr i64 int8_size(i64 depth) { return (2 + groups_of(depth)) * panel; }
+
+// Rounds the column `from`, its numbers `row` apart, into column `i` of the panel `to`, which was zero.
+inline void pack_int8_column(const real* from, i64 row, i64 depth, real* to, i64 i) {
+    real largest = 0, wrong = 0;
+    for (i64 k = 0; k < depth; ++k) largest = std::max(largest, std::fabs(from[k * row])), wrong += from[k * row] * 0;
+    const rounding r(largest, wrong);
+    auto* numbers_of_8_bits = reinterpret_cast<std::int8_t*>(to + 2 * panel);
+    std::int32_t sum = 0;
+    for (i64 k = 0; k < depth; ++k) {
+        const long q = wrong == 0 ? std::lrint(from[k * row] * r.inverse) : 0;
+        numbers_of_8_bits[(k / group * panel + i) * group + k % group] = static_cast<std::int8_t>(q);
+        sum += static_cast<std::int32_t>(q);
+    }
+    const std::int32_t first = -added * sum;
+    to[i] = r.scale;
+    std::memcpy(to + panel + i, &first, sizeof first);
+}
+
 // The weights of one layer. Columns beyond the hidden size are zeros.
 template <class Cell>
 struct int8_panels_of_layer : packed<real> {
@@ -206,7 +226,7 @@ struct int8_panels_of_layer : packed<real> {
 
     explicit int8_panels_of_layer(const weights<real>& w)
         : input_size(w.input_size), hidden_size(w.hidden_size), blocks(panels_of(w.hidden_size)),
-          input_(blocks * Cell::input_gates * size(input_size)), hidden_(blocks * Cell::hidden_gates * size(hidden_size)),
+          input_(blocks * Cell::input_gates * int8_size(input_size)), hidden_(blocks * Cell::hidden_gates * int8_size(hidden_size)),
           start_(blocks * Cell::slots * panel) {
         pack(w.input, w.input_row, w.input_column, input_size, Cell::input_gates, input_.data());
         pack(w.hidden, w.hidden_row, w.hidden_column, hidden_size, Cell::hidden_gates, hidden_.data());
@@ -217,35 +237,17 @@ struct int8_panels_of_layer : packed<real> {
         }
     }
 
-    const real* input(i64 u, i64 gate) const { return input_.data() + (u * Cell::input_gates + gate) * size(input_size); }
-    const real* hidden(i64 u, i64 gate) const { return hidden_.data() + (u * Cell::hidden_gates + gate) * size(hidden_size); }
+    const real* input(i64 u, i64 gate) const { return input_.data() + (u * Cell::input_gates + gate) * int8_size(input_size); }
+    const real* hidden(i64 u, i64 gate) const { return hidden_.data() + (u * Cell::hidden_gates + gate) * int8_size(hidden_size); }
     const real* start(i64 u, i64 slot) const { return start_.data() + (u * Cell::slots + slot) * panel; }
 
 private:
-    static i64 size(i64 depth) { return (2 + groups_of(depth)) * panel; }
-
     void pack(const real* from, i64 row, i64 column, i64 depth, i64 gates, real* to) const {
-        std::fill_n(to, blocks * gates * size(depth), real(0));
+        std::fill_n(to, blocks * gates * int8_size(depth), real(0));
         for (i64 u = 0; u < blocks; ++u)
-            for (i64 gate = 0; gate < gates; ++gate, to += size(depth))
+            for (i64 gate = 0; gate < gates; ++gate, to += int8_size(depth))
                 for (i64 i = 0; i < std::min(panel, hidden_size - u * panel); ++i)
-                    pack_column(from + (gate * hidden_size + u * panel + i) * column, row, depth, to, i);
-    }
-
-    static void pack_column(const real* from, i64 row, i64 depth, real* to, i64 i) {
-        real largest = 0, wrong = 0;
-        for (i64 k = 0; k < depth; ++k) largest = std::max(largest, std::fabs(from[k * row])), wrong += from[k * row] * 0;
-        const rounding r(largest, wrong);
-        auto* numbers_of_8_bits = reinterpret_cast<std::int8_t*>(to + 2 * panel);
-        std::int32_t sum = 0;
-        for (i64 k = 0; k < depth; ++k) {
-            const long q = wrong == 0 ? std::lrint(from[k * row] * r.inverse) : 0;
-            numbers_of_8_bits[(k / group * panel + i) * group + k % group] = static_cast<std::int8_t>(q);
-            sum += static_cast<std::int32_t>(q);
-        }
-        const std::int32_t first = -added * sum;
-        to[i] = r.scale;
-        std::memcpy(to + panel + i, &first, sizeof first);
+                    pack_int8_column(from + (gate * hidden_size + u * panel + i) * column, row, depth, to, i);
     }
 
     numbers input_, hidden_, start_;

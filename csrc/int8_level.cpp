@@ -1,5 +1,6 @@
 // The table of one level of the instruction set, for weights of 8 bits. Compiled once a level, with that level's flags.
-#include "int8.h"
+#include "int8_dispatch.h"
+#include "int8_linear.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
 
@@ -11,10 +12,10 @@ std::unique_ptr<packed<real>> int8_pack(const weights<real>& w) {
 template <class Cell>
 constexpr recurrent<real> int8_loops = {int8_pack<Cell>, int8_forward<Cell>, nullptr};
 
-extern const recurrent<float> int8_cells[6];
-const recurrent<float> int8_cells[6] = {
-    int8_loops<simple_rnn<cell_kind::simple_rnn_tanh>>,       int8_loops<simple_rnn<cell_kind::simple_rnn_relu>>,
-    int8_loops<simple_rnn<cell_kind::simple_rnn_leaky_relu>>, int8_loops<lstm>,
-    int8_loops<gru>,                                          int8_loops<gru_reset_after>};
+extern const int8_kernels int8_table;
+const int8_kernels int8_table = {
+    {int8_loops<simple_rnn<cell_kind::simple_rnn_tanh>>, int8_loops<simple_rnn<cell_kind::simple_rnn_relu>>,
+     int8_loops<simple_rnn<cell_kind::simple_rnn_leaky_relu>>, int8_loops<lstm>, int8_loops<gru>, int8_loops<gru_reset_after>},
+    pack_int8_matrix, apply_int8};
 
 }  // namespace seqloom::SEQLOOM_LEVEL

@@ -1,9 +1,13 @@
 """x W + b by the core: right, and the same bits for a row alone and in a batch, and for any number of threads."""
 
+import importlib
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from seqloom.errors import ConfigError
 from seqloom.kernels import linear, native
 from seqloom.nn import Linear
 
@@ -96,3 +100,111 @@ def test_the_layer_is_torch_s_with_our_product() -> None:
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(2, 5, 7)
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+# Packed once
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_a_prepared_layer_gives_the_bits_of_the_layer(sizes: tuple[int, int, int], with_bias: bool) -> None:
+    x, weight, _ = made(*sizes)
+    layer = Linear(sizes[1], sizes[2], bias=with_bias)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+    prepared = layer.prepared()
+    assert torch.equal(prepared(x), layer(x)) and not prepared(x.requires_grad_()).requires_grad
+    assert torch.equal(prepared(x[0]), layer(x[0])) and prepared(x[:0]).shape == (0, sizes[2])
+    odd = torch.stack([x, -x], dim=-1)[..., 0]
+    assert torch.equal(prepared(odd.view(1, *x.shape)), layer(x)[None])
+    wanted = layer(x)
+    with torch.no_grad():
+        layer.weight.zero_()
+    assert torch.equal(prepared(x), wanted)
+
+
+def test_a_prepared_layer_goes_where_the_layer_goes() -> None:
+    x, _, _ = made(5, 7, 3)
+    layer = Linear(7, 3)
+    torch.testing.assert_close(layer.double().prepared()(x.double()), layer(x.double()))
+    prepared = layer.float().prepared()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(prepared(x), layer(x)) and prepared(x).dtype == torch.bfloat16
+    torch.testing.assert_close(torch.func.vmap(prepared)(x), layer(x))
+    with pytest.raises(RuntimeError):
+        prepared(x[:, :6])
+
+
+def in_int8(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What the product of 8 bits means, in doubles: whole numbers and a scale a row and a column."""
+    scales = [part.abs().amax(dim=1, keepdim=True).double() / 127 for part in (x, weight)]
+    rows, columns = (
+        torch.where(scale > 0, part.double() / scale, 0).round()
+        for part, scale in zip((x, weight), scales, strict=True)
+    )
+    return (rows @ columns.t()) * scales[0] * scales[1].t() + bias.double()
+
+
+@needs_core
+@pytest.mark.parametrize("sizes", SIZES)
+def test_int8_is_the_product_of_rounded_numbers(sizes: tuple[int, int, int]) -> None:
+    # Multiples of a power of two round the same way in any precision.
+    x, weight, bias = made(*sizes)
+    x, weight = (torch.randint_like(part, -127, 128) / 64 for part in (x, weight))
+    x[:, 0], weight[:, 0] = 127 / 64, -127 / 64
+    layer = Linear(sizes[1], sizes[2])
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    found, wanted = layer.prepared(weights="int8")(x), in_int8(x, weight, bias)
+    assert (found - wanted).abs().max() <= 1e-6 * wanted.abs().max()
+    assert (found - layer(x)).abs().max() <= 1e-5 * wanted.abs().max()  # nothing was there to round
+
+
+@needs_core
+@pytest.mark.parametrize("sizes", SIZES)
+def test_an_int8_row_alone_is_the_row_in_a_batch_on_any_number_of_threads(sizes: tuple[int, int, int]) -> None:
+    x, weight, _ = made(*sizes)
+    layer = Linear(sizes[1], sizes[2])
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+    prepared, threads = layer.prepared(weights="int8"), torch.get_num_threads()
+    whole = prepared(x)
+    assert (whole - layer(x)).abs().max() <= 0.03 * layer(x).abs().max()
+    for row in range(min(len(x), 7)):
+        assert torch.equal(prepared(x[row]), whole[row])
+    try:
+        for number in (1, 2, 4):
+            torch.set_num_threads(number)
+            assert torch.equal(prepared(x), whole)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@needs_core
+def test_int8_shows_what_is_not_finite_where_it_is() -> None:
+    layer, x = Linear(40, 50), torch.randn(3, 40)
+    x[1, 7] = math.nan
+    with torch.no_grad():
+        layer.weight[9, 3] = math.inf
+    finite = layer.prepared(weights="int8")(x).isfinite()
+    assert not finite[1].any() and not finite[:, 9].any()
+    assert finite.sum() == 2 * 49
+
+
+def test_int8_is_refused_in_words_where_the_core_does_not_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r'^Linear.prepared: weights is "int4", did you mean "int8"\?'):
+        Linear(3, 2).prepared(weights="int4")
+    with pytest.raises(
+        ConfigError, match='^Linear.prepared: weights are "int8", which only the compiled core reads, but'
+    ):
+        Linear(3, 2).double().prepared(weights="int8")
+    if native.available():
+        with pytest.raises(ConfigError, match="^with int8 weights a layer reads up to 132104 numbers a step."):
+            Linear(132105, 1).prepared(weights="int8")
+        with pytest.raises(ConfigError, match='but x is torch.float64.* Use weights="float32".$'):
+            Linear(3, 2).prepared(weights="int8")(torch.zeros(1, 3, dtype=torch.float64))
+    monkeypatch.setattr(importlib.import_module("seqloom.kernels.linear"), "NO_CORE", "there is no core")
+    assert torch.equal(Linear(3, 2, bias=False).prepared()(torch.zeros(1, 3)), torch.zeros(1, 2))
+    with pytest.raises(ConfigError, match="but there is no core"):
+        Linear(3, 2).prepared(weights="int8")

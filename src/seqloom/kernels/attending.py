@@ -87,7 +87,7 @@ class Asked:
         sizes = (*memory.shape[1:], keys.shape[2])
         self.source = native.core().Source(
             *(*sizes, lengths.data_ptr(), memory.data_ptr(), *memory.stride()[:2]),
-            *(keys.data_ptr(), *keys.stride()[:2], _address(score)),
+            *(keys.data_ptr(), *keys.stride()[:2], address(score)),
         )
 
 
@@ -173,7 +173,7 @@ def compute(call: Call, o: Attending, w: Weights, *, save: bool) -> Steps:
     previous = 0
     for n, rows in zip(tokens.begins, tokens.active, strict=True):
         at = Places(
-            *(before.at(previous), before_cell.at(previous), _address(mask), drive.at(n), queries.at(n)),
+            *(before.at(previous), before_cell.at(previous), address(mask), drive.at(n), queries.at(n)),
             *(weights.at(n), contexts.at(n), z.data_ptr(), hidden.at(n), cells.at(n), gates.at(n)),
         )
         read_step(w, source.source, rows, tokens.rows.data_ptr(), at, counted, threads=threads)
@@ -185,13 +185,14 @@ class _Rows:
     """The addresses of the rows of a tensor that lie in one piece; 0 where there is none."""
 
     def __init__(self, x: Tensor | None) -> None:
-        self._first, self._size = _address(x), 0 if x is None else 4 * x.stride(0)
+        self._first, self._size = address(x), 0 if x is None else 4 * x.stride(0)
 
     def at(self, row: int) -> int:
         return self._first + row * self._size
 
 
-def _address(x: Tensor | None) -> int:
+def address(x: Tensor | None) -> int:
+    """Where the numbers of `x` begin; 0 where there is none."""
     return 0 if x is None else x.data_ptr()
 
 
@@ -209,6 +210,7 @@ class Back(NamedTuple):
 
 
 def go_back(call: Call, o: Attending, w: Weights, steps: Steps, gradients: Sequence[Tensor | None]) -> Back:
+    """All steps, from the last to the first; `gradients` are those of the three results and of the last state."""
     tokens, count, core, threads = call.tokens, len(call.tokens.places), native.core(), torch.get_num_threads()
     batch, seen, scored = len(call.lengths), o.memory.shape[1], o.score is not None
 
@@ -237,7 +239,7 @@ def go_back(call: Call, o: Attending, w: Weights, steps: Steps, gradients: Seque
     d_outputs, d_given, d_weights = (_Rows(part) for part in (of_hidden, of_contexts, of_weights))
     d_drives, d_contexts, d_scores, d_queries = (_Rows(part) for part in back[:4])
     first = _Rows(steps.first_hidden), _Rows(steps.first_cell)
-    at_hidden, at_cell = _address(back.first_hidden), _address(back.first_cell)
+    at_hidden, at_cell = address(back.first_hidden), address(back.first_cell)
     size, state = w.columns, w.hidden
     for t in reversed(range(len(tokens.begins))):
         n, rows = tokens.begins[t], tokens.active[t]
@@ -246,7 +248,7 @@ def go_back(call: Call, o: Attending, w: Weights, steps: Steps, gradients: Seque
         # fmt: off
         core.backward(
             w.cell, rows, 1, counted.ones, False, threads, 0, 0, 0,
-            before.at(previous), state, before_cell.at(previous), state, _address(steps.mask), state,
+            before.at(previous), state, before_cell.at(previous), state, address(steps.mask), state,
             hidden.at(n), state, state, gates.at(n), cells.at(n),
             d_outputs.at(n), state, state, at_hidden, at_cell, 0, 0, 0, 0, 0, at_hidden, at_cell,
             counted.ids, 1, 1, 0, 0, d_drives.at(n), rows,
@@ -255,7 +257,7 @@ def go_back(call: Call, o: Attending, w: Weights, steps: Steps, gradients: Seque
         query = before.at(previous) if query_back is None else queries.at(n)
         core.attend_backward(
             source.source, rows, tokens.rows.data_ptr(), query, weights.at(n), d_contexts.at(n), d_weights.at(n),
-            d_scores.at(n), d_queries.at(n), _address(back.keys), _address(back.score), threads,
+            d_scores.at(n), d_queries.at(n), address(back.keys), address(back.score), threads,
         )
         # fmt: on
         if query_back is None:

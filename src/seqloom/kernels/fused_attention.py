@@ -12,12 +12,27 @@ from torch.autograd import Function
 from torch.nn.functional import embedding
 
 from seqloom.cells import AttentionParameters, CellParameters
-from seqloom.kernels import fused_cpu, reference
-from seqloom.kernels.attending import Attending, Back, Call, Steps, Weights, compute, go_back, summed, tokens_of
-from seqloom.kernels.linear import linear, outer
+from seqloom.kernels import fused_cpu, native, reference
+from seqloom.kernels.attending import (
+    Asked,
+    Attending,
+    Back,
+    Call,
+    Counted,
+    Places,
+    Steps,
+    Weights,
+    address,
+    compute,
+    go_back,
+    read_step,
+    summed,
+    tokens_of,
+)
+from seqloom.kernels.linear import linear, matrix, outer
 from seqloom.kernels.recurrence import CELLS, name_of
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Attended, Float, Int, Source, State, Tokens
+from seqloom.shapes import Attended, Float, Int, LSTMState, RNNState, Source, State, Tokens
 
 
 def run(
@@ -47,6 +62,50 @@ def run(
     else:
         found = _placed(call, o, compute(call, o, Weights(cell, o), save=False))
     return Attended(*found[:3]), type(state)(*(part for part in found[3:] if part is not None))
+
+
+class Stepper:
+    """One step at a time with the weights packed once; for what `dispatch.choose_attending` lets through, in rows.
+
+    Rows, source and state may be others at each step. One thread at a time may use it.
+    """
+
+    def __init__(self, step: Step, p: CellParameters, a: AttentionParameters) -> None:
+        cell = name_of(step)
+        assert cell is not None
+        weight, (hidden, columns) = p.weight_hidden, p.weight_hidden.shape
+        compared = hidden if a.weight_query is None else a.weight_query.shape[1]
+        memory, keys = weight.new_empty(0, 0, a.weight_context.shape[0]), weight.new_empty(0, 0, compared)
+        first_cell = weight.new_empty(0, hidden) if CELLS[cell].state is LSTMState else None
+        read: list[Any] = [weight, p.bias_candidate, None, weight.new_empty(0, hidden), first_cell, *a, memory, keys]
+        self._weights = Weights(cell, Attending(weight.new_empty(0, columns), *read))
+        self._input, self._score = matrix(p.weight_input), None if a.score is None else a.score.clone()
+        self._bias = None if p.bias is None else p.bias.clone()
+        self._counted, self._rows = Counted(0), 0
+        self._source: Source | None = None
+        self._asked: Asked | None = None
+
+    def read(self, x: Float[Tensor, "R I"], state: State, source: Source) -> tuple[Attended, State]:
+        """As `run` for one step, whose results have no time axis. All is float32, contiguous, of R rows."""
+        w, (rows, size), threads, like = self._weights, x.shape, torch.get_num_threads(), state.hidden
+        if source is not self._source:
+            self._asked, self._source = Asked(source, self._score), source
+        if rows != self._rows:
+            self._counted, self._rows = Counted(rows), rows
+        drive, query = like.new_empty(rows, w.columns), like.new_empty(rows, w.compared)
+        hidden, context = like.new_empty(rows, w.hidden), like.new_empty(rows, w.memory)
+        weights = like.new_empty(rows, source.memory.shape[1])
+        has_cell = isinstance(state, LSTMState)
+        cell = torch.empty_like(like) if has_cell else None
+        z = drive.data_ptr()
+        native.core().linear(self._input, rows, x.data_ptr(), size, address(self._bias), z, threads)
+        at = Places(
+            *(like.data_ptr(), state[-1].data_ptr() if has_cell else 0, 0, z, query.data_ptr(), weights.data_ptr()),
+            *(context.data_ptr(), z, hidden.data_ptr(), address(cell), 0),
+        )
+        assert self._asked is not None
+        read_step(w, self._asked.source, rows, 0, at, self._counted, threads=threads)
+        return Attended(hidden, context, weights), LSTMState(hidden, cell) if cell is not None else RNNState(hidden)
 
 
 def fits(p: CellParameters, a: AttentionParameters, source: Source) -> bool:

@@ -1,17 +1,19 @@
 """A recurrent layer with attention: at every step it asks a memory what matters now, and reads the answer too."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from seqloom import kernels
-from seqloom.cells import AttentionParameters
+from seqloom.cells import AttentionParameters, CellParameters
 from seqloom.errors import ConfigError, ShapeError
+from seqloom.kernels.fused_attention import Stepper
 from seqloom.nn.initialise import initialise_input
 from seqloom.nn.linear import Linear
 from seqloom.nn.recurrent import Lengths, Recurrent, Steps
-from seqloom.shapes import Attended, Float, Source, State, Tokens, check_input, check_lengths, valid_steps
+from seqloom.shapes import Attended, Float, Source, State, Tokens, check_input, check_lengths, check_like, valid_steps
 
 Attention = Literal["additive", "general", "dot"]
 ATTENTIONS = ("additive", "general", "dot")
@@ -56,7 +58,10 @@ class Attentive(nn.Module):
             nn.init.uniform_(self.score, -(self.hidden_size**-0.5), self.hidden_size**-0.5)
 
     def source(self, memory: Float[Tensor, "B S M"], lengths: Lengths = None) -> Source:
-        """`memory` ready to be attended to, up to `lengths`; made once for all steps. Raises ShapeError, LengthError."""
+        """`memory` ready to be attended to, up to `lengths`; made once for all steps.
+
+        Raises ShapeError or LengthError.
+        """
         check_input(memory, input_size=self.memory_size, like=self.weight_context, layer="Attentive.source")
         lengths = check_lengths(lengths, memory)
         padding = ~valid_steps(lengths, memory.shape[1])[..., None]
@@ -83,9 +88,109 @@ class Attentive(nn.Module):
         lengths = check_lengths(lengths, steps)
         return kernels.run_attending(layer.step(), p, self.parameters_of_attention(), x, source, lengths, start)
 
+    def stream(self) -> "AttentiveStream":
+        """What reads step by step, with all weights packed once: `stream.step(x, state, source)` with x (R, I)."""
+        return AttentiveStream(self)
+
     def parameters_of_attention(self) -> AttentionParameters:
         """The weights of attention as the equation takes them."""
         return AttentionParameters(self.weight_context, self.weight_query, self.score)
 
     def extra_repr(self) -> str:
         return f"memory_size={self.memory_size}, attention={self.attention}"
+
+
+class AttendedStep(NamedTuple):
+    """What one step gives: `Attended` without its time axis."""
+
+    outputs: Float[Tensor, "R H"]
+    contexts: Float[Tensor, "R M"]
+    weights: Float[Tensor, "R S"]
+
+
+class AttentiveStream:
+    """A layer with attention that reads one step of any rows at a time; `layer.stream()` makes it.
+
+    It has the weights as they were when it was made. No gradient is recorded, and nothing is left to chance: no
+    recurrent dropout. On the compiled core a step gives, to the bit, what it gives in the sequence read whole. One
+    thread at a time may use it.
+    """
+
+    def __init__(self, layer: Attentive) -> None:
+        self._layer, cell = layer, layer.layer
+        self._like = layer.weight_context.detach().new_empty(0)
+        p = cell.parameters_of_cell(batch=0)  # of no rows: no number is drawn for dropout
+        self._p = CellParameters._make(map(_kept, p))._replace(hidden_mask=None)
+        self._a = AttentionParameters._make(map(_kept, layer.parameters_of_attention()))
+        compared = layer.hidden_size if self._a.weight_query is None else self._a.weight_query.shape[1]
+        nothing = Source(
+            self._like.new_empty(0, 0, layer.memory_size),
+            self._like.new_empty(0, 0, compared),
+            torch.zeros(0, dtype=torch.int64, device=self._like.device),
+        )
+        first = cell.state_type(*(self._like.new_zeros(0, cell.hidden_size) for _ in cell.state_type._fields))
+        x = self._like.new_empty(0, 1, layer.input_size)
+        path = kernels.choose_attending(cell.step(), self._p, self._a, x, nothing, first)
+        self._read = Stepper(cell.step(), self._p, self._a).read if path.name == "fused_cpu" else self._by_equations
+        self._sizes, self._checked = (layer.memory_size, compared), nothing
+        self._given: Source | None = None
+
+    def step(self, x: Float[Tensor, "R I"], state: State, source: Source) -> tuple[AttendedStep, State]:
+        """Read one step of R rows, `x` (R, I), from `state` on, with `source` of R rows; others at each step.
+
+        Returns outputs (R, H), contexts (R, M) and weights (R, S), and the state after the step, whose hidden path is
+        the outputs. Raises ShapeError.
+        """
+        if source is not self._given:  # checked once: a text has one source for all its steps
+            self._checked, self._given = self._source(source), source
+        rows = self._checked.memory.shape[0]
+        x = self._rows(x, "x", rows, self._layer.input_size)
+        if not isinstance(state, self._layer.layer.state_type):
+            self._layer.layer._check_state(state, batch=rows)
+        paths = (self._rows(path, f"state.{name}", rows, self._layer.hidden_size) for name, path in _named(state))
+        attended, after = self._read(x, type(state)(*paths), self._checked)
+        return AttendedStep(*attended), after
+
+    def _rows(self, x: Tensor, name: str, rows: int, size: int) -> Tensor:
+        """`x` as the core reads it, (rows, size). Raises ShapeError."""
+        if not isinstance(x, Tensor) or x.shape != (rows, size):
+            given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ShapeError(
+                f"Attentive.stream: {name} is {given}, but must be a tensor ({rows}, {size}): as many rows as the source."
+            )
+        return _dense(x, self._like, name)
+
+    def _source(self, source: Source) -> Source:
+        memory, keys, lengths = source
+        rows = memory.shape[:2]
+        sizes = tuple(part.shape[-1] for part in (memory, keys))
+        if memory.dim() != 3 or sizes != self._sizes or keys.shape[:2] != rows or lengths.shape != rows[:1]:
+            raise ShapeError(
+                f"Attentive.stream: the source has memory {tuple(memory.shape)}, keys {tuple(keys.shape)} and lengths "
+                f"{tuple(lengths.shape)}, which is not what this layer attends to. Make it with layer.source(memory)."
+            )
+        memory, keys = (_dense(part, self._like, "source") for part in (memory, keys))
+        return Source(memory, keys, lengths.long())
+
+    def _by_equations(self, x: Tensor, state: State, source: Source) -> tuple[Attended, State]:
+        lengths = torch.ones(x.shape[0], dtype=torch.int64, device=x.device)
+        with torch.no_grad():
+            step = self._layer.layer.step()
+            attended, after = kernels.run_attending(step, self._p, self._a, x[:, None], source, lengths, state)
+        return Attended(*(part[:, 0] for part in attended)), after
+
+
+def _kept(part: Tensor | None) -> Tensor | None:
+    return None if part is None else part.detach().clone()
+
+
+def _named(state: State) -> Iterable[tuple[str, Tensor]]:
+    return zip(state._fields, state, strict=True)
+
+
+def _dense(x: Tensor, like: Tensor, name: str) -> Tensor:
+    """`x` in memory as the core reads it. Raises ShapeError where it is not like the weights."""
+    if type(x) is Tensor and x.dtype is like.dtype and x.is_contiguous() and not x.is_neg() and x.device == like.device:
+        return x
+    check_like(x, like, name=f"Attentive.stream: {name}")
+    return x.detach().to_dense().resolve_neg().to(like.dtype).contiguous()

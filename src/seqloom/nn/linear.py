@@ -2,7 +2,9 @@
 
 from torch import Tensor, nn
 
-from seqloom.kernels import linear
+from seqloom.errors import ConfigError, nearest
+from seqloom.kernels import Prepared, linear
+from seqloom.nn.stream import PRECISIONS, Precision
 from seqloom.shapes import Float
 
 
@@ -15,3 +17,12 @@ class Linear(nn.Linear):
     def forward(self, input: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
         """x W' + b, (..., in_features) -> (..., out_features)."""
         return linear(input, self.weight.t(), bias=self.bias)
+
+    def prepared(self, *, weights: Precision = "float32") -> Prepared:
+        """What computes x W' + b again and again without packing W anew, without gradients: `prepared(x)`.
+
+        With `weights="int8"` on the compiled core, in a quarter of the memory and not to the bit. Raises ConfigError.
+        """
+        if weights not in PRECISIONS:
+            raise ConfigError(f'Linear.prepared: weights is "{weights}", {nearest(str(weights), PRECISIONS)}')
+        return Prepared(self.weight.t(), self.bias, weights=weights)
