@@ -4,6 +4,7 @@ ids -> vectors -> (bi)recurrent encoder -> its last states, through a bridge -> 
 encoder -> readout -> softmax. Token 0 is what the decoder reads first, and what it writes when the text is over.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from seqloom.config import ModelSettings
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, layer, read_tokens, stack
 from seqloom.nn import Attentive, Linear, Recurrent, token_losses, vocabulary_loss
+from seqloom.nn.stream import Precision
 from seqloom.shapes import (
     Attended,
     Batch,
@@ -145,23 +147,30 @@ class Seq2Seq(nn.Module):
         else:
             attended = None
             outputs, state = self.decoder(x, lengths, encoded.states[0])
-        states = [state]
-        for above, first in zip(self.upper, encoded.states[1:], strict=True):
+        outputs, states = self.read_above(outputs, encoded.states[1:], lengths)
+        return Decoded(outputs, attended, (state, *states))
+
+    def read_above(
+        self, outputs: Float[Tensor, "B T H"], states: Sequence[State], lengths: Int[Tensor, " B"] | None
+    ) -> tuple[Float[Tensor, "B T H"], tuple[State, ...]]:
+        """The outputs and last states of the decoder's layers above the lowest, which has these outputs."""
+        after: list[State] = []
+        for above, first in zip(self.upper, states, strict=True):
             below = outputs
             outputs, state = above(self.dropout(below), lengths, first)
             outputs = outputs + below if self.residual else outputs
-            states.append(state)
-        return Decoded(outputs, attended, tuple(states))
+            after.append(state)
+        return outputs, tuple(after)
 
     def read_out(self, outputs: Float[Tensor, "N H"], contexts: Float[Tensor, "N M"] | None) -> Float[Tensor, "N F"]:
         """What the softmax reads of a state and the context that went into it."""
         read: Tensor = self.dropout(outputs if contexts is None else torch.cat([outputs, contexts], dim=-1))
-        return read if self.readout is None else self.dropout(torch.tanh(self.readout(read)))  # type: ignore[no-any-return]
+        return read if self.readout is None else self.dropout(torch.tanh(self.readout(read)))
 
     def _first_states(self, state: StackState) -> tuple[State, ...]:
         """The decoder's first states: those the encoder's layers ended in, both directions through the bridge."""
         if self.bridge is None:
-            return state.layers  # type: ignore[return-value]
+            return state.layers  # type: ignore[return-value]  # of layers that read one way
         return tuple(bridge(last) for bridge, last in zip(self.bridge, state.layers, strict=True))
 
     @torch.no_grad()
@@ -186,11 +195,18 @@ class Writing(NamedTuple):
 
 
 class TextWriter:
-    """Writes the target of a batch token by token: `models.decoding` asks it for one step after the other."""
+    """Writes the target of a batch token by token: `models.decoding` asks it for one step after the other.
 
-    def __init__(self, model: Seq2Seq, batch: Batch) -> None:
+    The weights are prepared once, as they are when it is made; with `weights="int8"` those of readout and softmax in 8
+    bits, on the compiled core and not to the bit. No gradient is recorded. Raises ConfigError.
+    """
+
+    def __init__(self, model: Seq2Seq, batch: Batch, *, weights: Precision = "float32") -> None:
         self._model = model
         self._encoded = model.encode(batch)
+        self._lowest = model.decoder.stream() if isinstance(model.decoder, Attentive) else None
+        self._readout = None if model.readout is None else model.readout.prepared(weights=weights)
+        self._output = model.output.prepared(weights=weights)
         rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
         self.start = Writing(rows, *self._encoded)
 
@@ -200,12 +216,22 @@ class TextWriter:
         """Read one token a row: the log-probabilities of the next, the weights of attention, and the states after."""
         model = self._model
         vectors = model.target_embedding(tokens.to(state.rows.device)[None])[0]
-        decoded = model.decode(vectors[:, None], Encoded(state.source, state.states), None)
-        attended = decoded.attended
-        contexts = None if attended is None else attended.contexts[:, 0]
-        logits = model.output(model.read_out(decoded.outputs[:, 0], contexts))
-        weights = None if attended is None else attended.weights[:, 0]
-        return logits.log_softmax(dim=-1), weights, state._replace(states=decoded.states)
+        context: Tensor | None = None
+        weights: Tensor | None = None
+        if self._lowest is None:
+            outputs, first = model.decoder(vectors[:, None], None, state.states[0])
+            outputs = outputs[:, 0]
+        else:
+            assert state.source is not None
+            (outputs, context, weights), first = self._lowest.step(vectors, state.states[0], state.source)
+        above: tuple[State, ...] = ()
+        if len(model.upper):
+            outputs, above = model.read_above(outputs[:, None], state.states[1:], None)
+            outputs = outputs[:, 0]
+        features = outputs if context is None else torch.cat([outputs, context], dim=-1)
+        if self._readout is not None:
+            features = torch.tanh(self._readout(features))
+        return self._output(features).log_softmax(dim=-1), weights, state._replace(states=(first, *above))
 
     def select(self, state: Writing, rows: Int[Tensor, " R"]) -> Writing:
         """These rows of all of `state`; the source is gathered anew only where the sentences are others."""
