@@ -97,9 +97,9 @@ def test_a_stream_refuses_what_does_not_fit_in_words() -> None:
     layer = made("lstm", "additive")
     x, source, state = given(layer)
     stream = layer.stream()
-    with pytest.raises(ShapeError, match=r"x is \(5, 6, 5\), but must be a tensor \(5, 5\)"):
+    with pytest.raises(ShapeError, match=r"x is \(5, 6, 5\), but must be \(5, 5\)"):
         stream.step(x, state, source)
-    with pytest.raises(ShapeError, match=r"state.cell is \(4, 6\), but must be a tensor \(5, 6\)"):
+    with pytest.raises(ShapeError, match=r"state.cell is \(4, 6\), but must be \(5, 6\)"):
         stream.step(x[:, 0], LSTMState(state.hidden, state.cell[:4]), source)
     with pytest.raises(ShapeError, match="state is a RNNState, but must be an LSTMState"):
         stream.step(x[:, 0], RNNState(state.hidden), source)

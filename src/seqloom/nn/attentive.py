@@ -156,7 +156,7 @@ class AttentiveStream:
         if not isinstance(x, Tensor) or x.shape != (rows, size):
             given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ShapeError(
-                f"Attentive.stream: {name} is {given}, but must be a tensor ({rows}, {size}): as many rows as the source."
+                f"Attentive.stream: {name} is {given}, but must be ({rows}, {size}): as many rows as the source."
             )
         return _dense(x, self._like, name)
 
