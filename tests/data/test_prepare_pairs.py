@@ -131,6 +131,7 @@ def test_subwords_suit_the_amount_of_training_text_and_know_no_other(tmp_path: P
     assert 100 < len(prepared.vocabulary) <= 1802 and prepared.vocabulary != targets.vocabulary
     assert 1 in prepared.valid[0].ids and 1 in (prepared.valid[0].target or [])
     fewer = run(tmp_path / "rows.csv", "max_vocabulary=60", valid=valid)
+    assert not any(1 in example.ids for example in fewer.train)
     assert len(fewer.vocabulary) <= 62 and not any(note.startswith("subwords") for note in fewer.notes)
 
 
@@ -170,7 +171,7 @@ def test_a_batch_holds_both_sides(tmp_path: Path) -> None:
 
 def test_long_and_unknown_sources_are_read_alike(tmp_path: Path) -> None:
     prepared = run(write(tmp_path / "rows.csv", [*pairs(40), ("wort " * 10_000, "word")]), "test_fraction=0")
-    table = read_table(write(tmp_path / "more.csv", [("nie " * 10_000, "x"), ("", "y"), ("Der satz", "")]))
+    table = read_table(write(tmp_path / "more.csv", [("nie " * 10_000, "x " * 99), ("", "y"), ("Der satz", "")]))
     longest, empty, lacking = encode_rows(
         table,
         input="source",
@@ -180,7 +181,7 @@ def test_long_and_unknown_sources_are_read_alike(tmp_path: Path) -> None:
         targets=prepared.targets,
         max_length=50,
     )
-    assert longest.ids == [1] * 50 and longest.target == [1]
+    assert longest.ids == longest.target == [1] * 50 and longest.target_text == ("x " * 99).strip()
     assert (empty.reason, lacking.reason) == ("empty text", "empty target")
 
 
