@@ -21,7 +21,7 @@ from seqloom.inference import encode
 from seqloom.lab.demo import CELLS, train_cell, write_reviews
 from seqloom.nn import Bidirectional, Recurrent, Stack
 from seqloom.shapes import Int, Tokens, reverse_within, valid_steps
-from seqloom.training.evaluation import score_rows
+from seqloom.training import judge
 
 ROWS = 4000
 
@@ -57,7 +57,7 @@ def measure(bundle: Bundle, path: Path) -> dict[str, Any]:
     rounded = copy.deepcopy(bundle.model)
     rounded.recurrent = Streamed(rounded.recurrent)
     scores = {
-        name: score_rows(model, bundle.targets, rows) for name, model in (("float32", bundle.model), ("int8", rounded))
+        name: judge(model, bundle.targets, rows) for name, model in (("float32", bundle.model), ("int8", rounded))
     }
     return {"rows": len(rows)} | {name: each.to_dict() | {"loss": each.loss} for name, each in scores.items()}
 

@@ -54,21 +54,21 @@ def step(name: str, task: Task) -> dict[str, Any]:
         run = SIDES[name](task).run
     except Absent as reason:
         return {"absent": str(reason)}
-    before = _reset_peak()
+    before = reset_peak()
     run()
-    peak = _status("VmHWM") - before
+    peak = status("VmHWM") - before
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         run()
     return {"peak_bytes": peak, "saved_bytes_a_token": round(sum(saved.values()) / task.tokens, 1)}
 
 
-def _reset_peak() -> int:
+def reset_peak() -> int:
     """Forget the peak so far; returns what is held now."""
     Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
+    return status("VmRSS")
 
 
-def _status(field: str) -> int:
+def status(field: str) -> int:
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024

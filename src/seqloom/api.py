@@ -32,7 +32,7 @@ class Model:
 
     def predict_file(self, path: str | Path, *, suggest: int | None = None) -> list[dict[str, Any]]:
         """One answer for each row of a file that has the input column, in order. Raises DataError."""
-        return list(answer_table(self.bundle, read_table(path), suggest=suggest))
+        return list(answer_table(self.bundle, read_table(path, only=[self.bundle.input]), suggest=suggest))
 
     def with_decoding(self, overrides: Iterable[str]) -> "Model":
         """This model with settings of how texts are written changed, such as "decoding.beam=1".
@@ -58,7 +58,7 @@ class Model:
         Raises DataError where no row can be used.
         """
         started = time.perf_counter()
-        table = read_table(path)
+        table = read_table(path, only=[self.bundle.input, self.bundle.target])
         rows = encode(self.bundle, table, with_target=True)
         used = [row for row in rows if isinstance(row, Example)]
         rejected = [row for row in rows if isinstance(row, Rejected)]
@@ -66,7 +66,8 @@ class Model:
             why = f": line {rejected[0].line}: {rejected[0].reason}" if rejected else ""
             raise DataError(f"{path}: no row can be used{why}")
         scores = score_rows(self.bundle, used).to_dict()
-        baselines = compare(self.bundle, used, learn_from=None, report=lambda event: None)
+        targets, constant = self.bundle.targets, self.bundle.constant
+        baselines = compare(targets, constant, used, learn_from=None, report=lambda event: None)
         if table.fingerprint == self.bundle.metrics.get("fingerprint"):
             baselines |= self.bundle.metrics.get("baselines", {})
         return {

@@ -1,6 +1,8 @@
 """A target text becomes ids and is itself again; nothing else is taken for one."""
 
 import json
+import math
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -125,7 +127,18 @@ def test_saved_subword_targets_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"problem": "binary"}, {"tokeniser": "word"}, {"labels": []}, {"tokeniser": {"kind": "word"}}]
+    "change",
+    [
+        {"problem": "binary"},
+        {"tokeniser": "word"},
+        {"labels": []},
+        {"tokeniser": {"kind": "word"}},
+        {"per_source": 0.0},
+        {"per_source": math.inf},
+        {"per_source": "2"},
+        {"most": 0},
+        {"most": 2.0},
+    ],
 )
 def test_other_keys_and_values_are_refused(change: dict[str, Any]) -> None:
     targets = learned("word")
@@ -133,6 +146,14 @@ def test_other_keys_and_values_are_refused(change: dict[str, Any]) -> None:
         TextTargets.from_dict(targets.to_dict() | change, vocabulary=targets.vocabulary)
     with pytest.raises(DataError, match="no other; found: problem"):
         TextTargets.from_dict({"problem": "text"}, vocabulary=targets.vocabulary)
+
+
+def test_a_target_may_be_as_long_as_in_training_and_a_little_longer() -> None:
+    pairs = [(9, 4)] * 998 + [(9, 29), (1, 39)]
+    per_source, most = TextTargets.lengths(pairs)
+    assert (per_source, most) == (3.0, 39)  # the one extreme row of a thousand decides nothing
+    targets = replace(learned("word"), per_source=per_source, most=most)
+    assert [targets.longest(source) for source in (0, 9, 100)] == [8, 35, 205]  # 3, 30, twice the source, and 5 more
 
 
 def test_the_other_targets_know_no_texts() -> None:

@@ -17,7 +17,7 @@ from seqloom.data.rows import Rejected, Row, Table, read_text
 from seqloom.data.splits import Stratum, split_rows
 from seqloom.data.table import read_table
 from seqloom.data.targets import read_target
-from seqloom.data.text_targets import AnyTargets
+from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import DataError
 from seqloom.text import Tokeniser, Vocabulary
 
@@ -128,11 +128,15 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
         if not encoded[part] and (table.rows or part in files):
             raise DataError(f"{table.path.name}: no {part} row can be used{_first(refused)}")
     encoded, cut = _cut(encoded, settings.max_length)
+    targets = learned.targets
+    if isinstance(targets, TextTargets):
+        per_source, most = targets.lengths((len(row.ids), len(written_ids(row))) for row in encoded["train"])
+        targets = replace(targets, per_source=per_source, most=most)
     return Prepared(
         **encoded,
         tokeniser=learned.tokeniser,
         vocabulary=learned.vocabulary,
-        targets=learned.targets,
+        targets=targets,
         columns=columns,
         rejected=sorted(rejected),
         notes=gathered.notes + notes + learned.notes + cut + overlaps(encoded, learned.tokeniser),

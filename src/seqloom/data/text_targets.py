@@ -3,6 +3,7 @@
 The counterpart of targets.py for `translate`. In what a model writes, the id of padding begins and ends a text.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -13,22 +14,38 @@ from seqloom.data.targets import Targets
 from seqloom.errors import DataError
 from seqloom.text import PADDING, UNKNOWN, Tokeniser, Vocabulary, normalise
 
+NEARLY_ALL = 0.999
+SPARE = 5
 UNKNOWN_SPELLED = {"word": "<unknown>", "character": "\ufffd", "byte": "ff", "subword": "\ufffd"}
 
 
 @dataclass(frozen=True)
 class TextTargets:
-    """How target texts become ids and back."""
+    """How target texts become ids and back, and how long they were in training.
+
+    `per_source` is how many tokens nearly all targets had at most for each token of their source, ends counted on both
+    sides; `most` is how many the longest had.
+    """
 
     tokeniser: Tokeniser
     vocabulary: Vocabulary
+    per_source: float = 2.0
+    most: int = 100
     problem: ClassVar[Literal["text"]] = "text"
     task: ClassVar[Literal["translate"]] = "translate"
     labels: ClassVar[tuple[str, ...]] = ()
 
+    @classmethod
+    def lengths(cls, pairs: Iterable[tuple[int, int]]) -> tuple[float, int]:
+        """`per_source` and `most` of (source tokens, target tokens) of the training rows."""
+        counted = list(pairs)
+        ratios = sorted((target + 1) / (source + 1) for source, target in counted)
+        return ratios[int(NEARLY_ALL * (len(ratios) - 1))], max(target for _, target in counted)
+
     def longest(self, source: int) -> int:
-        """The tokens that the target of so many source tokens may have."""
-        return 2 * source + 10
+        """The tokens that a target may have whose source has so many: as in training, and a few more."""
+        likely = math.ceil(self.per_source * (source + 1))
+        return min(likely, 2 * max(self.most, source)) + SPARE
 
     def encode(self, value: Value) -> list[int]:
         """The ids of the text's tokens, without start or end; surrounding blanks do not count.
@@ -62,21 +79,34 @@ class TextTargets:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for saving. Vocabulary and subword model are saved as files of their own."""
-        return {"problem": self.problem, "tokeniser": self.tokeniser.to_dict()}
+        return {
+            "problem": self.problem,
+            "tokeniser": self.tokeniser.to_dict(),
+            "per_source": self.per_source,
+            "most": self.most,
+        }
 
     @classmethod
     def from_dict(
         cls, values: Mapping[str, Any], *, vocabulary: Vocabulary, subword_model: bytes | None = None
     ) -> "TextTargets":
         """The targets that `to_dict` described. Raises DataError or ConfigError for other keys or values."""
-        if set(values) != {"problem", "tokeniser"}:
+        expected = ["problem", "tokeniser", "per_source", "most"]
+        if set(values) != set(expected):
             found = ", ".join(sorted(map(str, values))) or "none"
-            raise DataError(f"saved text targets have the keys problem, tokeniser and no other; found: {found}.")
+            raise DataError(f"saved text targets have the keys {', '.join(expected)} and no other; found: {found}.")
         if values["problem"] != cls.problem:
             raise DataError(f"saved text targets have the problem {values['problem']!r}; allowed: {cls.problem}.")
         if not isinstance(values["tokeniser"], Mapping):
             raise DataError("saved text targets: tokeniser must be an object.")
-        return cls(Tokeniser.from_dict(values["tokeniser"], subword_model=subword_model), vocabulary)
+        per_source, most = values["per_source"], values["most"]
+        if type(per_source) is not float or not 0 < per_source < math.inf or type(most) is not int or most < 1:
+            raise DataError(
+                f"saved text targets: per_source is {per_source!r} and most is {most!r}, but must be a number above 0 "
+                "and a whole number from 1 on."
+            )
+        tokeniser = Tokeniser.from_dict(values["tokeniser"], subword_model=subword_model)
+        return cls(tokeniser, vocabulary, per_source, most)
 
 
 AnyTargets = Targets | TextTargets

@@ -1,7 +1,18 @@
 """From data to a trained model: the loop, its checkpoints, and the honest comparison at the end."""
 
-from seqloom.training.evaluation import compare, score_rows
+from seqloom.training.evaluation import compare, judge, score_rows
 from seqloom.training.events import Event, Progress, Report, Said, Validated
 from seqloom.training.run import settings_of, train_model
 
-__all__ = ["Event", "Progress", "Report", "Said", "Validated", "compare", "score_rows", "settings_of", "train_model"]
+__all__ = [
+    "Event",
+    "Progress",
+    "Report",
+    "Said",
+    "Validated",
+    "compare",
+    "judge",
+    "score_rows",
+    "settings_of",
+    "train_model",
+]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqloom.bundle import Bundle
 from seqloom.data import Example, Prepared
-from seqloom.data.targets import Targets
+from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
@@ -36,7 +36,7 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
     if learned and isinstance(bundle.targets, Targets):
         report(Said("comparing with TF-IDF + a linear model"))
     scores = score_rows(bundle, rows).to_dict()
-    baselines = compare(bundle, rows, learn_from=data if learned else None, report=report)
+    baselines = compare(bundle.targets, bundle.constant, rows, learn_from=data if learned else None, report=report)
     _warn(bundle.targets, scores, baselines, rows=len(rows), report=report)
     counts = {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)}
     return {
@@ -68,13 +68,17 @@ def _warn(
 
 
 def compare(
-    bundle: Bundle, rows: Sequence[Example], *, learn_from: Prepared | None, report: Report
+    targets: AnyTargets,
+    constant: Target | str,
+    rows: Sequence[Example],
+    *,
+    learn_from: Prepared | None,
+    report: Report,
 ) -> dict[str, dict[str, Any]]:
     """The baselines' scores on `rows`: the constant answer and, with data to learn from, the linear model.
 
     Where texts are written: `compare_texts`.
     """
-    targets, constant = bundle.targets, bundle.constant
     if isinstance(targets, TextTargets):
         return compare_texts(targets, str(constant), rows, learn_from=learn_from)
     assert not isinstance(constant, str)

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from seqloom.data import Prepared, batch_order
+from seqloom.data.examples import written_ids
 from seqloom.errors import Interrupted, TrainingError
 from seqloom.training.checkpoints import save_checkpoint
 from seqloom.training.evaluation import judge
@@ -34,9 +35,7 @@ def fit(
     """
     settings = state.config.training
     lengths = [len(example.ids) for example in data.train]
-    target_lengths = (
-        [len(e.target) for e in data.train if isinstance(e.target, list)] if data.targets.problem == "text" else None
-    )
+    written = [len(written_ids(example)) for example in data.train]
     size = batch_size_for(settings, len(lengths))
     saved_at = time.monotonic()
     with _Signals() as signals:
@@ -46,7 +45,7 @@ def fit(
                 batch_size=size,
                 seed=state.config.seed,
                 epoch=state.epoch,
-                target_lengths=target_lengths,
+                target_lengths=written if data.targets.problem == "text" else None,
             )
             while state.position < len(order) and not state.out_of_time:
                 state.learn([data.train[row] for row in order[state.position]])

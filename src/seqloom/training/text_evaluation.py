@@ -9,6 +9,7 @@ import torch
 from seqloom.bundle import Bundle
 from seqloom.config import DecodingSettings
 from seqloom.data import Example, Prepared, collate, evaluation_order
+from seqloom.data.examples import written_ids
 from seqloom.data.text_targets import TextTargets
 from seqloom.inference import BATCH, write_for, write_texts
 from seqloom.models import Seq2Seq
@@ -43,7 +44,7 @@ def compare_texts(
     found = {name: _compare(targets, rows, written).to_dict() for name, written in answers.items()}
     if learn_from is None:
         return found
-    train, valid, asked = ([_ids(row) for row in part] for part in (learn_from.train, learn_from.valid, rows))
+    train, valid, asked = ([written_ids(row) for row in part] for part in (learn_from.train, learn_from.valid, rows))
     for order, name in ((1, "unigram"), (2, "bigram")):
         perplexity = ngram_perplexity(train, valid, asked, vocabulary_size=len(targets.vocabulary), order=order)
         found[name] = {"perplexity": perplexity, "intervals": {}}
@@ -61,14 +62,15 @@ def mean_loss(model: Seq2Seq, rows: Sequence[Example], *, batch_size: int = BATC
     training, device = model.training, next(model.parameters()).device
     model.eval()
     likelihoods = [0.0] * len(rows)
-    for order in evaluation_order([len(row.ids) for row in rows], batch_size=batch_size):
+    lengths, written = [len(row.ids) for row in rows], [len(written_ids(row)) for row in rows]
+    for order in evaluation_order(lengths, batch_size=batch_size, target_lengths=written):
         batch, targets = collate([rows[row] for row in order])
         assert isinstance(targets, Batch)
         found = model.log_likelihood(batch.to(device), targets.to(device))
         for row, likelihood in zip(order, found.tolist(), strict=True):
             likelihoods[row] = likelihood
     model.train(training)
-    return -math.fsum(likelihoods) / sum(len(_ids(row)) + 1 for row in rows)
+    return -math.fsum(likelihoods) / sum(len(written_ids(row)) + 1 for row in rows)
 
 
 def _scores(model: Seq2Seq, targets: TextTargets, rows: Sequence[Example], written: Sequence[str]) -> Scores:
@@ -85,11 +87,6 @@ def _compare(targets: TextTargets, rows: Sequence[Example], written: Sequence[st
         answers.setdefault(row.text, []).append(_text(row))
     others = [answers[row.text] for row in rows]
     return score_texts(written, [_text(row) for row in rows], units=targets.units, other_references=others)
-
-
-def _ids(row: Example) -> list[int]:
-    assert isinstance(row.target, list)
-    return row.target
 
 
 def _text(row: Example) -> str:
