@@ -11,10 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from seqloom.config import Config, DataSettings, ModelSettings, TrainingSettings, config_from_dict, load_config, to_toml
+from seqloom.config import (
+    Config,
+    DataSettings,
+    DecodingSettings,
+    ModelSettings,
+    TrainingSettings,
+    config_from_dict,
+    load_config,
+    to_toml,
+)
 from seqloom.errors import ConfigError
 
-SECTIONS = {"data": DataSettings, "model": ModelSettings, "training": TrainingSettings}
+SECTIONS = {
+    "data": DataSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+    "decoding": DecodingSettings,
+}
 
 
 def write(folder: Path, text: str) -> Path:
@@ -158,6 +172,13 @@ IDLE = [
         ["model.freeze_embedding=true", "model.embedding=one_hot"],
         "settings: model: freeze_embedding is a setting of the learned embedding",
     ),
+    *(
+        (
+            ["model.tied_embeddings=true", other],
+            "settings: model: tied_embeddings needs the learned embedding and readout tanh",
+        )
+        for other in ("model.embedding=one_hot", "model.readout=direct")
+    ),
 ]
 
 
@@ -224,7 +245,7 @@ def settings_of(section: type[Any], **chosen: st.SearchStrategy[Any]) -> st.Sear
 
 
 # Refused beside a cell or an embedding that would ignore them.
-ONLY_FOR_SOME = {"activation": "tanh", "reset_after": False, "freeze_embedding": False}
+ONLY_FOR_SOME = {"activation": "tanh", "reset_after": False, "freeze_embedding": False, "tied_embeddings": False}
 
 ANY_CONFIG = settings_of(
     Config,
@@ -235,8 +256,7 @@ ANY_CONFIG = settings_of(
         valid_fraction=SHARE,
         test_fraction=SHARE,
         min_count=COUNT,
-        max_vocabulary=COUNT,
-        max_length=st.none() | COUNT,
+        **dict.fromkeys(("max_vocabulary", "max_length"), st.none() | COUNT),
     ),
     model=settings_of(
         ModelSettings,
@@ -246,12 +266,20 @@ ANY_CONFIG = settings_of(
     ),
     training=settings_of(
         TrainingSettings,
-        **dict.fromkeys(("warmup", "label_smoothing", "average"), SHARE),
+        **dict.fromkeys(("warmup", "label_smoothing", "average", "scheduled_sampling"), SHARE),
         **dict.fromkeys(("learning_rate", "clip_norm"), POSITIVE),
         **dict.fromkeys(("batch_size", "patience"), COUNT),
         **dict.fromkeys(("weight_decay", "checkpoint_minutes"), st.just(0.0) | POSITIVE),
         epochs=st.none() | COUNT,
         max_minutes=st.none() | POSITIVE,
+    ),
+    decoding=settings_of(
+        DecodingSettings,
+        beam=st.integers(1, 1000),
+        max_output=st.none() | COUNT,
+        **dict.fromkeys(("no_repeat", "top_k"), st.integers(0, 2**62)),
+        **dict.fromkeys(("length_penalty", "coverage_penalty", "temperature"), st.just(0.0) | POSITIVE),
+        top_p=st.floats(0, 1, exclude_min=True),
     ),
 )
 

@@ -73,7 +73,7 @@ def test_training_ends_after_patience_epochs_that_were_not_better(
         accuracy, loss = next(measured)
         return Scores({"accuracy": accuracy}, {}, loss)
 
-    monkeypatch.setattr(loop, "score_rows", measure)
+    monkeypatch.setattr(loop, "judge", measure)
     events = events_of(data, tmp_path / "out", {"training.epochs": 9, "training.patience": 2})
     assert [row.best for row in validated(events)] == [True, True, False, True, False, False]
     assert [row["best"] for row in history(tmp_path / "out")] == [True, True, False, True, False, False]
@@ -117,7 +117,7 @@ def test_numbers_are_judged_by_their_error(tmp_path: Path, monkeypatch: pytest.M
     data = write_rows(tmp_path / "n.csv", [(f"word{n % 7} and {n}", str(n % 7 + n / 100)) for n in range(60)])
     changed = {"task": "regress", "training.epochs": 3}
     errors = iter([3.0, 2.0, 2.5])
-    monkeypatch.setattr(loop, "score_rows", lambda model, targets, rows: Scores({"rmse": next(errors)}, {}, 1.0))
+    monkeypatch.setattr(loop, "judge", lambda model, targets, rows: Scores({"rmse": next(errors)}, {}, 1.0))
     assert [row.best for row in validated(events_of(data, tmp_path / "out", changed))] == [True, True, False]
 
 
@@ -171,7 +171,7 @@ def test_a_training_that_bursts_stops_with_advice_and_leaves_nothing_broken(
 def test_a_validation_loss_that_is_not_finite_stops_before_anything_is_saved(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float
 ) -> None:
-    monkeypatch.setattr(loop, "score_rows", lambda model, targets, rows: Scores({"accuracy": 0.5}, {}, loss))
+    monkeypatch.setattr(loop, "judge", lambda model, targets, rows: Scores({"accuracy": 0.5}, {}, loss))
     match = (
         r"^the validation loss is not finite after step 3, epoch 1: the weights have grown too large\. "
         r"Try --set training\.learning_rate=0\.0005, or a smaller training\.clip_norm; what was saved before is whole\."
@@ -232,13 +232,13 @@ def test_a_second_signal_stops_at_once(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_signal_during_validation_stops_after_it(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    score_rows = loop.score_rows
+    judge = loop.judge
 
     def interrupted(model: Any, targets: Any, rows: Any) -> Scores:
         signal.raise_signal(signal.SIGINT)
-        return score_rows(model, targets, rows)
+        return judge(model, targets, rows)
 
-    monkeypatch.setattr(loop, "score_rows", interrupted)
+    monkeypatch.setattr(loop, "judge", interrupted)
     with pytest.raises(Interrupted, match=r"^stopped after epoch 1; all is saved\.$"):
         train(data, tmp_path / "out")
     assert len(history(tmp_path / "out")) == 1

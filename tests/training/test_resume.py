@@ -115,7 +115,7 @@ def killed(data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, place: Any, n
 
 
 MOMENTS = [
-    pytest.param(loop, "score_rows", 2, id="before a validation"),
+    pytest.param(loop, "judge", 2, id="before a validation"),
     pytest.param(loop, "save_checkpoint", 8, id="between validation and checkpoint"),
     pytest.param(run, "_save", 1, id="between the first checkpoint of an epoch and the first model"),
     pytest.param(run, "_save", 3, id="between the last checkpoint and its model"),
