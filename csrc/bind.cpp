@@ -144,8 +144,8 @@ static nb::ndarray<nb::pytorch, float> empty(const std::vector<std::size_t>& sha
 
 struct matrix {
     std::unique_ptr<packed<float>> panels;
-    matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns)
-        : panels(active().linear.pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns)) {}
+    matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns, int threads)
+        : panels(active().linear.pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns, threads)) {}
 };
 
 static void linear(const matrix& b, i64 rows, address a, i64 a_row, address start, address c, int threads, i64 start_row) {
@@ -202,7 +202,7 @@ NB_MODULE(_core, module) {
     add_int8(module);
     add_attention(module);
     nb::class_<matrix>(module, "Matrix", "(depth, columns) numbers, copied into the order that `linear` reads.")
-        .def(nb::init<address, std::pair<i64, i64>, i64, i64>(), "b"_a, "strides"_a, "depth"_a, "columns"_a);
+        .def(nb::init<address, std::pair<i64, i64>, i64, i64, int>(), "b"_a, "strides"_a, "depth"_a, "columns"_a, "threads"_a = 1);
     module.def("linear", &linear, "b"_a, "rows"_a, "a"_a, "a_stride"_a, "start"_a, "c"_a, "threads"_a,
                "start_stride"_a = 0, "c = start + a b: csrc/linear.h says what every argument is.");
     module.def("outer", &outer, "tokens"_a, "a"_a, "a_stride"_a, "depth"_a, "d"_a, "d_stride"_a, "columns"_a, "c"_a, "sums"_a,

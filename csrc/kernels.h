@@ -16,7 +16,8 @@ using elementwise = void (*)(const float* x, float* y, std::int64_t count);
 
 // c = start + a b, and the gradient of b: csrc/linear.h says what every argument is.
 struct dense {
-    std::unique_ptr<packed<float>> (*pack)(const float* b, std::int64_t row, std::int64_t column, std::int64_t depth, std::int64_t columns);
+    std::unique_ptr<packed<float>> (*pack)(const float* b, std::int64_t row, std::int64_t column, std::int64_t depth, std::int64_t columns,
+                                           int threads);
     void (*apply)(const packed<float>& b, std::int64_t rows, const float* a, std::int64_t a_row, const float* start, std::int64_t start_row, float* c,
                   int threads);
     void (*outer)(std::int64_t tokens, const float* a, std::int64_t a_row, std::int64_t depth, const float* d, std::int64_t d_row,

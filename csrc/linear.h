@@ -12,10 +12,13 @@ class matrix : public packed<real> {
 public:
     const i64 depth, columns;
 
-    matrix(const real* b, i64 row, i64 column, i64 depth, i64 columns)
+    matrix(const real* b, i64 row, i64 column, i64 depth, i64 columns, int threads)
         : depth(depth), columns(columns), data_(panels_of(columns) * depth * panel) {
-        for (i64 v = 0; v < panels_of(columns); ++v)
-            pack_panel(b + v * panel * column, row, column, depth, std::min(panel, columns - v * panel), data_.data() + v * depth * panel);
+        const i64 all = panels_of(columns), useful = std::min<i64>(threads, 1 + 4 * depth * columns / worth_a_thread);
+        parallel(static_cast<int>(useful), [&](i64 member, i64 members) {
+            for (i64 v = all * member / members; v < all * (member + 1) / members; ++v)
+                pack_panel(b + v * panel * column, row, column, depth, std::min(panel, columns - v * panel), data_.data() + v * depth * panel);
+        });
     }
 
     const real* at(i64 v) const { return data_.data() + v * depth * panel; }
@@ -24,36 +27,47 @@ private:
     numbers data_;
 };
 
-inline std::unique_ptr<packed<real>> pack_matrix(const real* b, i64 row, i64 column, i64 depth, i64 columns) {
-    return std::make_unique<matrix>(b, row, column, depth, columns);
+inline std::unique_ptr<packed<real>> pack_matrix(const real* b, i64 row, i64 column, i64 depth, i64 columns, int threads) {
+    return std::make_unique<matrix>(b, row, column, depth, columns, threads);
 }
 
-// The panels first .. last - 1 of c, for all rows.
+// The last panel of c, which is not full.
+inline void apply_edge(const matrix& b, i64 rows, operand left, const real* start, i64 start_row, real* c) {
+    constexpr i64 rows_at_once = 8 * tallest;
+    const i64 v = b.columns / panel, at = v * panel, count = b.columns - at;
+    real whole[rows_at_once * panel], begin[rows_at_once * panel] = {};
+    for (i64 from = 0; from < rows; from += rows_at_once) {
+        const i64 height = std::min(rows_at_once, rows - from), starts = start_row == 0 ? 1 : height;
+        for (i64 m = 0; start != nullptr && m < starts; ++m) std::copy_n(start + (from + m) * start_row + at, count, begin + m * panel);
+        const real *right = b.at(v), *begins = begin;
+        real* to = whole;
+        multiply(height, {left.data + from * left.row, left.row, left.block}, 1, &right, b.depth, &begins, start_row == 0 ? 0 : panel, &to, panel);
+        for (i64 m = 0; m < height; ++m) std::copy_n(whole + m * panel, count, c + (from + m) * b.columns + at);
+    }
+}
+
+// The panels first .. last - 1 of c, for all rows. So many rows at a time that they stay in the second-level cache, panel after
+// panel. A last panel that is not full goes by way of whole ones.
 inline void apply_panels(const matrix& b, i64 rows, const real* a, i64 a_row, const real* start, i64 start_row, real* c, i64 first,
                          i64 last) {
-    constexpr i64 rows_at_once = 8 * tallest;
-    real whole[widest][rows_at_once * panel], shared[widest][panel];
+    static constexpr real zeros[panel] = {};
+    constexpr i64 rows_at_once = 32 * tallest;
     for (i64 from = 0; from < rows; from += rows_at_once) {
         const i64 height = std::min(rows_at_once, rows - from), at_once = panels_at_once(std::min(height, tallest));
-        for (i64 v = first; v < last; v += at_once) {
-            const i64 taken = std::min(at_once, last - v);
+        const operand left = by_rows(a + from * a_row, a_row);
+        const i64 full = std::min(last, b.columns / panel);
+        for (i64 v = first; v < full; v += at_once) {
             const real *right[widest], *begin[widest];
-            real* sums[widest];
+            real* to[widest];
+            const i64 taken = std::min(at_once, full - v);
             for (i64 p = 0; p < taken; ++p) {
-                const i64 at = (v + p) * panel, count = std::min(panel, b.columns - at);
-                real* const to = start_row == 0 ? shared[p] : whole[p];
-                for (i64 m = 0; m < (start_row == 0 ? 1 : height); ++m)
-                    for (i64 lane = 0; lane < panel; ++lane)
-                        to[m * panel + lane] = start != nullptr && lane < count ? start[(from + m) * start_row + at + lane] : 0;
-                right[p] = b.at(v + p), begin[p] = to, sums[p] = whole[p];
+                const i64 at = (v + p) * panel;
+                right[p] = b.at(v + p), to[p] = c + from * b.columns + at;
+                begin[p] = start == nullptr ? zeros : start + from * start_row + at;
             }
-            multiply(height, by_rows(a + from * a_row, a_row), taken, right, b.depth, begin,
-                     start_row == 0 ? 0 : panel, sums, panel);
-            for (i64 p = 0; p < taken; ++p)
-                for (i64 m = 0; m < height; ++m)
-                    std::copy_n(whole[p] + m * panel, std::min(panel, b.columns - (v + p) * panel),
-                                c + (from + m) * b.columns + (v + p) * panel);
+            multiply(height, left, taken, right, b.depth, begin, start == nullptr ? 0 : start_row, to, b.columns);
         }
+        if (full < last) apply_edge(b, height, left, start == nullptr ? nullptr : start + from * start_row, start_row, c + from * b.columns);
     }
 }
 
@@ -66,7 +80,8 @@ inline void apply(const packed<real>& weights, i64 rows, const real* a, i64 a_ro
     const i64 useful = std::min<i64>(threads, 1 + work / worth_a_thread);
     parallel(static_cast<int>(useful), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        if (rows >= members * tallest) {
+        // What is larger is shared out, and the rest is read by all.
+        if (rows >= members * tallest && (rows >= b.columns || all < members * 2 * widest)) {
             const i64 from = rows * member / members, to = rows * (member + 1) / members;
             apply_panels(b, to - from, a + from * a_row, a_row, start == nullptr ? nullptr : start + from * start_row, start_row,
                          c + from * b.columns, 0, all);
@@ -78,50 +93,95 @@ inline void apply(const packed<real>& weights, i64 rows, const real* a, i64 a_ro
 
 // The gradient of b: c = a' d, (depth, columns), and the column sums of d, for tokens rows of a (tokens, depth), a_row apart,
 // and d (tokens, columns), d_row apart. c and sums are contiguous and written; sums may be null.
-inline void outer(i64 tokens, const real* a, i64 a_row, i64 depth, const real* d, i64 d_row, i64 columns, real* c, real* sums,
-                  int threads) {
-    constexpr i64 round = 128, at_once = panels_at_once(tallest);
-    const i64 tiles = (depth + tallest) / tallest, all = panels_of(columns);  // with the row of ones that makes the sums
-    const i64 useful = std::max<i64>(1, std::min<i64>({threads, all, 1 + tokens * depth * columns / worth_a_thread}));
-    const i64 left_size = workspace::rounded(tiles * tallest * round), right_size = workspace::rounded(at_once * round * panel);
-    workspace space(useful * (left_size + right_size));
-    real* memory = space.take(useful * (left_size + right_size));
-    std::fill_n(c, depth * columns, real(0));
-    if (sums != nullptr) std::fill_n(sums, columns, real(0));
-    parallel(static_cast<int>(useful), [&](i64 member, i64 members) {
-        const flush_denormals flushed;
-        real *left = memory + member * (left_size + right_size), *right = left + left_size;
-        const i64 first = all * member / members, last = all * (member + 1) / members;
-        for (i64 token = 0; token < tokens; token += round) {
-            const i64 count = std::min(round, tokens - token);
-            for (i64 tile = 0; tile < tiles; ++tile)
-                for (i64 k = 0; k < count; ++k)
-                    for (i64 m = 0; m < tallest; ++m) {
-                        const i64 row = tile * tallest + m;
-                        left[(tile * round + k) * tallest + m] = row < depth ? a[(token + k) * a_row + row] : row == depth ? 1 : 0;
-                    }
+class outer_product {
+public:
+    outer_product(i64 tokens, const real* a, i64 a_row, i64 depth, const real* d, i64 d_row, i64 columns, real* c, real* sums)
+        : tokens_(tokens), a_(a), a_row_(a_row), depth_(depth), d_(d), d_row_(d_row), columns_(columns), c_(c), sums_(sums) {}
+
+    // Numbers of memory that a member works in.
+    i64 memory() const { return left_size() + workspace::rounded(at_once * round * panel); }
+
+    // The panels first .. last - 1 of c and sums.
+    void make(real* memory, i64 first, i64 last) const {
+        real* const right = memory + left_size();
+        for (i64 token = 0; token == 0 || token < tokens_; token += round) {
+            const i64 count = std::min(round, tokens_ - token);
+            gather(token, count, memory);
             for (i64 v = first; v < last; v += at_once) {
                 const i64 taken = std::min(at_once, last - v);
                 const real* b[widest];
-                real whole[widest][tallest * panel], *to[widest];
                 for (i64 p = 0; p < taken; ++p) {
-                    const i64 at = (v + p) * panel;
-                    pack_panel(d + token * d_row + at, d_row, 1, count, std::min(panel, columns - at), right + p * round * panel);
-                    b[p] = right + p * round * panel, to[p] = whole[p];
+                    b[p] = right + p * round * panel;
+                    pack_rows(d_ + token * d_row_ + (v + p) * panel, count, std::min(panel, columns_ - (v + p) * panel), right + p * round * panel);
                 }
-                for (i64 tile = 0; tile < tiles; ++tile) {
-                    std::fill_n(whole[0], widest * tallest * panel, real(0));
-                    accumulate(left + tile * tallest * round, taken, b, count, to, panel);
-                    for (i64 p = 0; p < taken; ++p)
-                        for (i64 m = 0; m < tallest; ++m) {
-                            const i64 row = tile * tallest + m, at = (v + p) * panel;
-                            real* sum = row < depth ? c + row * columns + at : row == depth && sums != nullptr ? sums + at : nullptr;
-                            for (i64 lane = 0; sum != nullptr && lane < std::min(panel, columns - at); ++lane)
-                                sum[lane] += whole[p][m * panel + lane];
-                        }
-                }
+                for (i64 tile = 0; tile < tiles(); ++tile) add_tile(tile, memory + tile * tile_size, v, taken, b, count, token == 0);
             }
         }
+    }
+
+private:
+    static constexpr i64 round = 256, at_once = panels_at_once(tallest);
+    static constexpr i64 tile_size = tallest * round + 16;  // a cache line apart from a power of two: all tiles are written together
+
+    i64 tiles() const { return (depth_ + tallest) / tallest; }  // with the row of ones that makes the sums
+    i64 left_size() const { return workspace::rounded(tiles() * tile_size); }
+
+    // `count` rows of a, for each tile token by token: tallest numbers each, 1 after the last row, then zeros.
+    void gather(i64 token, i64 count, real* to) const {
+        const i64 whole = depth_ / tallest, rest = depth_ - whole * tallest;
+        for (i64 k = 0; k < count; ++k, to += tallest) {
+            const real* row = a_ + (token + k) * a_row_;
+            for (i64 tile = 0; tile < whole; ++tile) std::copy_n(row + tile * tallest, tallest, to + tile * tile_size);
+            real* last = to + whole * tile_size;
+            for (i64 m = 0; m < tallest; ++m) last[m] = m < rest ? row[whole * tallest + m] : m == rest ? 1 : 0;
+        }
+    }
+
+    // `width` columns of d, in a panel.
+    void pack_rows(const real* from, i64 count, i64 width, real* to) const {
+        if (width < panel) return pack_panel(from, d_row_, 1, count, width, to);
+        for (i64 k = 0; k < count; ++k) std::copy_n(from + k * d_row_, panel, to + k * panel);
+    }
+
+    // Adds `count` tokens to a tile of c, which is zero before the first of them.
+    void add_tile(i64 tile, const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool first) const {
+        const i64 row = tile * tallest, rows = std::min(tallest, depth_ - row);
+        real* c[widest] = {};
+        if (rows == tallest && (v + panels) * panel <= columns_) {
+            for (i64 p = 0; p < panels; ++p) c[p] = c_ + row * columns_ + (v + p) * panel;
+            for (i64 m = 0; first && m < rows; ++m) std::fill_n(c[0] + m * columns_, panels * panel, real(0));
+            return accumulate(left, panels, b, count, c, columns_);
+        }
+        // At an edge, and for the sums: by way of a whole tile.
+        real whole[widest][tallest * panel] = {};
+        for (i64 p = 0; p < panels; ++p) c[p] = whole[p];
+        accumulate(left, panels, b, count, c, panel);
+        for (i64 p = 0; p < panels; ++p)
+            for (i64 m = 0, at = (v + p) * panel; m <= rows && m < tallest; ++m) {
+                real* to = m < rows ? c_ + (row + m) * columns_ + at : sums_ != nullptr ? sums_ + at : nullptr;
+                for (i64 lane = 0; to != nullptr && lane < std::min(panel, columns_ - at); ++lane)
+                    to[lane] = (first ? 0 : to[lane]) + whole[p][m * panel + lane];
+            }
+    }
+
+    const i64 tokens_;
+    const real* const a_;
+    const i64 a_row_, depth_;
+    const real* const d_;
+    const i64 d_row_, columns_;
+    real *const c_, *const sums_;
+};
+
+inline void outer(i64 tokens, const real* a, i64 a_row, i64 depth, const real* d, i64 d_row, i64 columns, real* c, real* sums,
+                  int threads) {
+    const outer_product product(tokens, a, a_row, depth, d, d_row, columns, c, sums);
+    const i64 all = panels_of(columns);
+    const i64 useful = std::max<i64>(1, std::min<i64>({threads, all, 1 + tokens * depth * columns / worth_a_thread}));
+    workspace space(useful * product.memory());
+    real* memory = space.take(useful * product.memory());
+    parallel(static_cast<int>(useful), [&](i64 member, i64 members) {
+        const flush_denormals flushed;
+        product.make(memory + member * product.memory(), all * member / members, all * (member + 1) / members);
     });
 }
 

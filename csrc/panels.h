@@ -86,11 +86,14 @@ inline void pack_panel(const real* from, i64 row, i64 column, i64 depth, i64 cou
             for (i64 lane = 0; lane < panel; ++lane) to[k * panel + lane] = lane < count ? from[k * row + lane] : 0;
         return;
     }
-    // Columns far apart (a transposed view): read along the columns, a few rows at a time.
+    // Columns far apart (a transposed view): read along the columns, a few rows at a time. Too many at once for the processor
+    // to foresee.
     for (i64 done = 0; done < depth; done += panel)
-        for (i64 lane = 0; lane < panel; ++lane)
+        for (i64 lane = 0; lane < panel; ++lane) {
+            if (lane < count && done + panel < depth) prefetch<false>(from + (done + panel) * row + lane * column);
             for (i64 k = done; k < std::min(done + panel, depth); ++k)
                 to[k * panel + lane] = lane < count ? from[k * row + lane * column] : 0;
+        }
 }
 
 // A layer's weights as the loops read them. Panel (u, g): the columns of gate g of the units in block u.

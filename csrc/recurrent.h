@@ -1,7 +1,8 @@
 // What goes into the time loop and what comes out: plain structs of pointers, shared by all levels of the instruction set.
 //
 // B batch, T time, I input, H hidden, S saved values a unit. All memory is the caller's. What is written overlaps nothing that
-// is read, but for one thing: last_hidden and last_cell may be first_hidden and first_cell, and a state moves in place.
+// is read, but for one thing: last_hidden and last_cell may be first_hidden and first_cell, and a state moves in place; so may
+// their gradients, the other way. last_hidden and last_cell may also be the outputs and cells of a single step.
 // `real` is float, or double for checks.
 #pragma once
 

@@ -13,6 +13,7 @@ from torch.nn import Parameter
 
 from seqloom.errors import ConfigError
 from seqloom.kernels import native
+from seqloom.kernels.recurrence import empty
 from seqloom.shapes import Float
 
 NO_CORE = native.reason()
@@ -145,7 +146,7 @@ def _product(x: Float[Tensor, "R I"], weight: Float[Tensor, "I O"], bias: Tensor
     core = native.core()
     x = x if x.stride(-1) == 1 else x.contiguous()
     bias = None if bias is None else bias.contiguous()
-    product = x.new_empty(x.shape[0], weight.shape[1])
+    product = empty(x.shape[0], weight.shape[1])
     panels = matrix(weight)
     addresses = (0 if bias is None else bias.data_ptr(), product.data_ptr())
     core.linear(panels, x.shape[0], x.data_ptr(), x.stride(0), *addresses, torch.get_num_threads())
@@ -154,14 +155,14 @@ def _product(x: Float[Tensor, "R I"], weight: Float[Tensor, "I O"], bias: Tensor
 
 def matrix(weight: Float[Tensor, "I O"]) -> Any:
     """`weight` as the core reads it: a copy, in panels."""
-    return native.core().Matrix(weight.data_ptr(), weight.stride(), *weight.shape)
+    return native.core().Matrix(weight.data_ptr(), weight.stride(), *weight.shape, torch.get_num_threads())
 
 
 def outer(x: Float[Tensor, "R I"], gradient: Float[Tensor, "R O"]) -> tuple[Tensor, Tensor]:
     """x' gradient and the column sums of the gradient."""
     x, gradient = (part if part.stride(-1) == 1 else part.contiguous() for part in (x, gradient))
     columns = gradient.shape[1]
-    product, sums = x.new_empty(x.shape[1], columns), x.new_empty(columns)
+    product, sums = empty(x.shape[1], columns), empty(columns)
     native.core().outer(
         *(x.shape[0], x.data_ptr(), x.stride(0), x.shape[1]),
         *(gradient.data_ptr(), gradient.stride(0), columns),

@@ -1,0 +1,161 @@
+// Runs attention and the dense product of every level that runs here on buffers that have exactly their size, under the
+// sanitisers: a number read or written beyond any of them ends the program. What must not be read is NaN; what must be written
+// is NaN before. The number of threads and a row alone are compared to the bit.
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "kernels.h"
+
+using i64 = std::int64_t;
+using namespace seqloom;
+
+static int failures = 0;
+
+static void check(bool holds, const char* isa, const char* truth) {
+    if (!holds && ++failures < 20) std::printf("FAILED %s: %s\n", isa, truth);
+}
+
+// `size` numbers, each NaN until written, and not one more.
+class buffer {
+public:
+    explicit buffer(i64 size = 0) : at_(size > 0 ? new float[static_cast<std::size_t>(size)] : nullptr), size_(size) {
+        for (i64 i = 0; i < size; ++i) at_[static_cast<std::size_t>(i)] = std::numeric_limits<float>::quiet_NaN();
+    }
+    float* data() const { return at_.get(); }
+    float& operator[](i64 i) const { return at_[static_cast<std::size_t>(i)]; }
+    i64 size() const { return size_; }
+    bool finite() const {
+        for (i64 i = 0; i < size_; ++i)
+            if (!std::isfinite((*this)[i])) return false;
+        return true;
+    }
+    bool same(const buffer& other, i64 from = 0) const {
+        return size_ == 0 || std::memcmp(data(), other.data() + from, static_cast<std::size_t>(size_) * sizeof(float)) == 0;
+    }
+
+private:
+    std::unique_ptr<float[]> at_;
+    i64 size_;
+};
+
+static float number(i64 place) {
+    const std::uint64_t z = (static_cast<std::uint64_t>(place) + 1) * 0x9e3779b97f4a7c15u;
+    return static_cast<float>(static_cast<double>((z ^ (z >> 29)) >> 40) / (1 << 23) - 1);
+}
+
+static buffer filled(i64 size, i64 seed) {
+    buffer made(size);
+    for (i64 i = 0; i < size; ++i) made[i] = number(seed * 1'000'003 + i);
+    return made;
+}
+
+struct sizes {
+    i64 steps, memory, compared;
+    bool score;
+};
+
+struct answer {
+    buffer weights, context, scores, query, keys, score, sums;
+};
+
+// (B, S, size) with NaN at padding.
+static buffer source_of(const std::vector<i64>& lengths, i64 first, i64 steps, i64 size, i64 seed) {
+    const i64 rows = static_cast<i64>(lengths.size());
+    buffer made(rows * steps * size);
+    for (i64 b = 0; b < rows; ++b)
+        for (i64 i = 0; i < lengths[static_cast<std::size_t>(b)] * size; ++i) made[b * steps * size + i] = number(seed * 7'919 + (first + b) * steps * size + i);
+    return made;
+}
+
+static answer solve(const kernels& level, const sizes& n, const std::vector<i64>& lengths, i64 first, int threads) {
+    const i64 B = static_cast<i64>(lengths.size());
+    const buffer memory = source_of(lengths, first, n.steps, n.memory, 1), keys = source_of(lengths, first, n.steps, n.compared, 2);
+    const buffer score = filled(n.score ? n.compared : 0, 3);
+    const auto rows = [&](i64 size, i64 seed) {
+        buffer made(B * size);
+        for (i64 i = 0; i < made.size(); ++i) made[i] = number(seed * 104'729 + first * size + i);
+        return made;
+    };
+    const buffer query = rows(n.compared, 4), d_context = rows(n.memory, 5), d_weights = rows(n.steps, 6);
+    std::vector<i64> places, counts(static_cast<std::size_t>(B), 1), begins = {0};
+    for (i64 b = 0; b < B; ++b) places.push_back(b);
+    const attention_source s{n.steps, n.memory, n.compared, lengths.data(), {memory.data(), n.steps * n.memory, n.memory},
+                             {keys.data(), n.steps * n.compared, n.compared}, score.data()};
+    const attention_step step{B, places.data(), query.data(), threads};
+    answer a{buffer(B * n.steps), buffer(B * n.memory), buffer(B * n.steps), buffer(B * n.compared), buffer(n.score ? B * n.steps * n.compared : 0),
+             buffer(n.score ? B * n.compared : 0), buffer(B * n.steps * n.memory)};
+    for (buffer* added : {&a.keys, &a.score})
+        for (i64 i = 0; i < added->size(); ++i) (*added)[i] = 0;
+    level.attention.forward(s, step, a.weights.data(), a.context.data());
+    level.attention.backward(s, step, {a.weights.data(), d_context.data(), d_weights.data(), a.scores.data(), a.query.data(), a.keys.data(), a.score.data()});
+    level.attention.sum(s, {B, n.memory, places.data(), counts.data(), begins.data(), a.weights.data(), d_context.data(), a.sums.data(), threads});
+    return a;
+}
+
+static void hold(const answer& one, const answer& whole, i64 row, const char* isa, const char* truth) {
+    const buffer answer::*parts[] = {&answer::weights, &answer::context, &answer::scores, &answer::query, &answer::keys, &answer::score, &answer::sums};
+    for (const buffer answer::*part : parts) check((one.*part).same(whole.*part, row * (one.*part).size()), isa, truth);
+}
+
+static void try_attention(const kernels& level, const sizes& n, const std::vector<i64>& lengths) {
+    const answer whole = solve(level, n, lengths, 0, 1);
+    for (const buffer* part : {&whole.weights, &whole.context, &whole.scores, &whole.query, &whole.keys, &whole.score, &whole.sums})
+        check(part->finite(), level.isa, "padding reaches nothing, and all is written");
+    for (std::size_t b = 0; b < lengths.size(); ++b) {
+        double sum = 0;
+        for (i64 t = 0; t < n.steps; ++t) sum += static_cast<double>(whole.weights[static_cast<i64>(b) * n.steps + t]);
+        check(std::fabs(sum - (lengths[b] > 0 ? 1 : 0)) < 1e-5, level.isa, "weights sum to one");
+        hold(solve(level, n, {lengths[b]}, static_cast<i64>(b), 1), whole, static_cast<i64>(b), level.isa, "a row alone differs from the row in its batch");
+    }
+    for (int threads = 2; threads <= 4; ++threads) hold(solve(level, n, lengths, 0, threads), whole, 0, level.isa, "the number of threads changes a result");
+}
+
+// c = start + a b and a' d, each against sums in double, for row starts, one start for all, and none.
+static void try_dense(const kernels& level, i64 rows, i64 depth, i64 columns, int threads) {
+    const buffer a = filled(rows * depth, 1), b = filled(depth * columns, 2), each = filled(rows * columns, 3), shared = filled(columns, 4);
+    const auto packed = level.linear.pack(b.data(), columns, 1, depth, columns, threads);
+    for (int starts = 0; starts < 3; ++starts) {
+        const float* start = starts == 0 ? nullptr : starts == 1 ? shared.data() : each.data();
+        buffer c(rows * columns);
+        level.linear.apply(*packed, rows, a.data(), depth, start, starts == 2 ? columns : 0, c.data(), threads);
+        for (i64 i = 0; i < rows * columns; ++i) {
+            double sum = starts == 0 ? 0 : static_cast<double>(start[starts == 1 ? i % columns : i]);
+            for (i64 k = 0; k < depth; ++k) sum += static_cast<double>(a[i / columns * depth + k]) * static_cast<double>(b[k * columns + i % columns]);
+            check(std::fabs(sum - static_cast<double>(c[i])) < 1e-4 * (1 + std::sqrt(static_cast<double>(depth))), level.isa, "c is start + a b");
+        }
+        if (starts != 2) continue;
+        buffer in_place = filled(rows * columns, 3);
+        level.linear.apply(*packed, rows, a.data(), depth, in_place.data(), columns, in_place.data(), threads);
+        check(in_place.same(c), level.isa, "in place is the same");
+    }
+    buffer product(depth * columns), sums(columns);
+    level.linear.outer(rows, a.data(), depth, depth, each.data(), columns, columns, product.data(), sums.data(), threads);
+    for (i64 i = 0; i < (depth + 1) * columns; ++i) {
+        double sum = 0;
+        for (i64 k = 0; k < rows; ++k)
+            sum += (i / columns < depth ? static_cast<double>(a[k * depth + i / columns]) : 1.0) * static_cast<double>(each[k * columns + i % columns]);
+        const float got = i / columns < depth ? product[i] : sums[i % columns];
+        check(std::fabs(sum - static_cast<double>(got)) < 1e-4 * (1 + std::sqrt(static_cast<double>(rows))), level.isa, "outer is a' d");
+    }
+}
+
+int main() {
+    for (const kernels* level : runnable()) {
+        for (const bool score : {true, false})
+            for (const sizes& n : {sizes{1, 1, 1, score}, sizes{7, 33, 17, score}, sizes{5, 64, 32, score}, sizes{0, 3, 3, score}, sizes{40, 100, 130, score}}) {
+                std::vector<i64> lengths;
+                for (i64 b = 0; b < 9; ++b) lengths.push_back(b == 0 ? n.steps : (b * 5) % (n.steps + 1));
+                try_attention(*level, n, lengths);
+            }
+        for (int threads = 1; threads <= 3; ++threads)
+            for (const auto& [rows, depth, columns] : {std::array<i64, 3>{0, 3, 4}, {1, 1, 1}, {3, 70, 200}, {13, 33, 64}, {64, 40, 1000}, {300, 35, 65}, {520, 17, 130}})
+                try_dense(*level, rows, depth, columns, threads);
+        std::printf("%-7s attention and dense products: %d failed so far\n", level->isa, failures);
+    }
+    return failures == 0 ? 0 : 1;
+}
