@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from seqloom import __version__
-from seqloom.cli import check, demo, doctor, evaluate, look, predict, train
+from seqloom.cli import check, demo, doctor, evaluate, lab, look, predict, train
 from seqloom.cli.escape import escaped
 from seqloom.errors import Interrupted, SeqloomError
 
@@ -40,6 +40,7 @@ app = typer.Typer(
 )
 for page in (demo, check, train, evaluate, predict, look, doctor):
     app.command(page.__name__.rpartition(".")[2])(page.command)
+app.add_typer(lab.app, name="lab")
 
 
 def _version(asked: bool) -> None:

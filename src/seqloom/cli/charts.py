@@ -1,0 +1,67 @@
+"""What a terminal can draw of figures: maps of attention, and columns of blocks."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+
+from seqloom.cli.escape import escaped
+from seqloom.cli.tables import plain_table, print_table, width_of_output
+from seqloom.lens import AttentionMap
+
+SHADES = " ░▒▓█"
+BLOCKS = " ▁▂▃▄▅▆▇█"
+HEIGHT = 4
+
+
+def print_map(seen: AttentionMap) -> None:
+    """A line for each token written, a column for each token read; the darker, the more it counted."""
+    print(escaped(seen.prediction))
+    if seen.weights is None:
+        print("this model has no attention: all it knew of the text was one vector")
+        return
+    source = [escaped(_visible(token)) for token in seen.source]
+    margin = max([len(_visible(token)) for token in seen.tokens], default=0)
+    for start, end in _blocks(source, room=width_of_output() - margin - 2):
+        table = plain_table("")
+        for name in source[start:end]:
+            table.add_column(Text(name), justify="right")
+        for token, weights in zip(seen.tokens, seen.weights, strict=True):
+            cells = zip(source[start:end], weights[start:end], strict=True)
+            table.add_row(Text(escaped(_visible(token))), *(_cell(len(over), weight) for over, weight in cells))
+        print_table(table)
+    legend = (f"{shade} above {share} %" for shade, share in zip(SHADES[1:], (12, 38, 62, 88), strict=True))
+    print("  ".join(legend), "of the attention")
+
+
+def print_columns(names: Sequence[str], rows: Mapping[str, Sequence[float]]) -> None:
+    """A row of columns for each entry of `rows`, one for each name: their heights are shares from 0 to 1."""
+    table = plain_table("", *names)
+    for row, shares in rows.items():
+        columns = [Text("\n".join(_column(share, width=len(name)))) for name, share in zip(names, shares, strict=True)]
+        table.add_row(Text(escaped(row)), *columns, end_section=True)
+    print_table(table)
+
+
+def _column(share: float, *, width: int) -> list[str]:
+    """The lines of one column, from its top."""
+    eighths = round(8 * HEIGHT * share)
+    return [BLOCKS[min(8, max(0, eighths - 8 * line))] * width for line in reversed(range(HEIGHT))]
+
+
+def _cell(width: int, weight: float) -> Text:
+    return Text(SHADES[min(4, int(weight * 4 + 0.5))] * width)
+
+
+def _visible(token: str) -> str:
+    return "␣" if token.isspace() else token
+
+
+def _blocks(source: list[str], *, room: int) -> list[tuple[int, int]]:
+    """Runs of tokens that fit side by side, at least one each: where they start and end."""
+    blocks, start, used = [], 0, 0
+    for place, token in enumerate(source):
+        if place > start and used + len(token) + 2 > room:
+            blocks.append((start, place))
+            start, used = place, 0
+        used += len(token) + 2
+    return [*blocks, (start, len(source))]

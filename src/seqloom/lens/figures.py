@@ -1,0 +1,85 @@
+"""Figures from plain data, as plotly reads them: plain values too, so that one is made, kept and tested without it.
+
+Axes have units, and a title says what is to be seen. `plotly.graph_objects.Figure(figure)` makes an object of one.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from seqloom.lens.attention import AttentionMap
+
+Figure = dict[str, Any]  # {"data": [...], "layout": {...}}
+
+COLOURS = ("#7f7f7f", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00")  # told apart by colour-blind eyes too
+MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")  # and without colours
+LETTER = 22  # pixels for a token of a map
+
+
+class Curve(NamedTuple):
+    """A line through points, and where they are known the ends of each point's interval."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    intervals: Sequence[tuple[float, float]] = ()
+
+
+def curves(lines: Sequence[Curve], *, title: str, x: str, y: str, mark: tuple[float, str] | None = None) -> Figure:
+    """Lines over one axis; `mark` is a place on it that matters, and why."""
+    layout = _layout(title)
+    layout["xaxis"] = _axis(x) | {"rangemode": "tozero"}
+    layout["yaxis"] = _axis(y) | {"rangemode": "tozero"}
+    if mark is not None:
+        at, why = mark
+        line = {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1}
+        layout["shapes"] = [line | {"line": {"dash": "dot", "color": "#999999"}}]
+        layout["annotations"] = [
+            {"x": at, "yref": "paper", "y": 1, "xanchor": "left", "yanchor": "top", "text": why, "showarrow": False}
+        ]
+    return {"data": [_line(line, number) for number, line in enumerate(lines)], "layout": layout}
+
+
+def heat_map(seen: AttentionMap, *, title: str) -> Figure | None:
+    """What each token written attended to; None for a model without attention."""
+    if seen.weights is None:
+        return None
+    down, across = len(seen.tokens), len(seen.source)
+    layout = _layout(title) | {"height": 160 + LETTER * down, "width": 160 + LETTER * max(across, 20)}
+    # Tokens repeat, and an axis of names would fold them into one: places are drawn, and names written beside them.
+    layout["xaxis"] = _axis("source, as it was read") | _named(seen.source) | {"side": "top"}
+    layout["yaxis"] = _axis("written") | _named(seen.tokens) | {"autorange": "reversed"}
+    cells = {"type": "heatmap", "z": seen.weights, "zmin": 0, "zmax": 1, "colorscale": "Blues"}
+    return {"data": [cells | {"colorbar": {"title": {"text": "share of attention"}}}], "layout": layout}
+
+
+def _line(line: Curve, number: int) -> dict[str, Any]:
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    drawn: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": line.name,
+        "x": list(line.x),
+        "y": list(line.y),
+    }
+    drawn |= {"line": {"color": colour}, "marker": {"symbol": marker, "size": 8}}
+    if line.intervals:
+        up = [high - value for (_, high), value in zip(line.intervals, line.y, strict=True)]
+        down = [value - low for (low, _), value in zip(line.intervals, line.y, strict=True)]
+        drawn["error_y"] = {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1}
+    return drawn
+
+
+def _layout(title: str) -> dict[str, Any]:
+    plain = {"paper_bgcolor": "white", "plot_bgcolor": "white", "font": {"family": "sans-serif", "size": 14}}
+    return {"title": {"text": title, "font": {"size": 16}}, "legend": {"orientation": "h", "y": -0.2}, **plain}
+
+
+def _axis(name: str) -> dict[str, Any]:
+    return {"title": {"text": name}, "gridcolor": "#eeeeee", "linecolor": "#999999", "zeroline": False}
+
+
+def _named(tokens: Sequence[str]) -> dict[str, Any]:
+    # Plotly reads tags in texts, so that a token could become a link.
+    shown = ["␣" if token.isspace() else escape(token, quote=False) for token in tokens]
+    return {"tickmode": "array", "tickvals": list(range(len(shown))), "ticktext": shown, "showgrid": False}
