@@ -17,8 +17,9 @@ from torch import Tensor
 
 from seqloom.bundle import Bundle
 from seqloom.config import Config, Settings
-from seqloom.data import reviews
+from seqloom.data import reviews, table_of_texts
 from seqloom.errors import SeqloomError
+from seqloom.inference import answer_table
 from seqloom.training import Event, Said
 from tests.training.tiny import train, write_rows
 
@@ -90,9 +91,30 @@ def moved(run: Run, name: str) -> bool:
     return not torch.equal(run.weights[name], run_with(**{"training.learning_rate": 1e-30}).weights[name])
 
 
+def answers(run: Run) -> list[list[str]]:
+    """What is written for some texts: the best first, then its alternatives."""
+    texts = table_of_texts(["the film was not good", "A dull plot", "zzz"], column="text")
+    rows = list(answer_table(run.whole, texts))
+    return [[row["prediction"], *(other["prediction"] for other in row["alternatives"])] for row in rows]
+
+
+def other_answers(before: Run, after: Run) -> bool:
+    """The same model, which writes something else."""
+    return same_weights(before, after) and answers(before) != answers(after)
+
+
+def twice(text: str) -> bool:
+    """Whether a word stands in a text more than once."""
+    return len(set(text.split())) < len(text.split())
+
+
 FLAT = {"training.learning_rate": 1e-30, "training.epochs": 4}
 TWO_LAYERS = {"model.num_layers": 2}
+NAMES = ("one", "two", "three", "four", "five", "six", "seven")
 PLAIN_CELL = {"model.cell": "simple_rnn"}
+WRITES = {"task": "translate", "data.target": "title", "training.learning_rate": 0.05, "training.epochs": 4}
+WRITES_LONG = WRITES | {"decoding.length_penalty": 3.0}
+DRAWS = WRITES | {"decoding.temperature": 1.0}
 
 ALIVE: dict[str, Alive] = {
     "task": Alive(
@@ -105,6 +127,14 @@ ALIVE: dict[str, Alive] = {
     "data.input": Alive("title", lambda a, b: (a.whole.input, b.whole.input) == ("text", "title")),
     "data.target": Alive("two", lambda a, b: (a.whole.target, b.whole.target) == ("label", "two")),
     "data.tokens": Alive("character", lambda a, b: "good" in a.whole.vocabulary and "good" not in b.whole.vocabulary),
+    "data.target_tokens": Alive(
+        "character",
+        lambda a, b: [r.whole.targets.tokeniser.kind for r in (a, b)] == ["word", "character"],
+        WRITES,
+    ),
+    "data.joint_vocabulary": Alive(
+        True, lambda a, b: [r.whole.vocabulary == r.whole.targets.vocabulary for r in (a, b)] == [False, True], WRITES
+    ),
     "data.lowercase": Alive(False, lambda a, b: "The" not in a.whole.vocabulary and "The" in b.whole.vocabulary),
     "data.normal_form": Alive(
         "NFKC",
@@ -130,6 +160,17 @@ ALIVE: dict[str, Alive] = {
     "model.bidirectional": Alive(False, tensors_lost("backward")),
     "model.residual": Alive(True, other_weights, TWO_LAYERS),
     "model.pooling": Alive("mean", other_weights),
+    "model.attention": Alive("general", other_tensors, WRITES | {"model.bidirectional": False}),
+    "model.reverse_source": Alive(True, other_weights, WRITES),
+    "model.readout": Alive("direct", tensors_lost("readout"), WRITES),
+    "model.tied_embeddings": Alive(
+        True,
+        lambda a, b: (
+            [torch.equal(r.weights["output.weight"], r.weights["target_embedding.weight"]) for r in (a, b)]
+            == [False, True]
+        ),
+        WRITES,
+    ),
     "model.activation": Alive("relu", other_weights, PLAIN_CELL),
     "model.init": Alive("identity", other_weights),
     "model.initial_state": Alive("learned", tensors_gained("first_state")),
@@ -149,6 +190,7 @@ ALIVE: dict[str, Alive] = {
     "training.decay": Alive("constant", other_weights),
     "training.clip_norm": Alive(1e-6, other_weights),
     "training.label_smoothing": Alive(0.2, other_weights),
+    "training.scheduled_sampling": Alive(0.5, other_weights, WRITES),
     "training.patience": Alive(1, lambda a, b: (epochs(a), epochs(b)) == (4, 2), FLAT),
     "training.average": Alive(0.0, other_weights),
     "training.checkpoint_minutes": Alive(
@@ -157,6 +199,25 @@ ALIVE: dict[str, Alive] = {
     "training.baselines": Alive(
         True, lambda a, b: set(b.whole.metrics["baselines"]) - set(a.whole.metrics["baselines"]) == {"tfidf_logreg"}
     ),
+    "decoding.beam": Alive(2, lambda a, b: {len(texts) for texts in answers(a) + answers(b)} == {5, 2}, WRITES),
+    "decoding.length_penalty": Alive(3.0, other_answers, WRITES),
+    "decoding.coverage_penalty": Alive(5.0, other_answers, WRITES),
+    "decoding.max_output": Alive(
+        2,
+        lambda a, b: [max(len(text.split()) for text, *_ in answers(r)) > 2 for r in (a, b)] == [True, False],
+        WRITES_LONG,
+    ),
+    "decoding.no_repeat": Alive(
+        1, lambda a, b: [any(twice(text) for text, *_ in answers(r)) for r in (a, b)] == [True, False], WRITES_LONG
+    ),
+    "decoding.replace_unknown": Alive(
+        False,
+        lambda a, b: ["<unknown>" in str(answers(r)) for r in (a, b)] == [False, True] and "zzz" in str(answers(a)),
+        WRITES_LONG | {"data.min_count": 1000},
+    ),
+    "decoding.temperature": Alive(1.0, lambda a, b: other_answers(a, b) and answers(b) == answers(b), WRITES),
+    "decoding.top_k": Alive(1, other_answers, DRAWS),
+    "decoding.top_p": Alive(0.01, other_answers, DRAWS),
 }
 
 
@@ -171,7 +232,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for number, (text, label) in enumerate(pairs):
         said = f"{text[0].upper()}{text[1:]} {('ﬁne', 'fine')[number % 4 // 2]}" if number % 2 else text
         tags = chosen.choice(["a", "b", "a|b"])
-        table.append((said, f"{label} title {number % 7}", label, str(1 + number % 2), tags))
+        table.append((said, f"{label} título {NAMES[number % 7]}", label, str(1 + number % 2), tags))
     write_rows(folder / "rows.csv", table, ("text", "title", "label", "two", "tags"))
     (folder / "vectors.txt").write_text("good 1 2 3 4\nbad -1 -2 -3 -4\nunheard 0 0 0 0\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -234,14 +295,76 @@ def test_a_setting_shows(key: str) -> None:
     assert alive.shows(run_with(**alive.given), run_with(**{**alive.given, key: alive.value}))
 
 
-CHOICES = {
-    key: get_args(kind) for key, kind in fields(Config).items() if get_origin(kind) is Literal and key != "device"
-}
+def choices(kind: Any) -> tuple[Any, ...]:
+    """The values of a `Literal`, or of one that may also be None."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((get_args(one) for one in get_args(kind) if get_origin(one) is Literal), ())
+
+
+CHOICES = {key: found for key, kind in fields(Config).items() if key != "device" and (found := choices(kind))}
+
+
+def test_choices_that_may_be_left_to_the_data_are_choices_too() -> None:
+    assert CHOICES["data.tokens"] == ("word", "character", "byte", "subword")
+    assert CHOICES["task"] == ("classify", "regress", "translate")
 
 
 @pytest.mark.parametrize("key", CHOICES)
 def test_each_choice_of_a_setting_is_its_own(key: str) -> None:
+    if "subword" in CHOICES[key]:
+        pytest.importorskip("sentencepiece")
     runs = [run_with(**{**ALIVE[key].given, key: choice}) for choice in CHOICES[key]]
     for number, one in enumerate(runs):
         for another in runs[:number]:
             assert not same_weights(one, another)
+
+
+# Settings of one task in another
+
+
+@pytest.mark.parametrize("key", [key for key, alive in ALIVE.items() if alive.given.get("task") == "translate"])
+def test_a_setting_of_writing_is_refused_where_nothing_is_written(key: str) -> None:
+    refused = run_with(**{key: ALIVE[key].value})
+    assert refused.bundle is None
+    assert f"{key.removeprefix('data.')} is a setting of translate, the task is classify." in refused.said
+
+
+@pytest.mark.parametrize("key", ["model.pooling", "training.class_weights", "data.label_separator"])
+def test_a_setting_of_answers_is_refused_where_texts_are_written(key: str) -> None:
+    refused = run_with(**WRITES, **{key: ALIVE[key].value})
+    assert refused.bundle is None
+    assert f"{key.removeprefix('data.')} is a setting " in refused.said
+
+
+SHARED = [
+    key
+    for key, alive in ALIVE.items()
+    if (key.startswith("model.") or key == "training.label_smoothing") and not {"task"} & set(alive.given)
+]
+
+
+@pytest.mark.parametrize("key", [key for key in SHARED if key != "model.pooling"])
+def test_a_setting_of_models_changes_those_that_write_too(key: str) -> None:
+    given = WRITES | ALIVE[key].given
+    assert not same_weights(run_with(**given), run_with(**given | {key: ALIVE[key].value}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model.attention": "dot"}, "model.attention=dot compares states of one size"),
+        ({"decoding.top_k": 3}, "decoding.top_k cuts what is drawn from. Set decoding.temperature above 0 to draw."),
+        ({"decoding.top_p": 0.5}, "decoding.top_p cuts what is drawn from."),
+        ({"decoding.beam": 9, "decoding.temperature": 1.0}, "decoding.beam follows the likeliest texts"),
+        (
+            {"decoding.coverage_penalty": 1.0, "decoding.temperature": 1.0},
+            "with a decoding.temperature texts are drawn",
+        ),
+        ({"decoding.coverage_penalty": 1.0, "model.attention": "none"}, "but this model has no attention."),
+    ],
+)
+def test_settings_that_would_do_nothing_beside_others_are_refused(settings: dict[str, Any], said: str) -> None:
+    refused = run_with(**WRITES, **settings)
+    assert refused.bundle is None
+    assert said in refused.said

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import seqloom
 from seqloom.data import reviews
+from tests.training.tiny import write_pairs
 
 SMALL: dict[str, Any] = {
     "model.hidden_size": 4,
@@ -17,7 +18,7 @@ SMALL: dict[str, Any] = {
 
 
 class Trained(NamedTuple):
-    """Three models and the files they were trained on; to be read, never written."""
+    """Four models and the files they were trained on; to be read, never written."""
 
     classifier: Path
     regressor: Path
@@ -25,11 +26,13 @@ class Trained(NamedTuple):
     reviews: Path
     numbers: Path
     topics: Path
+    translator: Path
+    pairs: Path
 
 
 @functools.cache
 def small_models(base: Path) -> Trained:
-    """Train them into `base`/trained, once in a test run; the classifier with the comparison at its end."""
+    """Train them into `base`/trained, once in a test run; the first and the last with the comparison at the end."""
     folder = base / "trained"
     folder.mkdir()
     models = Trained(
@@ -37,6 +40,8 @@ def small_models(base: Path) -> Trained:
         reviews=folder / "reviews.csv",
         numbers=folder / "numbers.jsonl",
         topics=folder / "topics.tsv",
+        translator=folder / "translator",
+        pairs=write_pairs(folder / "pairs.csv"),
     )
     rows = reviews(60, seed=0)
     models.reviews.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
@@ -50,4 +55,6 @@ def small_models(base: Path) -> Trained:
     )
     seqloom.train(models.numbers, task="regress", target="words", out=models.regressor, settings=SMALL)
     seqloom.train(models.topics, out=models.multilabel, settings=SMALL | {"data.label_separator": "|"})
+    learned = compared | {"training.epochs": 6, "training.learning_rate": 0.03, "model.hidden_size": 12}
+    seqloom.train(models.pairs, task="translate", target="reply", out=models.translator, settings=learned)
     return models

@@ -13,6 +13,7 @@ from seqloom.inference import answer_table, encode
 from seqloom.lens import AttentionMap, attention_map
 from seqloom.nn import Summary, summary
 from seqloom.training import Report, compare, score_rows, settings_of, train_model
+from seqloom.training.start import changed, check_decoding
 
 
 class Model:
@@ -37,7 +38,8 @@ class Model:
     def with_decoding(self, overrides: Iterable[str]) -> "Model":
         """This model with settings of how texts are written changed, such as "decoding.beam=1".
 
-        Raises ConfigError for any other setting, and where the model writes no texts.
+        Raises ConfigError for any other setting, for one that would change nothing, and where the model writes no
+        texts.
         """
         given = list(overrides)
         if not given:
@@ -49,6 +51,7 @@ class Model:
                 f"{', '.join(given)}: only the settings of [decoding] can still be changed, of a model that writes "
                 "texts. Train a model with the others."
             )
+        check_decoding(config.decoding, config.model, asked=changed(config.decoding, since=before.decoding))
         return Model(self.bundle._replace(config=config))
 
     def evaluate(self, path: str | Path) -> dict[str, Any]:

@@ -31,6 +31,16 @@ def write_reviews(path: Path, count: int = 60) -> Path:
     return write_rows(path, reviews(count, seed=1))
 
 
+def pairs(count: int) -> list[tuple[str, str]]:
+    """Generated reviews, each with its words from the last to the first."""
+    return [(text, " ".join(reversed(text.split()))) for text, _ in reviews(count, seed=1)]
+
+
+def write_pairs(path: Path, count: int = 60) -> Path:
+    """A CSV file of `count` pairs of texts with the columns text and reply."""
+    return write_rows(path, pairs(count), ("text", "reply"))
+
+
 def config_of(changed: Mapping[str, Any] | None = None) -> Config:
     """TINY settings, changed by `section.key`."""
     values: dict[str, Any] = {}

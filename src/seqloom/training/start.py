@@ -1,11 +1,12 @@
 """Where a training begins: an untrained model and its optimizer, a function of settings, data and seed."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 
 from seqloom.bundle import build_model
-from seqloom.config import Config
+from seqloom.config import Config, DecodingSettings, ModelSettings, Settings, Task
 from seqloom.data import Prepared
 from seqloom.errors import ConfigError, TrainingError
 from seqloom.models import AnyModel, LossOptions
@@ -14,9 +15,20 @@ from seqloom.text import read_vectors
 from seqloom.training.events import Report, Said
 from seqloom.training.state import TrainingState, batch_size_for
 
+TO_WRITE = {
+    "model": ("attention", "reverse_source", "readout", "tied_embeddings"),
+    "training": ("scheduled_sampling",),
+    "decoding": tuple(DecodingSettings.model_fields),
+}
+TO_ANSWER = {"model": ("pooling",)}
+
 
 def start_training(config: Config, data: Prepared, *, resumed: bool, report: Report) -> TrainingState:
-    """A training at its first step. Raises TrainingError for a device or vectors that cannot be used."""
+    """A training at its first step.
+
+    Raises ConfigError for settings that would do nothing, TrainingError for a device or vectors that cannot be used.
+    """
+    check_settings(config, task=data.targets.task)
     torch.manual_seed(config.seed)
     model = build_model(config, vocabulary=data.vocabulary, targets=data.targets)
     if config.data.vectors is not None and not resumed:
@@ -28,6 +40,43 @@ def start_training(config: Config, data: Prepared, *, resumed: bool, report: Rep
     weights = _class_weights(config, data)
     options = LossOptions(None if weights is None else weights.to(device), config.training.label_smoothing)
     return TrainingState(model, config, batches=batches, loss_options=options)
+
+
+def check_settings(config: Config, *, task: Task) -> None:
+    """Raise ConfigError for a setting of model, training or decoding that the task would ignore in silence."""
+    writes = task == "translate"
+    for section, names in (TO_ANSWER if writes else TO_WRITE).items():
+        for name in changed(getattr(config, section)):
+            if name in names:
+                whose = "classify and regress" if writes else "translate"
+                raise ConfigError(f"{section}.{name} is a setting of {whose}, the task is {task}.")
+    if writes and config.model.attention == "dot" and config.model.bidirectional:
+        raise ConfigError(
+            "model.attention=dot compares states of one size, but what is read from both sides is twice as long. "
+            "Set model.bidirectional=false, or model.attention=general."
+        )
+    check_decoding(config.decoding, config.model, asked=changed(config.decoding))
+
+
+def check_decoding(settings: DecodingSettings, model: ModelSettings, *, asked: Collection[str]) -> None:
+    """Raise ConfigError for one of the settings `asked` for that changes nothing beside the others."""
+    drawn, default = settings.temperature > 0, DecodingSettings()
+    for name in ("top_k", "top_p"):
+        if name in asked and getattr(settings, name) != getattr(default, name) and not drawn:
+            raise ConfigError(f"decoding.{name} cuts what is drawn from. Set decoding.temperature above 0 to draw.")
+    if "beam" in asked and drawn and settings.beam not in (1, default.beam):
+        raise ConfigError(
+            "decoding.beam follows the likeliest texts, but with a decoding.temperature texts are drawn. Leave out one."
+        )
+    if "coverage_penalty" in asked and settings.coverage_penalty and (drawn or model.attention == "none"):
+        why = "with a decoding.temperature texts are drawn" if drawn else "this model has no attention"
+        raise ConfigError(f"decoding.coverage_penalty compares texts of a beam by their attention, but {why}.")
+
+
+def changed(settings: Settings, *, since: Settings | None = None) -> list[str]:
+    """The settings of a section that are other than `since`; than the defaults where that is not given."""
+    before = type(settings)() if since is None else since
+    return [name for name in type(settings).model_fields if getattr(settings, name) != getattr(before, name)]
 
 
 def _device(config: Config) -> str:
