@@ -6,6 +6,7 @@ them all. Loading reads these names and no others.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +40,9 @@ LIMITS = {
     "README.md": 16 * MEGABYTE,
     "report.html": 256 * MEGABYTE,
 }
+TO_WRITE = {"target_vocabulary.json", "target_subwords.model"}
 NEEDED = ("config.json", "weights.safetensors", "vocabulary.json", "metrics.json")
+BYTE = re.compile("[0-9a-f]{2}")
 KEYS = {"format", "seqloom", "task", "input", "target", "tokeniser", "targets", "constant", "settings", "data"}
 
 
@@ -67,6 +70,7 @@ def build_model(config: Config, *, vocabulary: Vocabulary, targets: Targets | Te
     if isinstance(targets, TextTargets):
         joint = config.data.joint_vocabulary
         return Seq2Seq(config.model, vocabulary_size=len(vocabulary), target_size=len(targets.vocabulary), joint=joint)
+    assert targets.problem != "text"  # of Targets there are none of that kind
     return ManyToOne(
         config.model, vocabulary_size=len(vocabulary), outputs=len(targets.labels), problem=targets.problem
     )
@@ -130,6 +134,8 @@ def load_bundle(folder: str | Path) -> Bundle:
     except (SeqloomError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder} is not a model this version can read: {error}") from None
     _check_answers(described, config, targets, name=str(folder / "config.json"))
+    if isinstance(targets, TextTargets) and config.data.joint_vocabulary and targets.vocabulary != vocabulary:
+        raise BundleError(f"{folder}: vocabulary.json and target_vocabulary.json differ, but are joint in this model.")
     metrics = strict_json(files["metrics.json"], name=str(folder / "metrics.json"))
     _check_metrics(metrics, name=str(folder / "metrics.json"))
     model = _load_model(files["weights.safetensors"], config, vocabulary, targets, name=f"{folder}/weights.safetensors")
@@ -148,7 +154,7 @@ def load_bundle(folder: str | Path) -> Bundle:
 
 
 def _load_vocabulary(files: Mapping[str, bytes], name: str) -> Vocabulary:
-    if name not in files:
+    if name not in files:  # only that of the targets: the others were looked for before
         raise BundleError(f"{name} is not in its manifest.")
     strict_json(files[name], name=name)
     return Vocabulary.from_json(files[name].decode("utf-8"))
@@ -156,11 +162,17 @@ def _load_vocabulary(files: Mapping[str, bytes], name: str) -> Vocabulary:
 
 def _load_targets(described: Mapping[str, Any], files: Mapping[str, bytes]) -> Targets | TextTargets:
     if described["task"] != "translate":
+        if foreign := sorted(files.keys() & TO_WRITE):
+            raise BundleError(
+                f"{foreign[0]} belongs to a model that writes texts, the task is {described['task'][:80]}."
+            )
         return Targets.from_dict(described["targets"])
     vocabulary = _load_vocabulary(files, "target_vocabulary.json")
     model = files.get("target_subwords.model")
     targets = TextTargets.from_dict(described["targets"], vocabulary=vocabulary, subword_model=model)
     targets.tokeniser.texts("a")
+    if targets.tokeniser.kind == "byte" and not all(BYTE.fullmatch(token) for token in vocabulary.known):
+        raise BundleError("target_vocabulary.json holds what is no byte.")
     return targets
 
 

@@ -21,8 +21,11 @@ from seqloom.text import UNKNOWN
 
 BATCH = 64
 CHUNK = 4096
+ROOM = 1 << 26  # numbers kept while a batch is written: log-probabilities, and what each token attends to
 FOLLOWED = 8  # texts followed at once for each that is suggested
+MOST_SUGGESTED = 100
 SHORT = 16  # tokens of a suggestion, where there are such
+WORD = re.compile(r"\w+(?:[-.'’]\w+)*|\S")
 
 
 class Written(NamedTuple):
@@ -77,43 +80,75 @@ def write_texts(
     settings: DecodingSettings,
     *,
     wanted: Wanted = THE_BEST,
-    words: Sequence[Sequence[str]] | None = None,
+    words: Sequence[Sequence[str] | None] | None = None,
     batch_size: int = BATCH,
 ) -> list[list[Written]]:
     """The best texts for each sequence of ids, best first, in the order given.
 
-    `words` are the tokens of each source as they were read: what is written for an unknown token that attends to one.
-    Sources of similar length are read together. The model is left in the mode it was in.
+    `words` has for each token of each source what is written for an unknown token that attends to it.
+    Sources of similar length are read together, as many as there is room for; what is written of one that has not
+    enough alone is cut short. The model is left in the mode it was in.
     """
     device = next(model.parameters()).device
     training = model.training
     model.eval()
+    followed = _followed(settings, wanted.alternatives)
+    lengths = [len(ids) for ids in sequences]
+    longest = [min(_longest(targets, settings, length), _room(length, followed)) for length in lengths]
     written: list[list[Written]] = [[] for _ in sequences]
-    for rows in evaluation_order([len(ids) for ids in sequences], batch_size=batch_size):
+    for rows in _batches(lengths, longest, followed, len(targets.vocabulary), batch_size=batch_size):
         writer = TextWriter(model, pad([sequences[row] for row in rows]).to(device))
-        lengths = [len(sequences[row]) for row in rows]
-        longest = [settings.max_output or targets.longest(length) for length in lengths]
         texts = write(
             writer,
             writer.start,
-            longest,
+            [longest[row] for row in rows],
             settings,
             seed=wanted.seed,
             numbers=rows,
             alternatives=wanted.alternatives,
-            source_lengths=lengths,
+            source_lengths=[lengths[row] for row in rows],
         )
         for row, best in zip(rows, texts, strict=True):
             chosen = best if wanted.suggest is None else _different(targets, best, wanted.suggest)
-            source = words[row] if words is not None and settings.replace_unknown else None
+            source = None if words is None else words[row]
             written[row] = [_as_text(targets, hypothesis, source) for hypothesis in chosen]
     model.train(training)
     return written
 
 
+def _longest(targets: TextTargets, settings: DecodingSettings, length: int) -> int:
+    """The tokens at most that are written for a source of so many."""
+    return settings.max_output or targets.longest(length)
+
+
+def _followed(settings: DecodingSettings, alternatives: int) -> int:
+    """The texts of one source that are written at once."""
+    return alternatives if settings.temperature else settings.beam
+
+
+def _room(length: int, followed: int) -> int:
+    """The tokens for which what each attends to, of a source of so many, can be kept."""
+    return ROOM // (followed * max(length, 1))
+
+
+def _batches(
+    lengths: Sequence[int], longest: Sequence[int], followed: int, vocabulary_size: int, *, batch_size: int
+) -> Iterator[list[int]]:
+    """All rows in batches of similar lengths, none with more than there is room for."""
+    for rows in evaluation_order(lengths, batch_size=batch_size):
+        steps = max(lengths[row] for row in rows) * max(longest[row] for row in rows)
+        size = max(1, ROOM // (followed * max(steps, vocabulary_size)))
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+
+
 def _different(targets: TextTargets, texts: Sequence[Hypothesis], count: int) -> list[Hypothesis]:
-    """So many of `texts` that differ in more than case and punctuation, short ones first."""
-    return diverse(texts, count, key=lambda tokens: _plain_words(targets.decode(tokens)), longest=SHORT)
+    """So many of `texts` that differ in more than case and punctuation, short ones first.
+
+    The best one where there is none but such that are empty without it.
+    """
+    found = diverse(texts, count, key=lambda tokens: _plain_words(targets.decode(tokens)), longest=SHORT)
+    return found or list(texts[:1])
 
 
 def _plain_words(text: str) -> list[str]:
@@ -152,7 +187,7 @@ def encode(bundle: Bundle, table: Table, *, with_target: bool) -> list[Example |
                 f'{table.path.name} has no column "{column}", which this model was trained with '
                 f"(columns: {', '.join(table.columns)}). Name a column of the file so, or train a model on this file."
             )
-    return encode_rows(
+    rows = encode_rows(
         table,
         input=bundle.input,
         target=target,
@@ -160,6 +195,24 @@ def encode(bundle: Bundle, table: Table, *, with_target: bool) -> list[Example |
         vocabulary=bundle.vocabulary,
         targets=bundle.targets,
         max_length=bundle.config.data.max_length,
+    )
+    if isinstance(bundle.targets, TextTargets):
+        return [_within_room(row, bundle.targets, bundle.config.decoding) for row in rows]
+    return rows
+
+
+def _within_room(row: Example | Rejected, targets: TextTargets, settings: DecodingSettings) -> Example | Rejected:
+    """The row, or why nothing can be written for it."""
+    if isinstance(row, Rejected):
+        return row
+    length = len(row.ids)
+    longest, room = _longest(targets, settings, length), _room(length, _followed(settings, 1))
+    if longest <= room:
+        return row
+    return Rejected(
+        row.line,
+        f"{length:,} tokens to read and {longest:,} to write are too many at once. Split the text, or set "
+        f"decoding.max_output to {room:,} or less",
     )
 
 
@@ -172,8 +225,8 @@ def answer_table(bundle: Bundle, table: Table, *, suggest: int | None = None) ->
     that is known. With `suggest` so many short texts that differ. Raises DataError where the input column is not there,
     ConfigError for `suggest` where no texts are written.
     """
-    if suggest is not None and not isinstance(bundle.model, Seq2Seq):
-        raise ConfigError("suggest: this model writes no texts. Train one with --task translate on pairs of messages.")
+    if suggest is not None:
+        bundle = _suggesting(bundle, suggest)
     rows = encode(bundle, table, with_target=False)
     position = table.columns.index(bundle.input)
     given = {row.line: row.values[position] for row in table.rows}
@@ -185,6 +238,17 @@ def answer_table(bundle: Bundle, table: Table, *, suggest: int | None = None) ->
                 yield next(answers)
             else:
                 yield {"input": given.get(row.line), "error": f"line {row.line}: {row.reason}"}
+
+
+def _suggesting(bundle: Bundle, suggest: int) -> Bundle:
+    """The model, following as many texts at once as so many suggestions need. Raises ConfigError."""
+    if not isinstance(bundle.model, Seq2Seq):
+        raise ConfigError("suggest: this model writes no texts. Train one with --task translate on pairs of messages.")
+    if not 1 <= suggest <= MOST_SUGGESTED:
+        raise ConfigError(f"suggest is {suggest}, but must lie in 1..{MOST_SUGGESTED}.")
+    settings = bundle.config.decoding
+    wider = settings.model_copy(update={"beam": max(settings.beam, FOLLOWED * suggest)})
+    return bundle._replace(config=bundle.config.model_copy(update={"decoding": wider}))
 
 
 def _answers(bundle: Bundle, used: list[Example], suggest: int | None) -> Iterator[dict[str, Any]]:
@@ -208,19 +272,32 @@ def _answers(bundle: Bundle, used: list[Example], suggest: int | None) -> Iterat
 
 
 def write_for(bundle: Bundle, rows: Sequence[Example], *, suggest: int | None = None) -> list[list[Written]]:
-    """The best texts for each row, best first: as many as its model follows at once, or `suggest` that differ."""
+    """The best texts for each row, best first: all that its model follows at once, or `suggest` of them that differ."""
     assert isinstance(bundle.model, Seq2Seq) and isinstance(bundle.targets, TextTargets)
     settings = bundle.config.decoding
-    if suggest is not None:
-        settings = settings.model_copy(update={"beam": max(settings.beam, FOLLOWED * suggest)})
     return write_texts(
         bundle.model,
         bundle.targets,
         [row.ids for row in rows],
         settings,
-        words=[bundle.tokeniser.texts(row.text)[: len(row.ids)] for row in rows],
+        words=[_spoken(bundle, row) for row in rows] if settings.replace_unknown else None,
         wanted=Wanted(settings.beam if suggest or not settings.temperature else 1, suggest, bundle.config.seed),
     )
+
+
+def _spoken(bundle: Bundle, row: Example) -> list[str] | None:
+    """What stands for each token of the source where it is written: itself, or where words are written its whole word.
+
+    None where nothing of the source can be written.
+    """
+    assert isinstance(bundle.targets, TextTargets)
+    read, written = bundle.tokeniser, bundle.targets.tokeniser.kind
+    if read.kind == written:
+        return read.texts(row.text)[: len(row.ids)]
+    if written != "word":
+        return None
+    words = {place: word.group() for word in WORD.finditer(row.text) for place in range(*word.span())}
+    return [words.get(token.end - 1, token.text) for token in read.tokens(row.text)[: len(row.ids)]]
 
 
 def _plain(targets: Targets, row: Example, decision: Any, probabilities: list[float]) -> dict[str, Any]:
