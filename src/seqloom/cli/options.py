@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-Data = Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file, also .gz", metavar="DATA")]
+Data = Annotated[
+    Path,
+    typer.Argument(help="CSV, TSV, JSONL or Parquet file, also .gz, or the stem of line-aligned files", metavar="DATA"),
+]
 ModelFolder = Annotated[Path, typer.Argument(help="folder of a trained model", metavar="MODEL")]
 Task = Annotated[str | None, typer.Option(help="classify, regress or translate; inferred where not given")]
 Input = Annotated[str | None, typer.Option(help="column to read; inferred where not given")]

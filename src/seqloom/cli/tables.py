@@ -40,7 +40,8 @@ def cell(scores: dict[str, Any], metric: str) -> str:
     """A metric with its interval: `0.835 (0.809 to 0.858)`."""
     if metric not in scores:
         return ""
-    shown = f"{scores[metric]:.3f}"
+    value = scores[metric]
+    shown = f"{value:.3f}" if abs(value) < 1e6 else f"{value:.3g}"  # a perplexity has no end
     if metric in scores.get("intervals", {}):
         low, high = scores["intervals"][metric]
         shown += f" ({low:.3f} to {high:.3f})"

@@ -70,7 +70,8 @@ def _scores(metrics: dict[str, Any]) -> list[str]:
 def _cell(scores: dict[str, Any], metric: str) -> str:
     if metric not in scores:
         return ""
-    shown = f"{scores[metric]:.4f}"
+    value = scores[metric]
+    shown = f"{value:.4f}" if abs(value) < 1e6 else f"{value:.3g}"  # a perplexity has no end
     if metric in scores.get("intervals", {}):
         low, high = scores["intervals"][metric]
         shown += f" ({low:.4f} to {high:.4f})"
