@@ -42,7 +42,7 @@ def attention(
     from seqloom.lab.pairs import Pairs, write_pairs
 
     folder = out or free_folder(Path("runs") / "attention")
-    own = None if data is None else Pairs(data.name, data, input=input, target=target)
+    own = None if data is None else Pairs(None, data, input=input, target=target)
     pairs = own or write_pairs(task, folder, seed=seed)
     chosen = {
         name: lab.config_for(name, pairs, seed=seed, overrides=set or (), max_minutes=max_minutes)
@@ -55,7 +55,7 @@ def attention(
             print(f"\n{lab.LABELS[name]}", file=sys.stderr)
             with show_training(notes=data is not None and not trials) as report:
                 trials[name] = lab.train_variant(name, config, pairs, questions, folder, report)
-        show(trials, questions, pairs.name, page=html or folder / "attention.html", json=json)
+        show(trials, questions, pairs.task, page=html or folder / "attention.html", json=json)
     except (Interrupted, KeyboardInterrupt):
         again = [*sys.argv[1:], *([] if out else ["--out", str(folder)])]
         raise Interrupted(f"all is saved.\n  to go on: {shlex.join(['seqloom', *again])}") from None

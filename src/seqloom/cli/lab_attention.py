@@ -13,7 +13,7 @@ from seqloom.lens.figures import heat_map
 from seqloom.lens.page import write_page
 
 
-def show(trials: dict[str, Trial], questions: Questions, task: str, *, page: Path, json: bool) -> None:
+def show(trials: dict[str, Trial], questions: Questions, task: str | None, *, page: Path, json: bool) -> None:
     """Print the experiment, and write its page where plotly is there."""
     bundle = load_bundle(trials["attention"].folder)
     units, seen = units_of(bundle), example_map(bundle, questions)

@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 # Read one way, for both ways at once there is no end to begin from; greedy, so that nothing hides a step's mistake.
 SETTINGS = ("model.bidirectional=false", "decoding.beam=1")
-# Found on the validation rows of seeds 0 to 2; docs/log.md says what was tried.
+# Found on validation rows; docs/attention.md says what was tried.
 GENERATED = (
     "model.cell=gru",
     "model.embedding_size=64",
@@ -130,10 +130,11 @@ def config_for(
     """The settings of one variant; `overrides` hold for all of them. Raises ConfigError."""
     named: dict[str, Any] = {"task": "translate", "seed": seed, "training.baselines": False, **VARIANTS[variant]}
     named |= {"data.input": pairs.input, "data.target": pairs.target}
-    generated = pairs.name in EPOCHS
-    limit = max_minutes if max_minutes or generated else MINUTES
-    preset = (*SETTINGS, *GENERATED, f"training.epochs={EPOCHS[pairs.name]}") if generated else SETTINGS
-    config = load_config(None, [*preset, *overrides], named=named | {"training.max_minutes": limit})
+    preset: tuple[str, ...] = (*SETTINGS, f"training.max_minutes={MINUTES}")
+    if pairs.task is not None:
+        preset = (*SETTINGS, *GENERATED, f"training.epochs={EPOCHS[pairs.task]}")
+    named["training.max_minutes"] = max_minutes
+    config = load_config(None, [*preset, *overrides], named=named)
     if variant == "attention" and config.model.attention == "none":
         raise ConfigError("model.attention=none: here one variant has none already. Allowed: additive, general, dot.")
     return config
@@ -144,7 +145,7 @@ def ask(config: Config, pairs: Pairs) -> Questions:
     prepared = prepare(config, pairs.train, valid=pairs.valid, test=pairs.test)
     rows = (prepared.test or prepared.valid)[:ROWS_TESTED]
     longest = max(len(row.ids) for row in prepared.train)
-    return Questions(rows, len(prepared.train), longest if pairs.name in LONGER else None)
+    return Questions(rows, len(prepared.train), longest if pairs.task in LONGER else None)
 
 
 def train_variant(
@@ -158,7 +159,8 @@ def train_variant(
     own = folder / variant
     begun = any((own / "checkpoints").glob("step-*"))
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a second one gains little with so small a network, and loses much on a busy machine
+    if pairs.task is not None:  # so small a network gains little from a second one, and loses much on a busy machine
+        torch.set_num_threads(1)
     try:
         bundle = train_model(config, pairs.train, own, valid=pairs.valid, test=pairs.test, resume=begun, report=report)
         spans, seen, unseen = score_by_length(bundle, questions)

@@ -17,7 +17,7 @@ EXPECTED = {
 TRANSLATION = "helped translation between European languages (Sutskever et al. 2014)"
 
 
-def findings(trials: Mapping[str, Trial], *, task: str, units: str) -> list[str]:
+def findings(trials: Mapping[str, Trial], *, task: str | None, units: str) -> list[str]:
     """A sentence for each thing that the experiment is about; `units` are counted as right: characters or words."""
     plain, turned, attention = trials["plain"], trials["reversed"], trials["attention"]
     found = [collapse(plain, units=units), cure(plain, attention, units=units)]
@@ -66,11 +66,11 @@ def beyond(plain: Trial, attention: Trial, *, units: str) -> str:
     )
 
 
-def reversal(plain: Trial, turned: Trial, *, task: str, units: str) -> str:
+def reversal(plain: Trial, turned: Trial, *, task: str | None, units: str) -> str:
     """What reading the source from its end should do, and what it did."""
     effect = {1: "it helped", -1: "it hurt", 0: "no difference beyond chance"}
     did = effect[compared(turned.seen, plain.seen)]
-    said = f"Reading the source from its end {EXPECTED.get(task, TRANSLATION)}. Here "
+    said = f"Reading the source from its end {EXPECTED.get(task or '', TRANSLATION)}. Here "
     said += f"{did}: {_share(turned.seen)} of the {units} right instead of {_share(plain.seen)}"
     if plain.unseen is None or turned.unseen is None:
         return f"{said}."
@@ -110,7 +110,7 @@ def title(plain: Trial, attention: Trial, *, units: str) -> str:
     return f"{_verdict('Attention', with_it, without)}: {figures}"
 
 
-def summed(trials: Mapping[str, Trial], questions: Questions, *, task: str, units: str) -> dict[str, Any]:
+def summed(trials: Mapping[str, Trial], questions: Questions, *, task: str | None, units: str) -> dict[str, Any]:
     """The whole experiment as plain values for JSON."""
     return {
         "task": task,

@@ -18,9 +18,9 @@ Rows = Sequence[tuple[str, str]]
 
 
 class Pairs(NamedTuple):
-    """The files, their columns where these are known, and the generated task's name or that of the file."""
+    """The files, their columns where these are known, and the task they were generated for; None for given ones."""
 
-    name: str
+    task: str | None
     train: Path
     valid: Path | None = None
     test: Path | None = None
