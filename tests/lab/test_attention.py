@@ -63,6 +63,8 @@ def test_variants_differ_in_attention_and_reversal_alone(task: str | None) -> No
     assert settings[0] == settings[1] == settings[2]
     assert settings[0]["seed"] == 3
     assert not settings[0]["model"]["bidirectional"]
+    passes = settings[0]["training"]
+    assert task is None or passes["patience"] >= passes["epochs"]  # none stops before the others
 
 
 def test_overrides_hold_for_all_and_cannot_take_attention_away() -> None:

@@ -10,7 +10,7 @@ from seqloom.lens import AttentionMap
 
 SHADES = " ░▒▓█"
 BLOCKS = " ▁▂▃▄▅▆▇█"
-HEIGHT = 4
+HEIGHT, WIDTH = 4, 5
 
 
 def print_map(seen: AttentionMap) -> None:
@@ -37,7 +37,10 @@ def print_columns(names: Sequence[str], rows: Mapping[str, Sequence[float]]) -> 
     """A row of columns for each entry of `rows`, one for each name: their heights are shares from 0 to 1."""
     table = plain_table("", *names)
     for row, shares in rows.items():
-        columns = [Text("\n".join(_column(share, width=len(name)))) for name, share in zip(names, shares, strict=True)]
+        columns = [
+            Text("\n".join(_column(share, width=max(WIDTH, len(name)))))
+            for name, share in zip(names, shares, strict=True)
+        ]
         table.add_row(Text(escaped(row)), *columns, end_section=True)
     print_table(table)
 

@@ -41,6 +41,7 @@ GENERATED = (
     "model.word_dropout=0",
     "training.learning_rate=0.005",
     "training.average=0.99",
+    "training.patience=100",  # as many passes for each, though one has learned all after a few
     "data.tokens=character",
     "data.target_tokens=character",
 )
