@@ -25,6 +25,7 @@ from seqloom.training import train_model
 from tests.trained import Trained, small_models
 
 FILES = ("config.json", "weights.safetensors", "vocabulary.json", "metrics.json", "history.jsonl", "README.md")
+WRITES = (*FILES[:4], "target_vocabulary.json")
 
 
 @pytest.fixture(scope="module")
@@ -359,14 +360,15 @@ def test_weight_files_that_lie_about_their_size_are_refused(model: Path, data: b
 # Never a crash, never a silent change
 
 
-@pytest.mark.parametrize("sealed", [True, False])
-def test_500_mutants_load_as_they_are_or_are_refused(trained: Trained, tmp_path: Path, sealed: bool) -> None:
-    model = Path(shutil.copytree(trained.multilabel, tmp_path / "model"))
-    whole = {name: (model / name).read_bytes() for name in (*FILES, "manifest.json")}
+@pytest.mark.parametrize(("kind", "sealed"), [("multilabel", True), ("multilabel", False), ("translator", True)])
+def test_750_mutants_load_as_they_are_or_are_refused(trained: Trained, tmp_path: Path, kind: str, sealed: bool) -> None:
+    model = Path(shutil.copytree(getattr(trained, kind), tmp_path / "model"))
+    sealable = WRITES if kind == "translator" else FILES[:4]
+    whole = {name: (model / name).read_bytes() for name in {*FILES, *sealable, "manifest.json"}}
     draw = random.Random(int(sealed))
     refused = changed = 0
     for _ in range(250):
-        name = draw.choice(FILES[:4] if sealed else [*FILES, "manifest.json"])
+        name = draw.choice(sealable if sealed else [*FILES, "manifest.json"])
         (model / name).write_bytes(mutate(whole[name], draw))
         changed += (model / name).read_bytes() != whole[name]
         if sealed:

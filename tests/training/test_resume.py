@@ -42,6 +42,15 @@ def train(
     return tiny.train(data, out, settings, resume=resume, report=report)
 
 
+# What a translation has besides: tokens of its own that it reads, and weights that both sides share.
+TRANSLATES = {
+    "task": "translate",
+    "data.joint_vocabulary": True,
+    "model.tied_embeddings": True,
+    "training.scheduled_sampling": 0.5,
+}
+
+
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {
         str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
@@ -63,6 +72,19 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_pairs(tmp_path_factory.mktemp("pairs") / "pairs.csv")
+
+
+@pytest.fixture(scope="module")
+def whole_translation(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of a translation that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    train(pairs, folder, **TRANSLATES)
+    return folder
+
+
 # In this process, at chosen moments
 
 
@@ -78,6 +100,43 @@ def test_stopped_by_a_signal_and_resumed_is_as_never_stopped(
         train(data, tmp_path / "out", report=stop)
     train(data, tmp_path / "out", resume=True)
     assert_same_model(tmp_path / "out", whole)
+
+
+def test_a_translation_stopped_and_killed_and_resumed_is_as_never_stopped(
+    pairs: Path, whole_translation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a signal in the second epoch, then by a kill between the last checkpoint and its model."""
+    out = tmp_path / "out"
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress) and (event.epoch, event.batch) == (2, 2):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        train(pairs, out, report=stop, **TRANSLATES)
+    save, saved = run._save, []
+
+    def die(*given: Any) -> None:
+        saved.append(given)
+        if len(saved) == 2:
+            raise KilledError
+        save(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_save", die)
+        with pytest.raises(KilledError):
+            train(pairs, out, resume=True, **TRANSLATES)
+    train(pairs, out, resume=True, **TRANSLATES)
+    assert_same_model(out, whole_translation)
+
+
+def test_without_scheduled_sampling_a_translation_is_another(
+    pairs: Path, whole_translation: Path, tmp_path: Path
+) -> None:
+    """Else the test above would say nothing of it."""
+    train(pairs, tmp_path / "out", **TRANSLATES | {"training.scheduled_sampling": 0.0})
+    weights = [folder / "weights.safetensors" for folder in (tmp_path / "out", whole_translation)]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
 
 
 def test_stopped_after_every_single_step_is_as_never_stopped(data: Path, whole: Path, tmp_path: Path) -> None:
