@@ -360,14 +360,18 @@ def test_weight_files_that_lie_about_their_size_are_refused(model: Path, data: b
 # Never a crash, never a silent change
 
 
-@pytest.mark.parametrize(("kind", "sealed"), [("multilabel", True), ("multilabel", False), ("translator", True)])
-def test_750_mutants_load_as_they_are_or_are_refused(trained: Trained, tmp_path: Path, kind: str, sealed: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "sealed", "count"), [("multilabel", True, 250), ("multilabel", False, 250), ("translator", True, 100)]
+)
+def test_600_mutants_load_as_they_are_or_are_refused(
+    trained: Trained, tmp_path: Path, kind: str, sealed: bool, count: int
+) -> None:
     model = Path(shutil.copytree(getattr(trained, kind), tmp_path / "model"))
     sealable = WRITES if kind == "translator" else FILES[:4]
     whole = {name: (model / name).read_bytes() for name in {*FILES, *sealable, "manifest.json"}}
     draw = random.Random(int(sealed))
     refused = changed = 0
-    for _ in range(250):
+    for _ in range(count):
         name = draw.choice(sealable if sealed else [*FILES, "manifest.json"])
         (model / name).write_bytes(mutate(whole[name], draw))
         changed += (model / name).read_bytes() != whole[name]
@@ -383,8 +387,8 @@ def test_750_mutants_load_as_they_are_or_are_refused(trained: Trained, tmp_path:
             assert sealed or (model / name).read_bytes() == whole[name], f"{name} was changed and not noticed"
         for restored in (name, "manifest.json"):
             (model / restored).write_bytes(whole[restored])
-    assert changed > 200
-    assert refused > 100 if sealed else refused == changed
+    assert changed > 0.8 * count
+    assert refused > 0.4 * count if sealed else refused == changed
 
 
 def mutate(data: bytes, draw: random.Random) -> bytes:
