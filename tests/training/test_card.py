@@ -37,6 +37,13 @@ def test_a_card_without_figures_says_so(trained: Bundle) -> None:
     assert "not evaluated yet" in model_card(trained._replace(metrics={}), [])
 
 
+def test_a_perplexity_without_end_fits_into_the_card(trained: Bundle) -> None:
+    figures = {"metrics": {"perplexity": 1e304, "error_rate": 0.25}, "baselines": {"copy": {"error_rate": 1.5}}}
+    card = model_card(trained._replace(metrics=figures), [])
+    assert "| this model | 1e+304 | 0.2500 |" in card
+    assert "| copy |  | 1.5000 |" in card
+
+
 def test_a_card_names_twenty_classes_and_counts_the_rest(tmp_path: Path) -> None:
     rows = [(f"word{n % 25} and {n}", f"class{n % 25:02}") for n in range(250)]
     train(write_rows(tmp_path / "rows.csv", rows), tmp_path / "out", {"training.epochs": 1})
