@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from seqloom.kernels import native
-from seqloom.kernels.linear import matrix
-from seqloom.kernels.packing import pack
+from seqloom.kernels.packing import matrix, pack, pack_matrix
 from seqloom.kernels.recurrence import CELLS, Operands, empty, in_rows
 from seqloom.shapes import Float, Int, Source
 
@@ -73,8 +72,8 @@ class Weights:
         no_input = o.weight_hidden.new_empty(0, self.columns)
         rest = (None, o.bias_candidate, None, o.first_hidden, o.first_cell)
         self.cell = pack(cell, Operands(o.drives, Tensor(), no_input, o.weight_hidden, *rest))
-        self.query = None if o.weight_query is None else matrix(o.weight_query)
-        self.context = matrix(o.weight_context)
+        self.query = None if o.weight_query is None else pack_matrix(o.weight_query)
+        self.context = pack_matrix(o.weight_context)
 
 
 class Asked:

@@ -29,7 +29,8 @@ from seqloom.kernels.attending import (
     summed,
     tokens_of,
 )
-from seqloom.kernels.linear import linear, matrix, outer
+from seqloom.kernels.linear import linear, outer
+from seqloom.kernels.packing import pack_matrix
 from seqloom.kernels.recurrence import CELLS, name_of
 from seqloom.kernels.reference import Step
 from seqloom.shapes import Attended, Float, Int, LSTMState, RNNState, Source, State, Tokens
@@ -79,7 +80,7 @@ class Stepper:
         first_cell = weight.new_empty(0, hidden) if CELLS[cell].state is LSTMState else None
         read: list[Any] = [weight, p.bias_candidate, None, weight.new_empty(0, hidden), first_cell, *a, memory, keys]
         self._weights = Weights(cell, Attending(weight.new_empty(0, columns), *read))
-        self._input, self._score = matrix(p.weight_input), None if a.score is None else a.score.clone()
+        self._input, self._score = pack_matrix(p.weight_input), None if a.score is None else a.score.clone()
         self._bias = None if p.bias is None else p.bias.clone()
         self._counted, self._rows = Counted(0), 0
         self._source: Source | None = None

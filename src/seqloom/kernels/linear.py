@@ -13,10 +13,12 @@ from torch.nn import Parameter
 
 from seqloom.errors import ConfigError
 from seqloom.kernels import native
+from seqloom.kernels.packing import matrix, pack_matrix
 from seqloom.kernels.recurrence import empty
 from seqloom.shapes import Float
 
 NO_CORE = native.reason()
+FEW_ROWS = 256
 
 
 def linear(
@@ -32,16 +34,17 @@ def linear(
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
         product: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
     else:
-        product = _product(rows, weight, bias)
+        # Weights that are only read are often read again; of many rows packing is the least part.
+        product = _product(rows, weight, bias, kept=len(rows) < FEW_ROWS)
     return product.view(*x.shape[:-1], weight.shape[1])
 
 
 class Prepared:
     """x W + b for one weight, packed once: for answers step after step, where packing costs more than the product.
 
-    It has the weights as they were when it was made, and records no gradient. In float32 it gives the bits of `linear`.
-    In 8 bits, a quarter of the memory, weights are rounded by column and x by row: a row still does not depend on the
-    others. Raises ConfigError where the core has to do this and cannot.
+    Where the core computes it has the weights as they were when it was made. No gradient is recorded. In float32 it
+    gives the bits of `linear`. In 8 bits, a quarter of the memory, weights are rounded by column and x by row: a row
+    still does not depend on the others. Raises ConfigError where the core has to do this and cannot.
     """
 
     def __init__(
@@ -56,12 +59,12 @@ class Prepared:
         parts = [part for part in (self._weight, self._bias) if part is not None]
         self._packed: Any = None
         if not NO_CORE and all(map(_is_plain, parts)):
-            native.isa()  # a wrong SEQLOOM_ISA is told in words
-            self._packed = self._pack()
+            self._packed = pack_matrix(self._weight, int8=self._int8)
         elif self._int8:
             why = NO_CORE or f"it takes float32 on the CPU, not {weight.dtype} on {weight.device}"
             self._refuse(why)
-        self._weight = self._weight[:0] if self._int8 else self._weight.clone()
+        else:
+            self._weight = self._weight.clone()
 
     def __call__(self, x: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
         """x W + b. With int8 weights, raises ConfigError where torch must see each operation."""
@@ -77,14 +80,6 @@ class Prepared:
         addresses = (0 if self._bias is None else self._bias.data_ptr(), product.data_ptr())
         multiply(self._packed, rows.shape[0], rows.data_ptr(), rows.stride(0), *addresses, torch.get_num_threads())
         return product.view(*x.shape[:-1], self._shape[1])
-
-    def _pack(self) -> Any:
-        if not self._int8:
-            return matrix(self._weight)
-        try:
-            return native.core().Int8Matrix(self._weight.data_ptr(), self._weight.stride(), *self._shape)
-        except ValueError as error:  # more numbers a row than its sums can hold
-            raise ConfigError(str(error)) from None
 
     def _refuse(self, why: str) -> None:
         raise ConfigError(
@@ -128,7 +123,7 @@ class _Linear(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         for_x, for_weight, for_bias = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not _fits(gradient, weight.t(), None):  # to be differentiated again
+        if torch.is_grad_enabled():  # to be differentiated again
             return (
                 gradient @ weight.t() if for_x else None,
                 x.t() @ gradient if for_weight else None,
@@ -136,36 +131,41 @@ class _Linear(Function):
             )
         of_weight, of_bias = outer(x, gradient) if for_weight or for_bias else (None, None)
         return (
-            _product(gradient, weight.t(), None) if for_x else None,
+            linear(gradient, weight.t()) if for_x else None,
             of_weight if for_weight else None,
             of_bias if for_bias else None,
         )
 
 
-def _product(x: Float[Tensor, "R I"], weight: Float[Tensor, "I O"], bias: Tensor | None) -> Float[Tensor, "R O"]:
+def _product(
+    x: Float[Tensor, "R I"], weight: Float[Tensor, "I O"], bias: Tensor | None, *, kept: bool = False
+) -> Float[Tensor, "R O"]:
     core = native.core()
     x = x if x.stride(-1) == 1 else x.contiguous()
     bias = None if bias is None else bias.contiguous()
     product = empty(x.shape[0], weight.shape[1])
-    panels = matrix(weight)
+    panels = pack_matrix(weight) if kept else matrix(weight)
     addresses = (0 if bias is None else bias.data_ptr(), product.data_ptr())
     core.linear(panels, x.shape[0], x.data_ptr(), x.stride(0), *addresses, torch.get_num_threads())
     return product
 
 
-def matrix(weight: Float[Tensor, "I O"]) -> Any:
-    """`weight` as the core reads it: a copy, in panels."""
-    return native.core().Matrix(weight.data_ptr(), weight.stride(), *weight.shape, torch.get_num_threads())
+def outer(
+    x: Float[Tensor, "R I"], gradient: Float[Tensor, "R O"], *, onto: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """x' gradient and the column sums of the gradient, (I, O) and (O,), added to those of `onto` where it is given.
 
-
-def outer(x: Float[Tensor, "R I"], gradient: Float[Tensor, "R O"]) -> tuple[Tensor, Tensor]:
-    """x' gradient and the column sums of the gradient."""
+    By the core where it can, to the bit for any number of threads.
+    """
+    if _observed() or not (_is_plain(x) and _is_plain(gradient)):
+        found = x.t() @ gradient, gradient.sum(0)
+        return found if onto is None else (onto[0].add_(found[0]), onto[1].add_(found[1]))
     x, gradient = (part if part.stride(-1) == 1 else part.contiguous() for part in (x, gradient))
     columns = gradient.shape[1]
-    product, sums = empty(x.shape[1], columns), empty(columns)
+    product, sums = (empty(x.shape[1], columns), empty(columns)) if onto is None else onto
     native.core().outer(
         *(x.shape[0], x.data_ptr(), x.stride(0), x.shape[1]),
         *(gradient.data_ptr(), gradient.stride(0), columns),
-        *(product.data_ptr(), sums.data_ptr(), torch.get_num_threads()),
+        *(product.data_ptr(), sums.data_ptr(), onto is not None, torch.get_num_threads()),
     )
     return product, sums

@@ -7,14 +7,16 @@ changes made by its own operations, but not those made through `.data`, a NumPy 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from seqloom.errors import ConfigError
 from seqloom.kernels import native
 from seqloom.kernels.recurrence import Operands
+from seqloom.shapes import Float
 
 # Packed weights at most, and numbers in them; the least recently made go first.
-KEPT, KEPT_NUMBERS = 32, 1 << 26
+KEPT, KEPT_NUMBERS = 128, 1 << 26
 
 
 class _Packed(NamedTuple):
@@ -28,19 +30,25 @@ _kept: dict[tuple[object, ...], _Packed] = {}
 
 def pack(cell: str, o: Operands) -> Any:
     """The weights of `o` packed for `cell`, from those kept where the same numbers are in the same place."""
-    native.isa()  # a wrong SEQLOOM_ISA is told in words
-    parts = (o.weight_input, o.weight_hidden)
-    if not all(map(_is_dense, parts)):
-        return _pack(cell, o)
-    key = (cell, *((part.data_ptr(), part.shape, part.stride()) for part in parts))
     # Biases may be sums made anew at each call: known by their numbers, not by their place.
-    stamp = tuple(_fingerprint(part) for part in (*parts, o.bias, o.bias_candidate))
-    kept = _kept.get(key)
-    if kept is not None and kept.stamp == stamp:
-        return kept.weights
-    weights = _pack(cell, o)
-    _keep(key, _Packed(weights, stamp, sum(part.numel() for part in parts)))
-    return weights
+    return _kept_or(lambda: _pack(cell, o), cell, (o.weight_input, o.weight_hidden), (o.bias, o.bias_candidate))
+
+
+def pack_matrix(weight: Float[Tensor, "I O"], *, int8: bool = False) -> Any:
+    """`weight` packed for `core.linear` or `core.linear_int8`, from those kept. Raises ConfigError as `pack_int8`."""
+    if not int8:
+        return _kept_or(lambda: matrix(weight), "matrix", (weight,))
+    try:
+        return _kept_or(
+            lambda: native.core().Int8Matrix(weight.data_ptr(), weight.stride(), *weight.shape), "int8", (weight,)
+        )
+    except ValueError as error:  # more numbers a row than its sums can hold
+        raise ConfigError(str(error)) from None
+
+
+def matrix(weight: Float[Tensor, "I O"]) -> Any:
+    """`weight` packed for `core.linear`; not kept."""
+    return native.core().Matrix(weight.data_ptr(), weight.stride(), *weight.shape, torch.get_num_threads())
 
 
 def pack_int8(cell: str, o: Operands) -> Any:
@@ -50,6 +58,23 @@ def pack_int8(cell: str, o: Operands) -> Any:
         return _made(native.core().Int8Weights, cell, o)
     except ValueError as error:  # more numbers a step than its sums can hold
         raise ConfigError(str(error)) from None
+
+
+def _kept_or(
+    make: Callable[[], Any], kind: str, parts: tuple[Tensor, ...], others: tuple[Tensor | None, ...] = ()
+) -> Any:
+    """What was packed of `parts` as `kind` while they and `others` had the same numbers, or else what `make` makes."""
+    native.isa()  # a wrong SEQLOOM_ISA is told in words
+    if not all(map(_is_dense, parts)):
+        return make()
+    key = (kind, *((part.data_ptr(), part.shape, part.stride()) for part in parts))
+    stamp = tuple(map(_fingerprint, (*parts, *others)))
+    kept = _kept.get(key)
+    if kept is not None and kept.stamp == stamp:
+        return kept.weights
+    weights = make()
+    _keep(key, _Packed(weights, stamp, sum(part.numel() for part in parts)))
+    return weights
 
 
 def _pack(cell: str, o: Operands) -> Any:

@@ -1,6 +1,6 @@
 """A recurrent layer with attention: at every step it asks a memory what matters now, and reads the answer too."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,12 +10,14 @@ from seqloom import kernels
 from seqloom.cells import AttentionParameters, CellParameters
 from seqloom.errors import ConfigError, ShapeError
 from seqloom.kernels.fused_attention import Stepper
+from seqloom.kernels.reference import Step
 from seqloom.nn.initialise import initialise_input
 from seqloom.nn.linear import Linear
 from seqloom.nn.recurrent import Lengths, Recurrent, Steps
 from seqloom.shapes import Attended, Float, Source, State, Tokens, check_input, check_lengths, check_like, valid_steps
 
 Attention = Literal["additive", "general", "dot"]
+Reader = Callable[[Tensor, State, Source], tuple[Attended, State]]
 ATTENTIONS = ("additive", "general", "dot")
 
 
@@ -120,9 +122,9 @@ class AttentiveStream:
         self._layer, cell = layer, layer.layer
         self._like = layer.weight_context.detach().new_empty(0)
         p = cell.parameters_of_cell(batch=0)  # of no rows: no number is drawn for dropout
-        self._p = CellParameters._make(map(_kept, p))._replace(hidden_mask=None)
-        self._a = AttentionParameters._make(map(_kept, layer.parameters_of_attention()))
-        compared = layer.hidden_size if self._a.weight_query is None else self._a.weight_query.shape[1]
+        p = CellParameters._make(map(_detached, p))._replace(hidden_mask=None)
+        a = AttentionParameters._make(map(_detached, layer.parameters_of_attention()))
+        compared = layer.hidden_size if a.weight_query is None else a.weight_query.shape[1]
         nothing = Source(
             self._like.new_empty(0, 0, layer.memory_size),
             self._like.new_empty(0, 0, compared),
@@ -130,8 +132,8 @@ class AttentiveStream:
         )
         first = cell.state_type(*(self._like.new_zeros(0, cell.hidden_size) for _ in cell.state_type._fields))
         x = self._like.new_empty(0, 1, layer.input_size)
-        path = kernels.choose_attending(cell.step(), self._p, self._a, x, nothing, first)
-        self._read = Stepper(cell.step(), self._p, self._a).read if path.name == "fused_cpu" else self._by_equations
+        path = kernels.choose_attending(cell.step(), p, a, x, nothing, first)
+        self._read = Stepper(cell.step(), p, a).read if path.name == "fused_cpu" else _by_equations(cell.step(), p, a)
         self._sizes, self._checked = (layer.memory_size, compared), nothing
         self._given: Source | None = None
 
@@ -172,16 +174,23 @@ class AttentiveStream:
         memory, keys = (_dense(part, self._like, "source") for part in (memory, keys))
         return Source(memory, keys, lengths.long())
 
-    def _by_equations(self, x: Tensor, state: State, source: Source) -> tuple[Attended, State]:
+
+def _by_equations(step: Step, p: CellParameters, a: AttentionParameters) -> Reader:
+    """One step by the cell's own equations, with the weights as they are now."""
+    p = CellParameters._make(None if part is None else part.clone() for part in p)
+    a = AttentionParameters._make(None if part is None else part.clone() for part in a)
+
+    def read(x: Tensor, state: State, source: Source) -> tuple[Attended, State]:
         lengths = torch.ones(x.shape[0], dtype=torch.int64, device=x.device)
         with torch.no_grad():
-            step = self._layer.layer.step()
-            attended, after = kernels.run_attending(step, self._p, self._a, x[:, None], source, lengths, state)
+            attended, after = kernels.run_attending(step, p, a, x[:, None], source, lengths, state)
         return Attended(*(part[:, 0] for part in attended)), after
 
+    return read
 
-def _kept(part: Tensor | None) -> Tensor | None:
-    return None if part is None else part.detach().clone()
+
+def _detached(part: Tensor | None) -> Tensor | None:
+    return None if part is None else part.detach()
 
 
 def _named(state: State) -> Iterable[tuple[str, Tensor]]:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from seqloom.kernels import linear
+from seqloom.kernels import linear, outer
 from seqloom.shapes import Float, Int
 
-CHUNK = 1 << 23  # logits at once
+CHUNK = 1 << 22  # logits at once
 
 
 def vocabulary_loss(
@@ -49,8 +49,7 @@ class _VocabularyLoss(Function):
     ) -> Tensor:
         of_features, of_weight, of_bias = ctx.needs_input_grad[:3]
         grad_features = torch.empty_like(features) if of_features else None
-        grad_weight = torch.zeros_like(weight) if of_weight else None
-        grad_bias = torch.zeros_like(bias) if of_bias and bias is not None else None
+        sums: tuple[Tensor, Tensor] | None = None
         total, (rows, words) = features.new_zeros(()), (len(features), len(weight))
         for chunk in _chunks(rows, words):
             read, wanted = features[chunk], targets[chunk, None]
@@ -60,11 +59,11 @@ class _VocabularyLoss(Function):
             gradient /= rows
             if grad_features is not None:
                 grad_features[chunk] = linear(gradient, weight)
-            if grad_weight is not None:
-                grad_weight.addmm_(gradient.t(), read)
-            if grad_bias is not None:
-                grad_bias += gradient.sum(dim=0)
-        ctx.save_for_backward(grad_features, grad_weight, grad_bias)
+            if of_weight or of_bias:
+                sums = outer(read, gradient, onto=sums)
+        if sums is None:  # no rows
+            sums = (torch.zeros_like(weight).t(), features.new_zeros(words))
+        ctx.save_for_backward(grad_features, sums[0].t() if of_weight else None, sums[1] if of_bias else None)
         return total / max(1, rows)
 
     @staticmethod
