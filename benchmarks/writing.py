@@ -161,7 +161,7 @@ def score(model: Model, path: Path) -> dict[str, Any]:
     for row in rows:
         references.setdefault(row.text, []).append(row.target_text or "")
     once = list({row.text: row for row in rows}.values())
-    written = [best.text for best, *_ in write_for(bundle, once)]
+    written = [best.text for [best] in write_for(bundle, once, alternatives=1)]
 
     def scores(chosen: Sequence[int]) -> dict[str, Any]:
         texts, answers = [written[row] for row in chosen], [references[once[row].text] for row in chosen]

@@ -98,6 +98,12 @@ def answers(run: Run) -> list[list[str]]:
     return [[row["prediction"], *(other["prediction"] for other in row["alternatives"])] for row in rows]
 
 
+def scores(run: Run) -> list[float]:
+    """How sure the model is of what it writes."""
+    texts = table_of_texts(["the film was not good", "A dull plot"], column="text")
+    return [row["score"] for row in answer_table(run.whole, texts)]
+
+
 def other_answers(before: Run, after: Run) -> bool:
     """The same model, which writes something else."""
     return same_weights(before, after) and answers(before) != answers(after)
@@ -215,6 +221,7 @@ ALIVE: dict[str, Alive] = {
         lambda a, b: ["<unknown>" in str(answers(r)) for r in (a, b)] == [False, True] and "zzz" in str(answers(a)),
         WRITES_LONG | {"data.min_count": 1000},
     ),
+    "decoding.weights": Alive("int8", lambda a, b: scores(a) != scores(b), WRITES),
     "decoding.temperature": Alive(1.0, lambda a, b: other_answers(a, b) and answers(b) == answers(b), WRITES),
     "decoding.top_k": Alive(1, other_answers, DRAWS),
     "decoding.top_p": Alive(0.01, other_answers, DRAWS),
@@ -302,7 +309,8 @@ def choices(kind: Any) -> tuple[Any, ...]:
     return next((get_args(one) for one in get_args(kind) if get_origin(one) is Literal), ())
 
 
-CHOICES = {key: found for key, kind in fields(Config).items() if key != "device" and (found := choices(kind))}
+UNTRAINED = ("device", "decoding.weights")  # what is trained is the same
+CHOICES = {key: found for key, kind in fields(Config).items() if key not in UNTRAINED and (found := choices(kind))}
 
 
 def test_choices_that_may_be_left_to_the_data_are_choices_too() -> None:

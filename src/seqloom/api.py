@@ -12,7 +12,7 @@ from seqloom.errors import ConfigError, DataError
 from seqloom.inference import answer_table, encode
 from seqloom.lens import AttentionMap, attention_map
 from seqloom.nn import Summary, summary
-from seqloom.training import Report, compare, score_rows, settings_of, train_model
+from seqloom.training import Report, compare, score_rows, settings_of, signatures_of, train_model
 from seqloom.training.start import changed, check_decoding
 
 
@@ -77,6 +77,7 @@ class Model:
             "task": self.bundle.targets.task,
             "intervals": scores.pop("intervals"),
             "metrics": scores,
+            **({"signatures": signatures_of(used)} if self.bundle.targets.problem == "text" else {}),
             "baselines": baselines,
             "rows": {"used": len(used), "rejected": len(rejected)},
             "rejected": [{"line": row.line, "reason": row.reason} for row in rejected],

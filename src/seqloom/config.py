@@ -150,6 +150,9 @@ class DecodingSettings(Settings):
         0, description="no run of so many tokens is written twice; 0: any may be"
     )
     replace_unknown: bool = Field(True, description="write the attended source word where an unknown one is meant")
+    weights: Literal["float32", "int8"] = Field(
+        "float32", description="weights of the softmax; int8: a quarter of the memory, and not to the bit"
+    )
     temperature: Annotated[float, Field(ge=0)] = Field(
         0.0, description="above 0 tokens are drawn, the more boldly the higher; 0: the best are taken"
     )

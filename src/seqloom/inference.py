@@ -97,7 +97,7 @@ def write_texts(
     longest = [min(_longest(targets, settings, length), _room(length, followed)) for length in lengths]
     written: list[list[Written]] = [[] for _ in sequences]
     for rows in _batches(lengths, longest, followed, len(targets.vocabulary), batch_size=batch_size):
-        writer = TextWriter(model, pad([sequences[row] for row in rows]).to(device))
+        writer = TextWriter(model, pad([sequences[row] for row in rows]).to(device), weights=settings.weights)
         texts = write(
             writer,
             writer.start,
@@ -271,17 +271,24 @@ def _answers(bundle: Bundle, used: list[Example], suggest: int | None) -> Iterat
     yield from map(_plain, itertools.repeat(targets), used, decisions.tolist(), probabilities.tolist())
 
 
-def write_for(bundle: Bundle, rows: Sequence[Example], *, suggest: int | None = None) -> list[list[Written]]:
-    """The best texts for each row, best first: all that its model follows at once, or `suggest` of them that differ."""
+def write_for(
+    bundle: Bundle, rows: Sequence[Example], *, alternatives: int | None = None, suggest: int | None = None
+) -> list[list[Written]]:
+    """The best texts for each row, best first: `alternatives` of them, or as many as its model follows at once.
+
+    With `suggest` so many of these that differ.
+    """
     assert isinstance(bundle.model, Seq2Seq) and isinstance(bundle.targets, TextTargets)
     settings = bundle.config.decoding
+    if alternatives is None:
+        alternatives = settings.beam if suggest or not settings.temperature else 1
     return write_texts(
         bundle.model,
         bundle.targets,
         [row.ids for row in rows],
         settings,
         words=[_spoken(bundle, row) for row in rows] if settings.replace_unknown else None,
-        wanted=Wanted(settings.beam if suggest or not settings.temperature else 1, suggest, bundle.config.seed),
+        wanted=Wanted(alternatives, suggest, bundle.config.seed),
     )
 
 

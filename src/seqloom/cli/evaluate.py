@@ -5,13 +5,15 @@ import sys
 from seqloom.cli import options
 
 
-def command(model: options.ModelFolder, data: options.Data, json: options.Json = False) -> None:
+def command(
+    model: options.ModelFolder, data: options.Data, set: options.Set = None, json: options.Json = False
+) -> None:
     """Score MODEL on DATA, beside the baselines."""
     from seqloom.api import load
     from seqloom.cli.escape import escaped
     from seqloom.cli.tables import print_json, print_scores
 
-    result = load(model).evaluate(data)
+    result = load(model).with_decoding(set or ()).evaluate(data)
     if json:
         print_json(result)
         return

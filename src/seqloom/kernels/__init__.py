@@ -3,4 +3,15 @@
 from seqloom.kernels.dispatch import PATHS, Path, choose, choose_attending, run, run_attending, which
 from seqloom.kernels.linear import Prepared, linear, outer
 
-__all__ = ["PATHS", "Path", "Prepared", "choose", "choose_attending", "linear", "outer", "run", "run_attending", "which"]
+__all__ = [
+    "PATHS",
+    "Path",
+    "Prepared",
+    "choose",
+    "choose_attending",
+    "linear",
+    "outer",
+    "run",
+    "run_attending",
+    "which",
+]

@@ -44,7 +44,7 @@ def attention_map(bundle: Bundle, text: str) -> AttentionMap:
 
 
 def _map(bundle: Bundle, row: Example) -> AttentionMap:
-    [[best, *_]] = write_for(bundle, [row])
+    [[best]] = write_for(bundle, [row], alternatives=1)
     source = bundle.tokeniser.texts(row.text)[: len(row.ids)]
     weights = None if best.attention is None else best.attention.tolist()
     return AttentionMap(row.text, source, best.text, best.tokens, weights, best.score)

@@ -64,14 +64,16 @@ class Seq2Seq(nn.Module):
         )
         self.encoder = stack(settings, input_size=size)
         self.bridge = _bridge(settings) if settings.bidirectional else None
-        lowest = layer(settings, input_size=target_vector)
+        # A decoder begins where the encoder ended: no first state of its own.
+        writes = settings.model_copy(update={"initial_state": "zeros"})
+        lowest = layer(writes, input_size=target_vector)
         memory = self.encoder.output_size
         self.attention = None if settings.attention == "none" else settings.attention
         self.decoder: Attentive | Recurrent = (
             lowest if settings.attention == "none" else Attentive(lowest, memory, attention=settings.attention)
         )
         self.upper = nn.ModuleList(
-            layer(settings, input_size=settings.hidden_size) for _ in range(settings.num_layers - 1)
+            layer(writes, input_size=settings.hidden_size) for _ in range(settings.num_layers - 1)
         )
         self.dropout = nn.Dropout(settings.dropout)
         read = settings.hidden_size + (0 if self.attention is None else memory)

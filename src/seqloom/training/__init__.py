@@ -3,6 +3,7 @@
 from seqloom.training.evaluation import compare, judge, score_rows
 from seqloom.training.events import Event, Progress, Report, Said, Validated
 from seqloom.training.run import settings_of, train_model
+from seqloom.training.text_evaluation import signatures_of
 
 __all__ = [
     "Event",
@@ -14,5 +15,6 @@ __all__ = [
     "judge",
     "score_rows",
     "settings_of",
+    "signatures_of",
     "train_model",
 ]

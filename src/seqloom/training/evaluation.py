@@ -19,7 +19,7 @@ from seqloom.training.baselines import decide_constant, decide_linear
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import MONITORED, Scores, score
 from seqloom.training.state import TrainingState
-from seqloom.training.text_evaluation import compare_texts, judge_texts, score_text_rows
+from seqloom.training.text_evaluation import compare_texts, judge_texts, judged_by, score_text_rows, signatures_of
 
 REJECTED_KEPT = 1000
 FEW_ROWS = 30
@@ -43,6 +43,7 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
         "task": bundle.targets.task,
         "intervals": scores.pop("intervals"),
         "metrics": scores,
+        **({"signatures": signatures_of(rows)} if isinstance(bundle.targets, TextTargets) else {}),
         "baselines": baselines,
         "split": split,
         "fingerprint": data.split_files.get(split),
@@ -55,16 +56,23 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
     }
 
 
+def monitored(targets: AnyTargets, rows: Sequence[Example]) -> tuple[str, int]:
+    """The metric that says which model is better on `rows`, and whether more of it is."""
+    return judged_by(rows) if isinstance(targets, TextTargets) else MONITORED[targets.problem]
+
+
 def _warn(
     targets: AnyTargets, scores: dict[str, Any], baselines: dict[str, dict[str, Any]], *, rows: int, report: Report
 ) -> None:
     """Say where the figures mean little, or are no better than those of a baseline."""
     if rows < FEW_ROWS:
         report(Said(f"scored on {rows} rows only: these figures say little"))
-    metric, sign = MONITORED[targets.problem]
+    # Some baselines write texts, others only say how likely one is.
+    judged = [("error_rate", -1), ("perplexity", -1)] if targets.problem == "text" else [MONITORED[targets.problem]]
     for name, baseline in baselines.items():
-        if metric in baseline and sign * scores[metric] <= sign * baseline[metric]:
-            report(Said(f"this model is not better than the baseline {name} ({metric} {baseline[metric]:.3f})"))
+        for metric, sign in judged:
+            if metric in baseline and sign * scores[metric] <= sign * baseline[metric]:
+                report(Said(f"this model is not better than the baseline {name} ({metric} {baseline[metric]:.3f})"))
 
 
 def compare(

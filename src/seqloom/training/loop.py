@@ -13,9 +13,9 @@ from seqloom.data import Prepared, batch_order
 from seqloom.data.examples import written_ids
 from seqloom.errors import Interrupted, TrainingError
 from seqloom.training.checkpoints import save_checkpoint
-from seqloom.training.evaluation import judge
+from seqloom.training.evaluation import judge, monitored
 from seqloom.training.events import Progress, Report, Said, Validated
-from seqloom.training.metrics import MONITORED, Scores
+from seqloom.training.metrics import Scores
 from seqloom.training.state import TrainingState, batch_size_for
 
 
@@ -87,7 +87,7 @@ def _judge(state: TrainingState, data: Prepared) -> tuple[Scores, bool]:
             f"the validation loss is not finite after step {state.step}, epoch {state.epoch + 1}: the weights have "
             f"grown too large. {state.calmer}; what was saved before is whole."
         )
-    name, sign = MONITORED[data.targets.problem]
+    name, sign = monitored(data.targets, data.valid)
     best = state.keep_if_best((sign * scores.metrics[name], -scores.loss))
     state.seconds += time.perf_counter() - started
     return scores, best

@@ -10,13 +10,12 @@ from seqloom.data.targets import Targets
 
 CONFIDENT = 1.959964  # standard deviations around the mean that hold 95 % of a normal distribution
 
-# The metric that says which epoch is best, and whether more of it is better.
+# The metric that says which epoch is best, and whether more of it is better. For texts: `text_evaluation.judged_by`.
 MONITORED = {
     "binary": ("accuracy", 1),
     "multiclass": ("accuracy", 1),
     "multilabel": ("macro_f1", 1),
     "squared": ("rmse", -1),
-    "text": ("error_rate", -1),
 }
 
 

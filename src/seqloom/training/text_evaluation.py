@@ -11,14 +11,24 @@ from seqloom.config import DecodingSettings
 from seqloom.data import Example, Prepared, collate, evaluation_order
 from seqloom.data.examples import written_ids
 from seqloom.data.text_targets import TextTargets
+from seqloom.errors import MissingExtraError
 from seqloom.inference import BATCH, write_for, write_texts
 from seqloom.models import Seq2Seq
 from seqloom.shapes import Batch
 from seqloom.training.metrics import Scores
 from seqloom.training.text_baselines import copied, majority, ngram_perplexity
-from seqloom.training.text_metrics import score_texts
+from seqloom.training.text_metrics import corpus_metrics, score_texts, signatures
 
 GREEDY = DecodingSettings(beam=1)
+
+
+def judged_by(rows: Sequence[Example]) -> tuple[str, int]:
+    """The metric that says which epoch is best, and whether more of it is better.
+
+    Sentences: perplexity, for while a model is weak the shortest of them have the fewest errors. Names, dates and
+    pronunciations, which are right or wrong to the letter: error_rate.
+    """
+    return ("perplexity" if "bleu" in corpus_metrics([_text(row) for row in rows]) else "error_rate"), -1
 
 
 def judge_texts(model: Seq2Seq, targets: TextTargets, rows: Sequence[Example]) -> Scores:
@@ -30,7 +40,8 @@ def judge_texts(model: Seq2Seq, targets: TextTargets, rows: Sequence[Example]) -
 def score_text_rows(bundle: Bundle, rows: Sequence[Example]) -> Scores:
     """The model's scores on rows that have targets, its texts written as its settings say."""
     assert isinstance(bundle.model, Seq2Seq) and isinstance(bundle.targets, TextTargets)
-    return _scores(bundle.model, bundle.targets, rows, [best.text for best, *_ in write_for(bundle, rows)])
+    written = write_for(bundle, rows, alternatives=1)  # asked for more, a beam goes on for longer
+    return _scores(bundle.model, bundle.targets, rows, [best.text for [best] in written])
 
 
 def compare_texts(
@@ -49,6 +60,14 @@ def compare_texts(
         perplexity = ngram_perplexity(train, valid, asked, vocabulary_size=len(targets.vocabulary), order=order)
         found[name] = {"perplexity": perplexity, "intervals": {}}
     return found
+
+
+def signatures_of(rows: Sequence[Example]) -> dict[str, str]:
+    """sacreBLEU's signatures of the figures of `rows`; none without sacreBLEU, whose figures are not there either."""
+    try:
+        return signatures([_text(row) for row in rows], other_references=_others(rows))
+    except MissingExtraError:
+        return {}
 
 
 def constant_text(train: Sequence[Example]) -> str:
@@ -82,11 +101,18 @@ def _scores(model: Seq2Seq, targets: TextTargets, rows: Sequence[Example], writt
 
 def _compare(targets: TextTargets, rows: Sequence[Example], written: Sequence[str]) -> Scores:
     """Scores against the targets; of rows with one source the target of each is right for all."""
+    references = [_text(row) for row in rows]
+    return score_texts(written, references, units=targets.units, other_references=_others(rows))
+
+
+def _others(rows: Sequence[Example]) -> list[list[str]]:
+    """The other targets of each row's source."""
     answers: dict[str, list[str]] = {}
     for row in rows:
-        answers.setdefault(row.text, []).append(_text(row))
-    others = [answers[row.text] for row in rows]
-    return score_texts(written, [_text(row) for row in rows], units=targets.units, other_references=others)
+        known = answers.setdefault(row.text, [])
+        if _text(row) not in known:
+            known.append(_text(row))
+    return [[text for text in answers[row.text] if text != _text(row)] for row in rows]
 
 
 def _text(row: Example) -> str:
