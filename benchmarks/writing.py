@@ -7,6 +7,7 @@ SEQLOOM_DATA. Time is the wall clock of the whole training.
 import argparse
 import csv
 import itertools
+import json
 import os
 import random
 import re
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.machine import RESULTS, keep
-from seqloom.api import Model, train
+from seqloom.api import Model, load, train
 from seqloom.data import Example, read_table
 from seqloom.inference import encode, write_for
 from seqloom.training import Event, Validated
@@ -151,6 +152,24 @@ def measure(name: str, *, settings: dict[str, Any], out: Path | None = None) -> 
     return result
 
 
+def rescore(name: str, folder: Path) -> dict[str, Any]:
+    """Score a model that was trained with the settings of `name` before, and keep the result."""
+    task, model = TASKS[name], load(folder)
+    with tempfile.TemporaryDirectory() as place:
+        test = score(model, task.files(Path(os.environ["SEQLOOM_DATA"]), Path(place)).test)
+    history = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    result = {
+        "set": name,
+        "settings": task.settings,
+        "minutes": round(model.metrics["seconds"] / 60, 2),
+        "valid": model.metrics,
+        "test": test,
+        "epochs": [json.loads(line) for line in history],
+    }
+    keep(f"writing-{name}", result)
+    return result
+
+
 def score(model: Model, path: Path) -> dict[str, Any]:
     """The test rows: the program's own metrics, each source once, BLEU by length, and examples."""
     found = model.evaluate(path)
@@ -205,7 +224,13 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(TASKS))
     parser.add_argument("--set", action="append", default=[], help="section.key=value: to try, on validation rows")
     parser.add_argument("--out", type=Path, help="keep the model here")
+    parser.add_argument(
+        "--score", type=Path, help="a folder of --out, to be scored on the test rows once its settings stand"
+    )
     given = parser.parse_args()
+    if given.score:
+        print(given.name, rescore(given.name, given.score)["test"]["metrics"])
+        return
     changed = dict(each.partition("=")[::2] for each in given.set)
     result = measure(given.name, settings={key: _value(text) for key, text in changed.items()}, out=given.out)
     print(given.name, result["minutes"], "minutes", (result["test"] or result["valid"])["metrics"])
