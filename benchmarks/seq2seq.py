@@ -159,8 +159,8 @@ def compare(case: str, task: Task, *, runs: int, peak: float) -> dict[str, Any]:
 def loss_memory(side: str) -> int:
     """Bytes above what was held before, at the peak of one loss with its gradients, 960 rows and 30,000 words."""
     torch.set_num_threads(THREADS)
-    features = torch.randn(960, 768, requires_grad=True)
-    weight, bias = (torch.randn(LARGE_VOCABULARY, *rest, requires_grad=True) for rest in ((768,), ()))
+    features = torch.randn(960, 256, requires_grad=True)
+    weight, bias = (torch.randn(LARGE_VOCABULARY, *rest, requires_grad=True) for rest in ((256,), ()))
     targets = torch.randint(LARGE_VOCABULARY, (960,))
     for part in (features, weight, bias):
         part.grad = torch.zeros_like(part)  # not the loss's own

@@ -154,10 +154,10 @@ static void linear(const matrix& b, i64 rows, address a, i64 a_row, address star
                           reinterpret_cast<float*>(c), threads);
 }
 
-static void outer(i64 tokens, address a, i64 a_row, i64 depth, address d, i64 d_row, i64 columns, address c, address sums, bool more, int threads) {
+static void outer(i64 tokens, address a, i64 a_row, i64 depth, address d, i64 d_row, i64 columns, address c, address sums, int threads) {
     nb::gil_scoped_release unlocked;
     active().linear.outer(tokens, reinterpret_cast<const float*>(a), a_row, depth, reinterpret_cast<const float*>(d), d_row,
-                          columns, reinterpret_cast<float*>(c), reinterpret_cast<float*>(sums), more, threads);
+                          columns, reinterpret_cast<float*>(c), reinterpret_cast<float*>(sums), threads);
 }
 
 static double fma_peak(int threads) {
@@ -206,6 +206,6 @@ NB_MODULE(_core, module) {
     module.def("linear", &linear, "b"_a, "rows"_a, "a"_a, "a_stride"_a, "start"_a, "c"_a, "threads"_a,
                "start_stride"_a = 0, "c = start + a b: csrc/linear.h says what every argument is.");
     module.def("outer", &outer, "tokens"_a, "a"_a, "a_stride"_a, "depth"_a, "d"_a, "d_stride"_a, "columns"_a, "c"_a, "sums"_a,
-               "more"_a, "threads"_a, "c = a' d, and the column sums of d; with more, c and sums grow by them.");
+               "threads"_a, "c = a' d, and the column sums of d.");
     module.def("fma_peak", &fma_peak, "threads"_a, "Billions of float operations a second: what no kernel can exceed.");
 }

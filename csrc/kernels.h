@@ -21,7 +21,7 @@ struct dense {
     void (*apply)(const packed<float>& b, std::int64_t rows, const float* a, std::int64_t a_row, const float* start, std::int64_t start_row, float* c,
                   int threads);
     void (*outer)(std::int64_t tokens, const float* a, std::int64_t a_row, std::int64_t depth, const float* d, std::int64_t d_row,
-                  std::int64_t columns, float* c, float* sums, bool more, int threads);
+                  std::int64_t columns, float* c, float* sums, int threads);
 };
 
 struct kernels {

@@ -92,12 +92,11 @@ inline void apply(const packed<real>& weights, i64 rows, const real* a, i64 a_ro
 }
 
 // The gradient of b: c = a' d, (depth, columns), and the column sums of d, for tokens rows of a (tokens, depth), a_row apart,
-// and d (tokens, columns), d_row apart. c and sums are contiguous and written, or with `more` added to; sums may be null.
+// and d (tokens, columns), d_row apart. c and sums are contiguous and written; sums may be null.
 class outer_product {
 public:
-    outer_product(i64 tokens, const real* a, i64 a_row, i64 depth, const real* d, i64 d_row, i64 columns, real* c, real* sums,
-                  bool more)
-        : tokens_(tokens), a_(a), a_row_(a_row), depth_(depth), d_(d), d_row_(d_row), columns_(columns), c_(c), sums_(sums), more_(more) {}
+    outer_product(i64 tokens, const real* a, i64 a_row, i64 depth, const real* d, i64 d_row, i64 columns, real* c, real* sums)
+        : tokens_(tokens), a_(a), a_row_(a_row), depth_(depth), d_(d), d_row_(d_row), columns_(columns), c_(c), sums_(sums) {}
 
     // Numbers of memory that a member works in.
     i64 memory() const { return left_size() + workspace::rounded(at_once * round * panel); }
@@ -115,7 +114,7 @@ public:
                     b[p] = right + p * round * panel;
                     pack_rows(d_ + token * d_row_ + (v + p) * panel, count, std::min(panel, columns_ - (v + p) * panel), right + p * round * panel);
                 }
-                for (i64 tile = 0; tile < tiles(); ++tile) add_tile(tile, memory + tile * tile_size, v, taken, b, count, token == 0 && !more_);
+                for (i64 tile = 0; tile < tiles(); ++tile) add_tile(tile, memory + tile * tile_size, v, taken, b, count, token == 0);
             }
         }
     }
@@ -144,7 +143,7 @@ private:
         for (i64 k = 0; k < count; ++k) std::copy_n(from + k * d_row_, panel, to + k * panel);
     }
 
-    // Adds `count` tokens to a tile of c, which counts as zero before the `first` of them.
+    // Adds `count` tokens to a tile of c, which is zero before the first of them.
     void add_tile(i64 tile, const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool first) const {
         const i64 row = tile * tallest, rows = std::min(tallest, depth_ - row);
         real* c[widest] = {};
@@ -171,12 +170,11 @@ private:
     const real* const d_;
     const i64 d_row_, columns_;
     real *const c_, *const sums_;
-    const bool more_;
 };
 
 inline void outer(i64 tokens, const real* a, i64 a_row, i64 depth, const real* d, i64 d_row, i64 columns, real* c, real* sums,
-                  bool more, int threads) {
-    const outer_product product(tokens, a, a_row, depth, d, d_row, columns, c, sums, more);
+                  int threads) {
+    const outer_product product(tokens, a, a_row, depth, d, d_row, columns, c, sums);
     const i64 all = panels_of(columns);
     const i64 useful = std::max<i64>(1, std::min<i64>({threads, all, 1 + tokens * depth * columns / worth_a_thread}));
     workspace space(useful * product.memory());

@@ -134,7 +134,7 @@ static void try_dense(const kernels& level, i64 rows, i64 depth, i64 columns, in
         check(in_place.same(c), level.isa, "in place is the same");
     }
     buffer product(depth * columns), sums(columns);
-    level.linear.outer(rows, a.data(), depth, depth, each.data(), columns, columns, product.data(), sums.data(), false, threads);
+    level.linear.outer(rows, a.data(), depth, depth, each.data(), columns, columns, product.data(), sums.data(), threads);
     for (i64 i = 0; i < (depth + 1) * columns; ++i) {
         double sum = 0;
         for (i64 k = 0; k < rows; ++k)

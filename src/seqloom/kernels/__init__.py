@@ -1,7 +1,7 @@
 """How a cell is run over time: one dispatch, one readable reference, and the fast paths held against it."""
 
 from seqloom.kernels.dispatch import PATHS, Path, choose, choose_attending, run, run_attending, which
-from seqloom.kernels.linear import Prepared, linear, outer
+from seqloom.kernels.linear import Prepared, linear
 
 __all__ = [
     "PATHS",
@@ -10,7 +10,6 @@ __all__ = [
     "choose",
     "choose_attending",
     "linear",
-    "outer",
     "run",
     "run_attending",
     "which",

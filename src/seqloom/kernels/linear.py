@@ -123,7 +123,7 @@ class _Linear(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         for_x, for_weight, for_bias = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # to be differentiated again
+        if torch.is_grad_enabled() or not _fits(gradient, weight.t(), None):  # to be differentiated again
             return (
                 gradient @ weight.t() if for_x else None,
                 x.t() @ gradient if for_weight else None,
@@ -131,7 +131,7 @@ class _Linear(Function):
             )
         of_weight, of_bias = outer(x, gradient) if for_weight or for_bias else (None, None)
         return (
-            linear(gradient, weight.t()) if for_x else None,
+            _product(gradient, weight.t(), None) if for_x else None,
             of_weight if for_weight else None,
             of_bias if for_bias else None,
         )
@@ -150,22 +150,14 @@ def _product(
     return product
 
 
-def outer(
-    x: Float[Tensor, "R I"], gradient: Float[Tensor, "R O"], *, onto: tuple[Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
-    """x' gradient and the column sums of the gradient, (I, O) and (O,), added to those of `onto` where it is given.
-
-    By the core where it can, to the bit for any number of threads.
-    """
-    if _observed() or not (_is_plain(x) and _is_plain(gradient)):
-        found = x.t() @ gradient, gradient.sum(0)
-        return found if onto is None else (onto[0].add_(found[0]), onto[1].add_(found[1]))
+def outer(x: Float[Tensor, "R I"], gradient: Float[Tensor, "R O"]) -> tuple[Tensor, Tensor]:
+    """x' gradient and the column sums of the gradient."""
     x, gradient = (part if part.stride(-1) == 1 else part.contiguous() for part in (x, gradient))
     columns = gradient.shape[1]
-    product, sums = (empty(x.shape[1], columns), empty(columns)) if onto is None else onto
+    product, sums = empty(x.shape[1], columns), empty(columns)
     native.core().outer(
         *(x.shape[0], x.data_ptr(), x.stride(0), x.shape[1]),
         *(gradient.data_ptr(), gradient.stride(0), columns),
-        *(product.data_ptr(), sums.data_ptr(), onto is not None, torch.get_num_threads()),
+        *(product.data_ptr(), sums.data_ptr(), torch.get_num_threads()),
     )
     return product, sums
