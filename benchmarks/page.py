@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from benchmarks import figure, recurrent_page
+from benchmarks import figure, recurrent_page, writing_page
 from benchmarks.machine import RESULTS
 
 PAGE = RESULTS.parent.parent / "docs" / "benchmarks.md"
@@ -25,17 +25,22 @@ epoch, so figures flatter a little: the model's, and the linear baseline's, whos
 
 def render() -> str:
     """The page."""
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("sentiment-*.json"))]
+    results = _all("sentiment-*")
+    written = writing_page.render(_all("writing-*"), next(iter(_all("seq2seq")), None))
     rows = "".join(_row(result) for result in results if not result["settings"])
     machines = "".join(f"\n- {result['set']}, {result['date']}: {_machine(result['machine'])}" for result in results)
     parts = (_kept(part) for part in ("layers", "memory", "training", "layers-avx2"))
-    return f"{HEAD}{rows}\nMeasured on:{machines}\n{recurrent_page.render(*parts)}"
+    return f"{HEAD}{rows}\nMeasured on:{machines}\n{written}{recurrent_page.render(*parts)}"
 
 
 def picture() -> str:
     """The picture that the page shows; empty before the layers were measured."""
     layers = _kept("layers")
     return figure.draw(recurrent_page.marks(layers)) if layers else ""
+
+
+def _all(pattern: str) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{pattern}.json"))]
 
 
 def _kept(part: str) -> dict[str, Any] | None:
