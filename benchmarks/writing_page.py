@@ -5,9 +5,9 @@ from typing import Any
 
 QUALITY = """
 ## Texts that are written
-`python -m benchmarks.writing SET`: trained with `examples/*.toml`, nothing tuned on the rows scored here. BLEU and chrF by sacreBLEU (cased, 13a), with the
-95 % interval of BLEU; error rate: edits per word, or per phoneme or letter where a text is a word. Any target that a
-source has counts as right. Minutes are those of the whole training.
+`python -m benchmarks.writing SET`: trained with `examples/*.toml`, nothing tuned on the rows scored here. BLEU and chrF
+by sacreBLEU (cased, 13a), with the 95 % interval of BLEU; error rate: edits per word, or per phoneme or letter where a
+text is a word. Any target that a source has counts as right. Minutes are those of the whole training.
 
 | set | test rows | perplexity | exact match | error rate | BLEU | chrF | minutes, threads |
 | --- | --- | --- | --- | --- | --- | --- | --- |
