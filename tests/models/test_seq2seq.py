@@ -13,7 +13,7 @@ from seqloom.config import ModelSettings
 from seqloom.data import pad
 from seqloom.models import LossOptions, Seq2Seq
 from seqloom.models.seq2seq import wanted
-from seqloom.shapes import Batch
+from seqloom.shapes import Batch, LSTMState
 
 SOURCE_WORDS, TARGET_WORDS = 9, 7
 PLAIN: dict[str, Any] = {"embedding_size": 5, "hidden_size": 4, "dropout": 0.0, "word_dropout": 0.0}
@@ -220,16 +220,27 @@ def test_joint_and_tied_share_their_vectors() -> None:
 
 def test_scheduled_sampling_reads_what_the_model_would_write() -> None:
     model = model_of().train()
+    with torch.no_grad():
+        model.output.bias[0] = 0.7  # so that it would end some texts early, and not others
     given, options = Batch(*pad(TARGETS)), LossOptions(own_tokens=1.0)
     best = iter(model(pad(SOURCES), pad(TARGETS)).argmax(dim=-1).tolist())
     own = [[next(best) for _ in [*row, 0]][:-1] for row in TARGETS]
     # An end in the middle would leave nothing to go on from: there the given token stays.
     read = [[mine or token for mine, token in zip(o, t, strict=True)] for o, t in zip(own, TARGETS, strict=True)]
-    assert read != TARGETS
+    assert read != TARGETS and any(0 in row for row in own)
     features = model.features(pad(SOURCES), pad(read))
     expected = functional.cross_entropy(model.output(features), wanted(pad(TARGETS)))
     torch.testing.assert_close(model.batch_loss(pad(SOURCES), given, options), expected)
     assert model.batch_loss(pad(SOURCES), given, LossOptions(own_tokens=1e-9)) != expected
+
+
+def test_a_residual_is_added_above_the_lowest_layer() -> None:
+    model = model_of(num_layers=2, residual=True)
+    below, first = torch.randn(3, 5, 4), [LSTMState(torch.randn(3, 4), torch.randn(3, 4))]
+    plain, states = model.upper[0](below, None, first[0])
+    outputs, after = model.read_above(below, first, None)
+    torch.testing.assert_close(outputs, plain + below)
+    assert torch.equal(after[0].hidden, states.hidden)  # the state is what the layer itself has
 
 
 def test_learns_to_copy() -> None:
