@@ -54,7 +54,7 @@ def test_second_demo_gets_a_folder_of_its_own(run: Run, tmp_path: Path, monkeypa
 @pytest.mark.parametrize("end", [b"\x04", b"\x03"], ids=["Ctrl-D", "Ctrl-C"])
 def test_own_sentence_is_judged_until_the_user_ends_it(tmp_path: Path, end: bytes) -> None:
     code, shown = at_terminal(tmp_path, answers=["it was été".encode() + b"\r", end])
-    assert code == 0
+    assert code == 0, shown
     assert len(re.findall(r"it was été +(?:positive|negative) ", shown)) == 1
     assert "Traceback" not in shown
     assert "then:   seqloom train your.csv" in shown
