@@ -66,6 +66,7 @@ def at_terminal(folder: Path, *, answers: list[bytes]) -> tuple[int, str]:
     few = "from seqloom.lab import demo; demo.ROWS_FAST, demo.EPOCHS_FAST = 60, 1; "
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background may have it ignored
         os.execv(words[0], [words[0], "-c", few + words[2], *words[3:]])
     shown, answered, deadline = b"", 0, time.monotonic() + 90
     try:
