@@ -49,8 +49,7 @@ def logits_of(model: ManyToOne, sequences: Sequence[Sequence[int]], *, batch_siz
     rows: list[int] = []
     parts: list[Tensor] = []
     for batch_rows in evaluation_order([len(ids) for ids in sequences], batch_size=batch_size):
-        batch = pad([sequences[row] for row in batch_rows])
-        parts.append(model(batch._replace(values=batch.values.to(device), lengths=batch.lengths.to(device))).cpu())
+        parts.append(model(pad([sequences[row] for row in batch_rows]).to(device)).cpu())
         rows += batch_rows
     model.train(training)
     if not parts:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqloom.kernels import native
 from seqloom.kernels.packing import matrix, pack, pack_matrix
-from seqloom.kernels.recurrence import CELLS, Operands, empty, in_rows
+from seqloom.kernels.recurrence import CELLS, Operands, address, empty, in_rows
 from seqloom.shapes import Float, Int, Source
 
 
@@ -188,11 +188,6 @@ class _Rows:
 
     def at(self, row: int) -> int:
         return self._first + row * self._size
-
-
-def address(x: Tensor | None) -> int:
-    """Where the numbers of `x` begin; 0 where there is none."""
-    return 0 if x is None else x.data_ptr()
 
 
 class Back(NamedTuple):

@@ -22,7 +22,6 @@ from seqloom.kernels.attending import (
     Places,
     Steps,
     Weights,
-    address,
     compute,
     go_back,
     read_step,
@@ -31,7 +30,7 @@ from seqloom.kernels.attending import (
 )
 from seqloom.kernels.linear import linear, outer
 from seqloom.kernels.packing import pack_matrix
-from seqloom.kernels.recurrence import CELLS, name_of
+from seqloom.kernels.recurrence import CELLS, address, name_of
 from seqloom.kernels.reference import Step
 from seqloom.shapes import Attended, Float, Int, LSTMState, RNNState, Source, State, Tokens
 

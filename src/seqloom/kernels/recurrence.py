@@ -127,10 +127,10 @@ def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: b
     native.core().forward(
         *source.arguments,
         *_placed(results.outputs),
-        _address(results.last_hidden),
-        _address(results.last_cell),
-        _address(results.gates),
-        _address(results.cells),
+        address(results.last_hidden),
+        address(results.last_cell),
+        address(results.gates),
+        address(results.cells),
         *source.looked_up,
     )
     return results
@@ -159,13 +159,13 @@ def differentiate(
     native.core().backward(
         *source.arguments,
         *_placed(results.outputs),
-        _address(results.gates),
-        _address(results.cells),
+        address(results.gates),
+        address(results.cells),
         *((0, 0, 0) if grad_outputs is None else _placed(grad_outputs)),
-        _address(grad_hidden),
-        _address(grad_cell),
+        address(grad_hidden),
+        address(grad_cell),
         *(
-            _address(part)
+            address(part)
             for part in (
                 new.x if o.ids is None else None,
                 new.weight_input,
@@ -177,7 +177,7 @@ def differentiate(
             )
         ),
         *source.looked_up,
-        *((0, 0) if o.ids is None else (_address(new.x), o.x.shape[0])),
+        *((0, 0) if o.ids is None else (address(new.x), o.x.shape[0])),
     )
     return found
 
@@ -227,5 +227,6 @@ def _by_row(x: Float[Tensor, "B N"] | None) -> tuple[int, int]:
     return (0, 0) if x is None else (x.data_ptr(), x.stride(0))
 
 
-def _address(x: Tensor | None) -> int:
+def address(x: Tensor | None) -> int:
+    """Where the numbers of `x` begin; 0 where there is none."""
     return 0 if x is None else x.data_ptr()

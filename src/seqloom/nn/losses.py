@@ -11,7 +11,7 @@ from torch.nn import functional
 from seqloom.kernels import linear
 from seqloom.shapes import Float, Int
 
-CHUNK = 1 << 21  # logits at once: more are faster by a tenth, and take the memory that this saves
+CHUNK = 1 << 21  # logits at once: more are faster, and take the memory that this saves
 
 
 def vocabulary_loss(
