@@ -1,0 +1,72 @@
+"""Rows of a table in, one plain answer each out, whatever the task."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from seqloom.bundle import Bundle
+from seqloom.data import Example, Rejected, encode_rows
+from seqloom.data.rows import Table
+from seqloom.data.text_targets import TextTargets
+from seqloom.errors import DataError
+from seqloom.inference.labels import label_answers
+from seqloom.inference.writing import suggesting, text_answers, within_room
+from seqloom.models import Seq2Seq
+
+CHUNK = 4096
+
+
+def encode(bundle: Bundle, table: Table, *, with_target: bool) -> list[Example | Rejected]:
+    """Each row of `table` as the model takes it, or the reason why it cannot be used; in the order of the file.
+
+    Raises DataError where the input column, or with `with_target` the target column, is not there.
+    """
+    target = bundle.target if with_target else None
+    for column in (bundle.input, target):
+        if column is not None and column not in table.columns:
+            raise DataError(
+                f'{table.path.name} has no column "{column}", which this model was trained with '
+                f"(columns: {', '.join(table.columns)}). Name a column of the file so, or train a model on this file."
+            )
+    rows = encode_rows(
+        table,
+        input=bundle.input,
+        target=target,
+        tokeniser=bundle.tokeniser,
+        vocabulary=bundle.vocabulary,
+        targets=bundle.targets,
+        max_length=bundle.config.data.max_length,
+    )
+    if isinstance(bundle.targets, TextTargets):
+        return [within_room(row, bundle.targets, bundle.config.decoding) for row in rows]
+    return rows
+
+
+def answer_table(bundle: Bundle, table: Table, *, suggest: int | None = None) -> Iterator[dict[str, Any]]:
+    """One plain answer for each record of `table`, in order.
+
+    `{"input", "prediction", "probabilities": {label: p}}` for classes (the prediction of several labels is a list),
+    `{"input", "prediction"}` for a number, `{"input", "prediction", "score", "alternatives"}` for a text, the score its
+    mean log-probability a token, `{"input", "error"}` for a row that cannot be read; its input is None where not even
+    that is known. With `suggest` so many short texts that differ. Raises DataError where the input column is not there,
+    ConfigError for `suggest` where no texts are written.
+    """
+    if suggest is not None:
+        bundle = suggesting(bundle, suggest)
+    rows = encode(bundle, table, with_target=False)
+    position = table.columns.index(bundle.input)
+    given = {row.line: row.values[position] for row in table.rows}
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        answers = _answers(bundle, [row for row in chunk if isinstance(row, Example)], suggest)
+        for row in chunk:
+            if isinstance(row, Example):
+                yield next(answers)
+            else:
+                yield {"input": given.get(row.line), "error": f"line {row.line}: {row.reason}"}
+
+
+def _answers(bundle: Bundle, used: Sequence[Example], suggest: int | None) -> Iterator[dict[str, Any]]:
+    """The plain answer to each of these rows."""
+    if isinstance(bundle.model, Seq2Seq):
+        return text_answers(bundle, used, suggest=suggest)
+    return label_answers(bundle, used)
