@@ -10,12 +10,11 @@ import pytest
 import torch
 
 import seqloom
-from seqloom import inference
 from seqloom.bundle import Bundle, load_bundle
 from seqloom.config import DecodingSettings
 from seqloom.data import TextTargets, pad, table_of_texts
 from seqloom.errors import ConfigError, DataError
-from seqloom.inference import Wanted, answer_table, encode, write_for, write_texts
+from seqloom.inference import Wanted, answer_table, encode, write_for, write_texts, writing
 from seqloom.kernels import native
 from seqloom.models import Seq2Seq
 from seqloom.text import UNKNOWN
@@ -283,14 +282,14 @@ def test_rows_without_room_for_all_are_written_in_smaller_batches(
     sequences = ids_of(bundle, TEXTS)
     expected = write_texts(*parts(bundle), sequences, DecodingSettings())
     sizes: list[int] = []
-    pad = inference.pad
+    pad = writing.pad
 
     def watched(rows: Any) -> Any:
         sizes.append(len(rows))
         return pad(rows)
 
-    monkeypatch.setattr(inference, "pad", watched)
-    monkeypatch.setattr(inference, "ROOM", 4_000)
+    monkeypatch.setattr(writing, "pad", watched)
+    monkeypatch.setattr(writing, "ROOM", 4_000)
     found = write_texts(*parts(bundle), sequences, DecodingSettings())
     assert max(sizes) < 10 and sum(sizes) == len(TEXTS)
     assert [best.text for best, *_ in found] == [best.text for best, *_ in expected]
@@ -299,7 +298,7 @@ def test_rows_without_room_for_all_are_written_in_smaller_batches(
 def test_a_row_that_has_no_room_alone_is_cut_short_in_validation(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "ROOM", 8)
+    monkeypatch.setattr(writing, "ROOM", 8)
     likes_a_word = biased(bundle, 3, by=50)
     [[best, *_]] = write_texts(*parts(likes_a_word), [[2, 3]], DecodingSettings(beam=1))
     assert len(best.tokens) == 4
