@@ -32,15 +32,15 @@ def draw(marks: Sequence[Mark]) -> str:
         low, high = math.log(min(ticks[0], least)), math.log(max(ticks[-1], most))
         return LEFT + 10 + (SPAN - 20) * (math.log(ratio) - low) / (high - low)
 
-    parts = [f'<rect width="{WIDTH}" height="{height}" fill="white"/>', _text(10, 20, _finding(marks), size=15)]
+    parts = [f'<rect width="{WIDTH}" height="{height}" fill="white"/>', text(10, 20, _finding(marks), size=15)]
     parts += _legend()
     for tick in ticks:
         x, bottom = across(tick), TOP + ROW * len(rows)
         stroke = "#444" if tick == 1 else "#ddd"
         parts.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{bottom}" stroke="{stroke}"/>')
-        parts.append(_text(x, bottom + 16, f"{tick:g}", anchor="middle"))
-    parts.append(_text(LEFT + SPAN / 2, height - 6, "time of the peer / time of seqloom (log)", anchor="middle"))
-    parts += [_text(LEFT - 8, _middle(rows.index(row)) + 4, row, anchor="end") for row in rows]
+        parts.append(text(x, bottom + 16, f"{tick:g}", anchor="middle"))
+    parts.append(text(LEFT + SPAN / 2, height - 6, "time of the peer / time of seqloom (log)", anchor="middle"))
+    parts += [text(LEFT - 8, _middle(rows.index(row)) + 4, row, anchor="end") for row in rows]
     parts += [_circle(across(mark.ratio), _middle(rows.index(mark.row)), mark) for mark in marks]
     body = "\n".join(parts)
     size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
@@ -58,8 +58,8 @@ def _legend() -> list[str]:
     parts = []
     for number, (cell, colour) in enumerate(COLOURS.items()):
         x = LEFT + 10 + 100 * number
-        parts += [f'<circle cx="{x}" cy="46" r="5" fill="{colour}"/>', _text(x + 10, 50, cell)]
-    return [*parts, _text(LEFT + 310, 50, "filled: torch · ring: the fastest other peer")]
+        parts += [f'<circle cx="{x}" cy="46" r="5" fill="{colour}"/>', text(x + 10, 50, cell)]
+    return [*parts, text(LEFT + 310, 50, "filled: torch · ring: the fastest other peer")]
 
 
 def _middle(row: int) -> float:
@@ -75,5 +75,6 @@ def _circle(x: float, y: float, mark: Mark) -> str:
     )
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 12) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}">{escape(text)}</text>'
+def text(x: float, y: float, said: str, *, anchor: str = "start", size: int = 12) -> str:
+    """One line of text, its baseline at `y`."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}">{escape(said)}</text>'

@@ -3,11 +3,10 @@
 import json
 from typing import Any
 
-from benchmarks import figure, recurrent_page, writing_page
+from benchmarks import figure, length_figure, recurrent_page, writing_page
 from benchmarks.machine import RESULTS
 
 PAGE = RESULTS.parent.parent / "docs" / "benchmarks.md"
-PICTURE = PAGE.with_suffix(".svg")
 HEAD = """# Benchmarks
 
 Written from `benchmarks/results/` by `python -m benchmarks.page`; run anew with `make bench` (short),
@@ -33,10 +32,14 @@ def render() -> str:
     return f"{HEAD}{rows}\nMeasured on:{machines}\n{written}{recurrent_page.render(*parts)}"
 
 
-def picture() -> str:
-    """The picture that the page shows; empty before the layers were measured."""
+def pictures() -> dict[str, str]:
+    """The pictures that the page shows, by their file's name; none of what was not measured."""
     layers = _kept("layers")
-    return figure.draw(recurrent_page.marks(layers)) if layers else ""
+    drawn = {
+        "benchmarks.svg": figure.draw(recurrent_page.marks(layers)) if layers else "",
+        "bleu-by-length.svg": length_figure.draw(_all("writing-*")),
+    }
+    return {name: svg for name, svg in drawn.items() if svg}
 
 
 def _all(pattern: str) -> list[dict[str, Any]]:
@@ -75,10 +78,10 @@ def _machine(machine: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the page and its picture."""
+    """Write the page and its pictures."""
     PAGE.write_text(render(), encoding="utf-8")
-    if drawn := picture():
-        PICTURE.write_text(drawn, encoding="utf-8")
+    for name, svg in pictures().items():
+        PAGE.with_name(name).write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":

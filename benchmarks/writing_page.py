@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.length_figure import span_name, spans
+
 QUALITY = """
 ## Texts that are written
 `python -m benchmarks.writing SET`: trained with `examples/*.toml`, nothing tuned on the rows scored here. BLEU and chrF
@@ -12,6 +14,7 @@ text is a word. Any target that a source has counts as right. Minutes are those 
 | set | test rows | perplexity | exact match | error rate | BLEU | chrF | minutes, threads |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
+PICTURE = "\n![BLEU by the length of the source](bleu-by-length.svg)\n"
 SPEED = """
 ### The encoder-decoder beside the same model in plain PyTorch
 `python -m benchmarks.seq2seq`: same sizes, batches, optimiser and steps, in turns. Characters: V 60, E 128, H 256,
@@ -28,6 +31,7 @@ def render(results: Sequence[dict[str, Any]], speed: dict[str, Any] | None) -> s
     page = ""
     if results:
         page += QUALITY + "".join(map(_row, results)) + "".join(map(_by_length, results))
+        page += PICTURE if any(map(spans, results)) else ""
     if speed is not None:
         page += SPEED.format(peak=speed["peak_gflops"]) + "".join(map(_task, speed["tasks"])) + _memory(speed)
     return page
@@ -54,13 +58,8 @@ def _by_length(result: dict[str, Any]) -> str:
     spans = [span for span in result["test"]["by_length"] if "bleu" in span]
     if not spans:
         return ""
-    shown = ", ".join(f"{_span(span['words'])} words {span['bleu']:.1f} ({span['rows']} rows)" for span in spans)
+    shown = ", ".join(f"{span_name(span['words'])} words {span['bleu']:.1f} ({span['rows']} rows)" for span in spans)
     return f"\n{result['set']}, BLEU by the length of the source: {shown}.\n"
-
-
-def _span(words: Sequence[int]) -> str:
-    first, last = words
-    return f"{first}+" if last >= 1000 else f"{first}-{last}"
 
 
 def _task(task: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import page
+from benchmarks import length_figure, page
 from benchmarks.figure import Mark, draw
 from benchmarks.recurrent_page import marks, render
 
@@ -105,15 +105,39 @@ def test_picture_is_svg_with_a_mark_for_each_ratio_and_states_the_finding() -> N
     assert "seqloom is faster than torch in 2 of 2 cases; the median ratio is 7.4" in draw(found)
 
 
-def test_kept_picture_is_the_one_of_the_kept_results() -> None:
-    drawn = page.picture()
-    assert (page.PICTURE.read_text(encoding="utf-8") if page.PICTURE.exists() else "") == drawn
+def written(*, words: list[int], bleu: float) -> dict[str, Any]:
+    return {"words": words, "rows": 9, "bleu": bleu, "intervals": {"bleu": [bleu - 5, bleu + 5]}}
 
 
-def test_page_and_picture_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bleu_by_length_is_drawn_with_every_point_and_its_interval() -> None:
+    spans = [written(words=[1, 8], bleu=40.25), written(words=[9, 1000], bleu=12.5)]
+    sets = [
+        {"set": "with attention", "test": {"by_length": spans}},
+        {"set": "sounds", "test": {"by_length": [{"words": [1, 1000], "rows": 9, "intervals": {}}]}},
+    ]
+    svg = length_figure.draw(sets)
+    tree, space = ElementTree.fromstring(svg), "{http://www.w3.org/2000/svg}"
+    titles = [title.text for title in tree.iter(f"{space}title")]
+    assert titles == [
+        "with attention, 1-8 words: 40.2 (35.2 to 45.2)",
+        "with attention, 9+ words: 12.5 (7.5 to 17.5)",
+    ]
+    heights = [float(circle.attrib["cy"]) for circle in tree.iter(f"{space}circle") if len(circle)]
+    assert heights[0] < heights[1]  # a greater BLEU stands higher
+    assert "with attention 40 to 12" in svg and "sounds" not in svg
+    assert length_figure.draw(sets[1:]) == ""
+
+
+def test_kept_pictures_are_those_of_the_kept_results() -> None:
+    drawn = page.pictures()
+    assert drawn
+    for name, svg in drawn.items():
+        assert page.PAGE.with_name(name).read_text(encoding="utf-8") == svg
+
+
+def test_page_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
-    monkeypatch.setattr(page, "PICTURE", tmp_path / "page.svg")
     monkeypatch.setattr(page, "_kept", lambda part: LAYERS if part == "layers" else None)
     page.main()
     assert "## The recurrent core: layers" in (tmp_path / "page.md").read_text(encoding="utf-8")
-    assert (tmp_path / "page.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert (tmp_path / "benchmarks.svg").read_text(encoding="utf-8").startswith("<svg")
