@@ -242,3 +242,20 @@ def test_a_signal_during_validation_stops_after_it(data: Path, tmp_path: Path, m
     with pytest.raises(Interrupted, match=r"^stopped after epoch 1; all is saved\.$"):
         train(data, tmp_path / "out")
     assert len(history(tmp_path / "out")) == 1
+
+
+def test_a_signal_in_the_last_epoch_stops_too_and_what_is_left_is_done_when_resumed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = loop.judge
+
+    def interrupted(model: Any, targets: Any, rows: Any) -> Scores:
+        if (tmp_path / "out" / "history.jsonl").exists():  # after the first of two epochs
+            signal.raise_signal(signal.SIGINT)
+        return judge(model, targets, rows)
+
+    monkeypatch.setattr(loop, "judge", interrupted)
+    with pytest.raises(Interrupted, match=r"^stopped after epoch 2; all is saved\.$"):
+        train(data, tmp_path / "out")
+    assert "epochs" not in load_bundle(tmp_path / "out").metrics
+    assert train(data, tmp_path / "out", resume=True).metrics["epochs"] == 2

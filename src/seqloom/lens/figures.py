@@ -14,6 +14,8 @@ Figure = dict[str, Any]  # {"data": [...], "layout": {...}}
 COLOURS = ("#7f7f7f", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00")  # told apart by colour-blind eyes too
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")  # and without colours
 LETTER = 22  # pixels for a token of a map
+ABOVE, BELOW = 130, 70  # pixels of a map for title, axis and its name, and below it
+SHADES = [[0, "#ffffff"], [1, "#08306b"]]  # white where nothing is
 
 
 class Curve(NamedTuple):
@@ -34,9 +36,8 @@ def curves(lines: Sequence[Curve], *, title: str, x: str, y: str, mark: tuple[fl
         at, why = mark
         line = {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1}
         layout["shapes"] = [line | {"line": {"dash": "dot", "color": "#999999"}}]
-        layout["annotations"] = [
-            {"x": at, "yref": "paper", "y": 1, "xanchor": "left", "yanchor": "top", "text": why, "showarrow": False}
-        ]
+        place = {"x": at, "yref": "paper", "y": 1, "xanchor": "left", "yanchor": "top", "xshift": 4}
+        layout["annotations"] = [place | {"text": why, "showarrow": False}]
     return {"data": [_line(line, number) for number, line in enumerate(lines)], "layout": layout}
 
 
@@ -45,11 +46,12 @@ def heat_map(seen: AttentionMap, *, title: str) -> Figure | None:
     if seen.weights is None:
         return None
     down, across = len(seen.tokens), len(seen.source)
-    layout = _layout(title) | {"height": 160 + LETTER * down, "width": 160 + LETTER * max(across, 20)}
+    size = {"height": ABOVE + BELOW + LETTER * down, "width": 220 + LETTER * max(across, 20)}
+    layout = _layout(title) | size | {"margin": {"t": ABOVE, "b": BELOW}}
     # Tokens repeat, and an axis of names would fold them into one: places are drawn, and names written beside them.
     layout["xaxis"] = _axis("source, as it was read") | _named(seen.source) | {"side": "top"}
     layout["yaxis"] = _axis("written") | _named(seen.tokens) | {"autorange": "reversed"}
-    cells = {"type": "heatmap", "z": seen.weights, "zmin": 0, "zmax": 1, "colorscale": "Blues"}
+    cells = {"type": "heatmap", "z": seen.weights, "zmin": 0, "zmax": 1, "colorscale": SHADES}
     return {"data": [cells | {"colorbar": {"title": {"text": "share of attention"}}}], "layout": layout}
 
 
@@ -72,7 +74,9 @@ def _line(line: Curve, number: int) -> dict[str, Any]:
 
 def _layout(title: str) -> dict[str, Any]:
     plain = {"paper_bgcolor": "white", "plot_bgcolor": "white", "font": {"family": "sans-serif", "size": 14}}
-    return {"title": {"text": title, "font": {"size": 16}}, "legend": {"orientation": "h", "y": -0.2}, **plain}
+    # The title sits at the top of the picture, the legend above the plot, so that neither meets the name of an axis.
+    heading = {"text": title, "font": {"size": 16}, "x": 0.02, "yref": "container", "y": 0.98, "yanchor": "top"}
+    return {"title": heading, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}, **plain}
 
 
 def _axis(name: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def write_page(path: Path, *, title: str, paragraphs: Sequence[str], figures: Se
 
 def page(*, title: str, paragraphs: Sequence[str], figures: Sequence[Figure], plotly: str) -> str:
     """The page itself; `plotly` is the script that draws."""
-    texts = "\n".join(f"<p>{escape(text)}</p>" for text in paragraphs)
+    texts = "\n".join(f"<p>{escape(text).replace(' %', '&nbsp;%')}</p>" for text in paragraphs)
     places = "\n".join(f'<div id="figure-{number}"></div>' for number in range(len(figures)))
     calls = "\n".join(
         f'Plotly.newPlot("figure-{number}", {_script(figure["data"])}, {_script(figure["layout"])}, OPTIONS);'

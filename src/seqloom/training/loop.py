@@ -70,7 +70,7 @@ def fit(
                 saved_at = time.monotonic()
             publish(scores)
             report(row)
-            if signals.asked and not state.finished:
+            if signals.asked:
                 raise Interrupted(f"stopped after epoch {state.epoch}; all is saved.")
     if state.epoch < state.epochs:
         why = "the time is up" if state.out_of_time else f"no better validation for {state.stale} epochs"
