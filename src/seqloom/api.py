@@ -1,7 +1,7 @@
 """The Python face: `train`, `load`, and a `Model` that predicts and evaluates. The commands print what these return."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from seqloom.config import load_config
 from seqloom.data import Example, Rejected, read_table, table_of_texts
 from seqloom.errors import ConfigError, DataError
 from seqloom.inference import answer_table, encode
-from seqloom.lens import AttentionMap, attention_map
+from seqloom.lens import AttentionMap, TagTable, attention_map, tag_table
 from seqloom.nn import Summary, summary
 from seqloom.training import Report, compare, score_rows, settings_of, signatures_of, train_model
 from seqloom.training.start import changed, check_decoding
@@ -22,8 +22,12 @@ class Model:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
 
-    def predict(self, texts: str | Iterable[str], *, suggest: int | None = None) -> list[dict[str, Any]]:
+    def predict(
+        self, texts: str | Iterable[str | Sequence[str]], *, suggest: int | None = None
+    ) -> list[dict[str, Any]]:
         """One answer for each text, in order: `{"input", "prediction", "probabilities"}`, as `answer_table` says.
+
+        A model that tags words takes lists of words too, and cuts a text into words itself.
 
         A text that cannot be read keeps its place: `{"input", "error"}`. A model that writes texts gives with `suggest`
         so many short ones that differ: one as the prediction, the others as alternatives.
@@ -68,7 +72,8 @@ class Model:
         if not used:
             why = f": line {rejected[0].line}: {rejected[0].reason}" if rejected else ""
             raise DataError(f"{path}: no row can be used{why}")
-        scores = score_rows(self.bundle, used).to_dict()
+        found = score_rows(self.bundle, used)
+        scores = found.to_dict()
         targets, constant = self.bundle.targets, self.bundle.constant
         baselines = compare(targets, constant, used, learn_from=None, report=lambda event: None)
         if table.fingerprint == self.bundle.metrics.get("fingerprint"):
@@ -78,17 +83,21 @@ class Model:
             "intervals": scores.pop("intervals"),
             "metrics": scores,
             **({"signatures": signatures_of(used)} if self.bundle.targets.problem == "text" else {}),
+            **found.details,
             "baselines": baselines,
             "rows": {"used": len(used), "rejected": len(rejected)},
             "rejected": [{"line": row.line, "reason": row.reason} for row in rejected],
             "seconds": round(time.perf_counter() - started, 3),
         }
 
-    def look(self, text: str) -> AttentionMap:
-        """What a model that writes texts writes for `text`, and to what of it each token attended.
+    def look(self, text: str) -> AttentionMap | TagTable:
+        """What a model that writes texts writes for `text`, and to what of it each token attended; of a tagger the
+        likeliest tags of each word.
 
-        Raises DataError for a text that cannot be read, ConfigError for a model that writes none.
+        Raises DataError for a text that cannot be read, ConfigError for a model that does neither.
         """
+        if self.bundle.targets.problem == "tags":
+            return tag_table(self.bundle, text)
         return attention_map(self.bundle, text)
 
     def __repr__(self) -> str:
@@ -120,7 +129,7 @@ def train(
     resume: bool = False,
     report: Report = lambda event: None,
 ) -> Model:
-    """Train a model on a CSV, TSV, JSONL or Parquet file and leave it in the folder `out`.
+    """Train a model on a CSV, TSV, JSONL, Parquet or CoNLL file and leave it in the folder `out`.
 
     What is not given of task, input and target is inferred. `config` is a TOML file; `settings` such as
     `{"model.cell": "gru"}` go over it. Raises SeqloomError: DataError, ConfigError, TrainingError, Interrupted.

@@ -1,8 +1,8 @@
 """A trained model on disk: a folder of plain files, loaded without running any code.
 
 `config.json` says what it is, `weights.safetensors` and `vocabulary.json` what it learned (a model that writes texts
-has a `target_vocabulary.json` too), `metrics.json`, `history.jsonl` and `README.md` how well; `manifest.json` seals
-them all. Loading reads these names and no others.
+has a `target_vocabulary.json` too, a tagger `characters.json` and `lexicon.json`), `metrics.json`, `history.jsonl` and
+`README.md` how well; `manifest.json` seals them all. Loading reads these names and no others.
 """
 
 import json
@@ -18,11 +18,12 @@ from torch import Tensor
 
 from seqloom import __version__
 from seqloom.config import Config, config_from_dict
+from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
-from seqloom.data.text_targets import TextTargets
+from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
 from seqloom.files import read_folder, replace_folder, strict_json
-from seqloom.models import AnyModel, ManyToOne, Seq2Seq
+from seqloom.models import AnyModel, ManyToOne, Seq2Seq, Tagger
 from seqloom.text import Tokeniser, Vocabulary
 
 FORMAT = 1
@@ -35,12 +36,15 @@ LIMITS = {
     "subwords.model": 256 * MEGABYTE,
     "target_vocabulary.json": 1024 * MEGABYTE,
     "target_subwords.model": 256 * MEGABYTE,
+    "characters.json": 16 * MEGABYTE,
+    "lexicon.json": 1024 * MEGABYTE,
     "metrics.json": 16 * MEGABYTE,
     "history.jsonl": 256 * MEGABYTE,
     "README.md": 16 * MEGABYTE,
     "report.html": 256 * MEGABYTE,
 }
 TO_WRITE = {"target_vocabulary.json", "target_subwords.model"}
+TO_TAG = {"characters.json", "lexicon.json"}
 NEEDED = ("config.json", "weights.safetensors", "vocabulary.json", "metrics.json")
 BYTE = re.compile("[0-9a-f]{2}")
 KEYS = {"format", "seqloom", "task", "input", "target", "tokeniser", "targets", "constant", "settings", "data"}
@@ -58,19 +62,21 @@ class Bundle(NamedTuple):
     target: str
     tokeniser: Tokeniser
     vocabulary: Vocabulary
-    targets: Targets | TextTargets
+    targets: AnyTargets
     constant: Target | str
     data: dict[str, str]
     model: AnyModel
     metrics: dict[str, Any]
 
 
-def build_model(config: Config, *, vocabulary: Vocabulary, targets: Targets | TextTargets) -> AnyModel:
+def build_model(config: Config, *, vocabulary: Vocabulary, targets: AnyTargets) -> AnyModel:
     """The untrained model that these settings, this vocabulary and these targets ask for."""
+    if isinstance(targets, TagTargets):
+        characters, tags = len(targets.characters), len(targets.labels)
+        return Tagger(config.model, vocabulary_size=len(vocabulary), characters=characters, tags=tags)
     if isinstance(targets, TextTargets):
         joint = config.data.joint_vocabulary
         return Seq2Seq(config.model, vocabulary_size=len(vocabulary), target_size=len(targets.vocabulary), joint=joint)
-    assert targets.problem != "text"  # of Targets there are none of that kind
     return ManyToOne(
         config.model, vocabulary_size=len(vocabulary), outputs=len(targets.labels), problem=targets.problem
     )
@@ -110,6 +116,9 @@ def save_bundle(folder: Path, bundle: Bundle, *, history: Iterable[Mapping[str, 
         files["target_vocabulary.json"] = bundle.targets.vocabulary.to_json().encode()
         if bundle.targets.tokeniser.subword_model is not None:
             files["target_subwords.model"] = bundle.targets.tokeniser.subword_model
+    if isinstance(bundle.targets, TagTargets):
+        files["characters.json"] = bundle.targets.characters.to_json().encode()
+        files["lexicon.json"] = (json.dumps(bundle.targets.lexicon_to_dict(), ensure_ascii=False) + "\n").encode()
     replace_folder(folder, files)
 
 
@@ -153,19 +162,27 @@ def load_bundle(folder: str | Path) -> Bundle:
     )
 
 
-def _load_vocabulary(files: Mapping[str, bytes], name: str) -> Vocabulary:
+def _load_json(files: Mapping[str, bytes], name: str) -> Any:
     if name not in files:  # only that of the targets: the others were looked for before
         raise BundleError(f"{name} is not in its manifest.")
-    strict_json(files[name], name=name)
+    return strict_json(files[name], name=name)
+
+
+def _load_vocabulary(files: Mapping[str, bytes], name: str) -> Vocabulary:
+    _load_json(files, name)
     return Vocabulary.from_json(files[name].decode("utf-8"))
 
 
-def _load_targets(described: Mapping[str, Any], files: Mapping[str, bytes]) -> Targets | TextTargets:
+def _load_targets(described: Mapping[str, Any], files: Mapping[str, bytes]) -> AnyTargets:
+    for task, names, whose in (("translate", TO_WRITE, "model that writes texts"), ("tag", TO_TAG, "tagger")):
+        if described["task"] != task and (foreign := sorted(files.keys() & names)):
+            raise BundleError(f"{foreign[0]} belongs to a {whose}, the task is {described['task'][:80]}.")
+    if described["task"] == "tag":
+        characters = _load_vocabulary(files, "characters.json")
+        return TagTargets.from_dict(
+            described["targets"], lexicon=_load_json(files, "lexicon.json"), characters=characters
+        )
     if described["task"] != "translate":
-        if foreign := sorted(files.keys() & TO_WRITE):
-            raise BundleError(
-                f"{foreign[0]} belongs to a model that writes texts, the task is {described['task'][:80]}."
-            )
         return Targets.from_dict(described["targets"])
     vocabulary = _load_vocabulary(files, "target_vocabulary.json")
     model = files.get("target_subwords.model")
@@ -176,9 +193,7 @@ def _load_targets(described: Mapping[str, Any], files: Mapping[str, bytes]) -> T
     return targets
 
 
-def _load_model(
-    data: bytes, config: Config, vocabulary: Vocabulary, targets: Targets | TextTargets, *, name: str
-) -> AnyModel:
+def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: AnyTargets, *, name: str) -> AnyModel:
     try:
         weights = safetensors.torch.load(data)
     except (SafetensorError, KeyError) as error:  # KeyError: a type of number that torch has not
@@ -237,7 +252,7 @@ def _check_described(described: Any, *, name: str) -> None:
         raise BundleError(f"{name}: data must map the name of each file to its sha256.")
 
 
-def _check_answers(described: dict[str, Any], config: Config, targets: Targets | TextTargets, *, name: str) -> None:
+def _check_answers(described: dict[str, Any], config: Config, targets: AnyTargets, *, name: str) -> None:
     """Raise BundleError where task, targets and constant answer do not belong together."""
     if described["task"] != targets.task or config.task not in (None, targets.task):
         raise BundleError(f"{name}: the task is {described['task'][:80]!r}, but the targets are of {targets.task}.")

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from seqloom.errors import ConfigError, nearest
 
-Task = Literal["classify", "regress", "translate"]
+Task = Literal["classify", "regress", "translate", "tag"]
 Tokens = Literal["word", "character", "byte", "subword"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -78,6 +78,11 @@ class ModelSettings(Settings):
     tied_embeddings: bool = Field(
         False, description="translate: the softmax weighs by the vectors of the tokens; of both sides, where joint"
     )
+    output: Literal["softmax", "crf"] = Field(
+        "softmax", description="tag: each tag for itself, or all of a sentence together, by which follows which"
+    )
+    characters: bool = Field(True, description="tag: read the characters of each word too, from both sides")
+    character_size: Size = Field(64, description="tag: size of a character's vector, and units of each direction")
     activation: Literal["tanh", "relu", "leaky_relu"] = Field("tanh", description="activation of a simple_rnn")
     init: Literal["uniform", "orthogonal", "identity", "glorot"] = Field(
         "orthogonal", description="how the feedback weights start"
@@ -99,6 +104,8 @@ class ModelSettings(Settings):
             raise PydanticCustomError("idle", f"reset_after is a setting of gru, the cell is {self.cell}")
         if self.freeze_embedding and self.embedding != "learned":
             raise PydanticCustomError("idle", "freeze_embedding is a setting of the learned embedding")
+        if self.character_size != 64 and not self.characters:
+            raise PydanticCustomError("idle", "character_size is a setting of models that read characters")
         if self.tied_embeddings and (self.embedding != "learned" or self.readout != "tanh"):
             raise PydanticCustomError("idle", "tied_embeddings needs the learned embedding and readout tanh")
         return self

@@ -46,6 +46,7 @@ __all__ = [
     "State",
     "Tokens",
     "Trace",
+    "Words",
     "check_input",
     "check_lengths",
     "check_like",
@@ -111,6 +112,24 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> "Batch":
         """The same on `device`."""
         return Batch(self.values.to(device), self.lengths.to(device))
+
+
+class Words(NamedTuple):
+    """Sentences whose words are read as a whole and by their characters, padded as a `Batch` is.
+
+    `values` are the ids of the words, `places` which of the R different words of the batch each is, 0 at padding;
+    `spelled` has the ids of the characters (R, C) of each of those, with their number.
+    """
+
+    values: Int[Tensor, "B T"]
+    lengths: Int[Tensor, " B"]
+    places: Int[Tensor, "B T"]
+    spelled: Batch
+
+    def to(self, device: torch.device) -> "Words":
+        """The same on `device`."""
+        values, lengths, places = (part.to(device) for part in (self.values, self.lengths, self.places))
+        return Words(values, lengths, places, self.spelled.to(device))
 
 
 class Tokens(NamedTuple):

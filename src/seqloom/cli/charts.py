@@ -6,7 +6,7 @@ from rich.text import Text
 
 from seqloom.cli.escape import escaped
 from seqloom.cli.tables import plain_table, print_table, width_of_output
-from seqloom.lens import AttentionMap
+from seqloom.lens import AttentionMap, TagTable
 
 SHADES = " ░▒▓█"
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -31,6 +31,25 @@ def print_map(seen: AttentionMap) -> None:
         print_table(table)
     legend = (f"{shade} above {share} %" for shade, share in zip(SHADES[1:], (12, 38, 62, 88), strict=True))
     print("  ".join(legend), "of the attention")
+
+
+def print_tags(seen: TagTable) -> None:
+    """A column for each word: its tag, and under it the likeliest tags with their probabilities."""
+    words = [f"{token}{'' if known else ' *'}" for token, known in zip(seen.tokens, seen.known, strict=True)]
+    cells = [
+        [tag, *(f"{chance.tag} {chance.probability:.2f}" for chance in chances)]
+        for tag, chances in zip(seen.tags, seen.chances, strict=True)
+    ]
+    widths = [max(map(len, [word, *column])) for word, column in zip(words, cells, strict=True)]
+    for start, end in _blocks([" " * width for width in widths], room=width_of_output()):
+        table = plain_table()
+        for word in words[start:end]:
+            table.add_column(Text(escaped(word)))
+        for number, line in enumerate(zip(*cells[start:end], strict=True)):
+            table.add_row(*(Text(escaped(cell), style="" if number else "bold") for cell in line))
+        print_table(table)
+    if not all(seen.known):
+        print("* not in the training rows")
 
 
 def print_columns(names: Sequence[str], rows: Mapping[str, Sequence[float]]) -> None:

@@ -39,6 +39,8 @@ def command(
         answers = loaded.predict_file(Path(file), suggest=suggest)
     if format == "csv" and loaded.bundle.targets.problem == "text":
         _print_texts(answers)
+    elif format == "csv" and loaded.bundle.targets.problem == "tags":
+        _print_tags(answers)
     elif format == "csv":
         _print_csv(answers, labels=loaded.bundle.targets.labels)
     else:
@@ -67,6 +69,15 @@ def _print_texts(answers: list[dict[str, Any]]) -> None:
         texts += [""] * (others - len(texts))
         said = (answer.get("prediction", ""), answer.get("score", ""))
         writer.writerow([answer["input"], *said, *texts, answer.get("error", "")])
+
+
+def _print_tags(answers: list[dict[str, Any]]) -> None:
+    """Words and tags with a blank between them: in JSONL each stands by itself."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["input", "tokens", "tags", "error"])
+    for answer in answers:
+        lists = (" ".join(answer.get(name, ())) for name in ("tokens", "tags"))
+        writer.writerow([answer["input"], *lists, answer.get("error", "")])
 
 
 def _print_csv(answers: list[dict[str, Any]], *, labels: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from seqloom.data.batches import batch_order as batch_order
 from seqloom.data.batches import collate as collate
 from seqloom.data.batches import evaluation_order as evaluation_order
 from seqloom.data.batches import pad as pad
+from seqloom.data.batches import spell as spell
 from seqloom.data.check import FINDINGS as FINDINGS
 from seqloom.data.check import Finding as Finding
 from seqloom.data.check import Report as Report
@@ -23,6 +24,7 @@ from seqloom.data.rows import table_of_texts as table_of_texts
 from seqloom.data.splits import Split as Split
 from seqloom.data.splits import split_rows as split_rows
 from seqloom.data.table import read_table as read_table
+from seqloom.data.tag_targets import TagTargets as TagTargets
 from seqloom.data.targets import Targets as Targets
 from seqloom.data.text_targets import AnyTargets as AnyTargets
 from seqloom.data.text_targets import TextTargets as TextTargets

@@ -36,6 +36,7 @@ NOT_LINES = frozenset(
             "py",
             "sh",
         ),
+        *("conllu", "conll"),
         *("gz", "zip", "tar", "tgz", "bz2", "xz", "zst", "bak", "tmp", "old", "orig", "lock", "sha256", "md5"),
         *("png", "jpg", "jpeg", "wav", "mp3", "npy", "npz", "pt", "pth", "bin", "model", "vocab", "safetensors"),
     ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqloom.data.examples import Example, written_ids
-from seqloom.shapes import Batch
+from seqloom.shapes import Batch, Words
 
 POOL = 50
 
@@ -50,12 +50,31 @@ def pad(sequences: Sequence[Sequence[int]]) -> Batch:
     return Batch(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.int64))
 
 
-def collate(examples: Sequence[Example]) -> tuple[Batch, Tensor | Batch]:
+def spell(examples: Sequence[Example]) -> Words:
+    """The batch of sentences that are tagged; each different word is in it once, with its characters."""
+    different: dict[str, int] = {}
+    characters: list[tuple[int, ...]] = []
+    places: list[list[int]] = []
+    for example in examples:
+        assert example.spelled is not None
+        own = []
+        for word, each in zip(example.spelled.words, example.spelled.characters, strict=True):
+            if (place := different.setdefault(word, len(different))) == len(characters):
+                characters.append(each)
+            own.append(place)
+        places.append(own)
+    values, lengths = pad([example.ids for example in examples])
+    return Words(values, lengths, pad(places).values, pad(characters))
+
+
+def collate(examples: Sequence[Example]) -> tuple[Batch | Words, Tensor | Batch]:
     """The batch of these examples and their targets.
 
     Targets: class numbers int64 (B,), zeros and ones float32 (B, labels), or standardised numbers float32 (B,);
-    a batch of ids where they are texts.
+    numbers of tags int64 (B, T), 0 at padding, where words are tagged; a batch of ids where they are texts.
     """
+    if examples and examples[0].spelled is not None:
+        return spell(examples), pad([example.target for example in examples if isinstance(example.target, list)]).values
     texts = pad([example.ids for example in examples])
     targets = [example.target for example in examples]
     if any(example.target_text is not None for example in examples):

@@ -14,6 +14,7 @@ from seqloom.config import Config
 from seqloom.data.examples import Example, written_ids
 from seqloom.data.prepare import Gathered, Prepared, RejectedRow, encode, gather
 from seqloom.data.repeats import as_read, overlaps
+from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Targets
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import DataError
@@ -26,11 +27,11 @@ FINDINGS = {
     "D101": "rows used and rejected",
     "D102": "why rows were rejected, the first few",
     "D103": "what was inferred or noticed while reading",
-    "D201": "classes and how often each occurs in training",
+    "D201": "classes or tags and how often each occurs in training",
     "D202": "range of the target numbers",
-    "D203": "classes that are rare in training",
+    "D203": "classes or tags that are rare in training",
     "D204": "classes of very unequal size",
-    "D205": "classes that do not occur in validation or test",
+    "D205": "classes or tags that do not occur in validation or test",
     "D206": "target texts that equal their source",
     "D301": "lengths in tokens",
     "D302": "lengths of target texts in tokens",
@@ -131,6 +132,8 @@ def _rows(used: Mapping[str, int], found: Gathered | Prepared, *, leaks: Sequenc
 def _answers(prepared: Prepared) -> Iterator[Finding]:
     if isinstance(prepared.targets, TextTargets):
         return _copies(prepared.train)
+    if isinstance(prepared.targets, TagTargets):
+        return _tags(prepared)
     return _numbers(prepared, prepared.targets) if prepared.targets.problem == "squared" else _classes(prepared)
 
 
@@ -140,6 +143,29 @@ def _copies(train: list[Example]) -> Iterator[Finding]:
         level: Level = "warning" if 2 * len(same) > len(train) else "note"
         share = f"{len(same):,} of {len(train):,} training rows have a target that equals their source"
         yield Finding("D206", level, f'{share}, such as line {same[0].line}: "{same[0].text.strip()[:60]}"')
+
+
+def _tags(prepared: Prepared) -> Iterator[Finding]:
+    counts = _tag_counts(prepared, prepared.train)
+    shown = ", ".join(f"{tag} {count:,}" for tag, count in counts.most_common(20))
+    more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
+    spans = ", which mark spans" if isinstance(prepared.targets, TagTargets) and prepared.targets.has_spans else ""
+    yield Finding("D201", "ok", f"{len(counts)} tags{spans}: {shown}{more}")
+    rare = [tag for tag, count in counts.items() if count < RARE]
+    if rare:
+        yield Finding("D203", "warning", f"{len(rare)} tags stand at fewer than {RARE} training words: {_first(rare)}")
+    for part in ("valid", "test"):
+        examples = _parts(prepared)[part]
+        missing = [tag for tag, count in _tag_counts(prepared, examples).items() if not count]
+        if examples and missing:
+            yield Finding("D205", "note", f"{len(missing)} tags do not occur in {part}: {_first(missing)}")
+
+
+def _tag_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
+    labels = prepared.targets.labels
+    counts = Counter(dict.fromkeys(labels, 0))
+    counts.update(labels[tag] for row in examples if isinstance(row.target, list) for tag in row.target)
+    return counts
 
 
 def _classes(prepared: Prepared) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from seqloom.config import Task
 from seqloom.data.pairs import infer_pair
 from seqloom.data.rows import Table, Value
+from seqloom.data.tag_columns import Tagged, find_tags, require_tags
 from seqloom.data.targets import is_number
 from seqloom.errors import DataError
 
@@ -57,6 +58,10 @@ def infer_columns(
     if split:
         notes.append(f"split: {split} (column that says train, valid or test)")
     free = [column for column in table.columns if column not in (input, target, split)]
+    if task == "tag":
+        return _as_tags(require_tags(table, free, input=input, target=target), task, split=split, notes=notes)
+    if task is None and (tagged := find_tags(table, free, input=input, target=target)):
+        return _as_tags(tagged, task, split=split, notes=notes)
     if task == "translate" or (
         task is None and _is_named_pair(table, free, input=input, target=target, label_separator=label_separator)
     ):
@@ -112,6 +117,13 @@ def _as_pair(
     if task is None:
         said.append(f"task: translate ({pair.target} holds mostly different texts)")
     return Columns("translate", pair.input, pair.target, split, tuple(said))
+
+
+def _as_tags(tagged: Tagged, task: Task | None, *, split: str | None, notes: list[str]) -> Columns:
+    said = [*notes, *tagged.notes]
+    if task is None:
+        said.append(f"task: tag ({tagged.input} and {tagged.target} are lists of equal lengths)")
+    return Columns("tag", tagged.input, tagged.target, split, tuple(said))
 
 
 def _likely_separator(values: list[Value]) -> str | None:
@@ -178,7 +190,7 @@ def _likely_task(table: Table, target: str, *, label_separator: str | None) -> t
         raise DataError(
             f'{table.path.name}: column "{target}" has {len(set(values))} different values in {len(values)} rows, '
             f"neither few labels nor numbers nor mostly different texts{reason}. "
-            "Give --task classify, regress or translate, or another column with --target."
+            "Give --task classify, regress, translate or tag, or another column with --target."
         )
     return task, reason
 

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 from seqloom.data.rows import Rejected, Row, Table, Value, read_text
+from seqloom.data.tag_targets import TagTargets, as_text, read_tags
+from seqloom.data.tagged import Spelled, Speller
 from seqloom.data.targets import Target
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import DataError
@@ -13,6 +15,7 @@ class Example(NamedTuple):
     """One row as a model takes it: its line in the file, its text, token ids, and encoded target where there is one.
 
     `target_text` is the target as it was given, where that is a text: what an answer is compared with.
+    `spelled` are the words of a sentence that is tagged.
     """
 
     line: int
@@ -20,6 +23,7 @@ class Example(NamedTuple):
     ids: list[int]
     target: Target | None
     target_text: str | None = None
+    spelled: Spelled | None = None
 
 
 def encode_rows(
@@ -39,6 +43,8 @@ def encode_rows(
     """
     input_at = table.position(input, option="--input")
     target_at = None if target is None else table.position(target, option="--target")
+    if isinstance(targets, TagTargets):
+        return _encode_tagged(table, input_at, target_at, Speller(tokeniser, vocabulary, targets), targets)
     encoded: list[Example | Rejected] = list(table.rejected)
     for row in table.rows:
         try:
@@ -50,6 +56,21 @@ def encode_rows(
             if target_at is not None and targets is not None:
                 example = _with_target(example, row.values[target_at], targets, max_length=max_length)
             encoded.append(example)
+        except DataError as error:
+            encoded.append(Rejected(row.line, str(error)))
+    return sorted(encoded, key=_line)
+
+
+def _encode_tagged(
+    table: Table, input_at: int, target_at: int | None, speller: Speller, targets: TagTargets
+) -> list[Example | Rejected]:
+    """Each record as an example with its words, none of them ever cut off: each has a tag."""
+    encoded: list[Example | Rejected] = list(table.rejected)
+    for row in table.rows:
+        try:
+            ids, spelled = speller.read(row.values[input_at])
+            tags = None if target_at is None else targets.encode(read_tags(row.values[target_at], words=spelled.words))
+            encoded.append(Example(row.line, str(as_text(row.values[input_at])), ids, tags, spelled=spelled))
         except DataError as error:
             encoded.append(Rejected(row.line, str(error)))
     return sorted(encoded, key=_line)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from seqloom.config import DataSettings, Task, Tokens
 from seqloom.data.columns import Columns
 from seqloom.data.rows import Table, read_text
+from seqloom.data.tag_targets import TagTargets, read_tags, read_words
+from seqloom.data.tagged import cased_form, word_form
 from seqloom.data.targets import Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.data.tokens import choose_tokens, enough_pieces
@@ -47,6 +49,12 @@ def check_settings(settings: DataSettings, *, task: Task) -> None:
                 f"target_tokens is {settings.target_tokens}. Give one of them only, or leave joint_vocabulary out."
             )
         return
+    if task == "tag":
+        if settings.label_separator is not None:
+            raise ConfigError("label_separator is a setting of classify, the task is tag.")
+        for name, value in (("tokens", settings.tokens), ("max_length", settings.max_length)):
+            if value is not None:
+                raise ConfigError(f"{name} is no setting of tag: it reads every word of a row as it is given.")
     for name, given in (("target_tokens", settings.target_tokens), ("joint_vocabulary", settings.joint_vocabulary)):
         if given:
             raise ConfigError(f"{name} is a setting of translate, the task is {task}.")
@@ -67,6 +75,8 @@ def telling_tokeniser(settings: DataSettings, *, task: Task) -> Tokeniser:
 
 def learn(train: Table, columns: Columns, settings: DataSettings) -> Learned:
     """Learn from the rows for training. Raises DataError where they hold nothing to learn."""
+    if columns.task == "tag":
+        return _learn_tags(train, columns, word_tokeniser(settings, task="tag"), settings)
     texts = [read_text(value) for value in train.values(columns.input)]
     values = train.values(columns.target)
     words = word_tokeniser(settings, task=columns.task)
@@ -84,6 +94,19 @@ def learn(train: Table, columns: Columns, settings: DataSettings) -> Learned:
         written = _learn_side(answers, settings.target_tokens, words, settings, name=columns.target)
         notes = read.notes + written.notes
     return Learned(read.tokeniser, read.vocabulary, TextTargets(written.tokeniser, written.vocabulary), notes)
+
+
+def _learn_tags(train: Table, columns: Columns, tokeniser: Tokeniser, settings: DataSettings) -> Learned:
+    """What is learned of sentences whose words are given, each with a tag."""
+    sentences = [read_words(value) for value in train.values(columns.input)]
+    tags = [read_tags(value, words=words) for words, value in zip(sentences, train.values(columns.target), strict=True)]
+    vocabulary = Vocabulary.build(
+        ([word_form(word, tokeniser) for word in words] for words in sentences),
+        min_count=settings.min_count,
+        max_size=settings.max_vocabulary or MOST_TOKENS,
+    )
+    targets = TagTargets.learn([[cased_form(word, tokeniser) for word in words] for words in sentences], tags)
+    return Learned(tokeniser, vocabulary, targets, [])
 
 
 def _learn_side(

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from seqloom.config import Config, DataSettings
+from seqloom.config import Config, DataSettings, Task
 from seqloom.data.columns import Columns, infer_columns, read_split
 from seqloom.data.examples import Example, encode_rows, written_ids
 from seqloom.data.learn import Learned, check_settings, learn, telling_tokeniser
 from seqloom.data.repeats import as_read, overlaps
-from seqloom.data.rows import Rejected, Row, Table, read_text
+from seqloom.data.rows import Rejected, Row, Table, Value, read_text
 from seqloom.data.splits import Stratum, split_rows
 from seqloom.data.table import read_table
+from seqloom.data.tag_targets import as_text, read_tags, read_words
 from seqloom.data.targets import read_target
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import DataError
@@ -116,8 +117,9 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
 
     Raises DataError where they cannot be parted, training rows hold nothing to learn, or a part has no usable row.
     """
-    files, names, columns, settings = gathered.files, gathered.names, gathered.columns, config.data
-    parts, notes = _part(files, columns, config)
+    files, names, columns = gathered.files, gathered.names, gathered.columns
+    settings = _settings(config, task=columns.task)
+    parts, notes = _part(files, columns, config, settings)
     rejected = list(gathered.rejected)
     learned = learn(parts["train"], columns, settings)
 
@@ -143,6 +145,13 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
         fingerprints=gathered.fingerprints,
         split_files={part: table.fingerprint for part, table in files.items() if part != "train"},
     )
+
+
+def _settings(config: Config, *, task: Task) -> DataSettings:
+    """The settings of the data. Where characters are read, words need no capitals of their own: they are known so."""
+    if task == "tag" and config.data.lowercase is None:
+        return config.data.model_copy(update={"lowercase": config.model.characters})
+    return config.data
 
 
 def _names(files: Mapping[str, Table]) -> dict[str, str]:
@@ -172,8 +181,7 @@ def _usable(table: Table, columns: Columns, settings: DataSettings) -> Table:
     rejected = list(table.rejected)
     for row in table.rows:
         try:
-            read_text(row.values[input_at])
-            read_target(row.values[target_at], task=columns.task, label_separator=settings.label_separator)
+            _check_values(row.values[input_at], row.values[target_at], task=columns.task, settings=settings)
             rows.append(row)
         except DataError as error:
             rejected.append(Rejected(row.line, str(error)))
@@ -182,7 +190,18 @@ def _usable(table: Table, columns: Columns, settings: DataSettings) -> Table:
     return replace(table, rows=rows, rejected=rejected)
 
 
-def _part(files: dict[str, Table], columns: Columns, config: Config) -> tuple[dict[str, Table], list[str]]:
+def _check_values(read: Value, target: Value, *, task: Task, settings: DataSettings) -> None:
+    """Raise DataError where a row has nothing to read, or no target that could be learned."""
+    if task == "tag":
+        read_tags(target, words=read_words(read))
+    else:
+        read_text(read)
+        read_target(target, task=task, label_separator=settings.label_separator)
+
+
+def _part(
+    files: dict[str, Table], columns: Columns, config: Config, settings: DataSettings
+) -> tuple[dict[str, Table], list[str]]:
     """The rows of train, valid and test: from files, from the split column, or cut by fraction and seed."""
     parts, notes = dict(files), []
     if columns.split and len(files) == 1:
@@ -195,10 +214,10 @@ def _part(files: dict[str, Table], columns: Columns, config: Config) -> tuple[di
         train = parts["train"]
         split = split_rows(
             as_read(
-                [read_text(value) for value in train.values(columns.input)],
-                telling_tokeniser(config.data, task=columns.task),
+                [read_text(as_text(value)) for value in train.values(columns.input)],
+                telling_tokeniser(settings, task=columns.task),
             ),
-            _strata(train, columns, config.data),
+            _strata(train, columns, settings),
             valid_fraction=valid_fraction,
             test_fraction=test_fraction,
             seed=config.seed,
@@ -226,7 +245,7 @@ def _by_column(table: Table, column: str) -> dict[str, Table]:
 
 
 def _strata(table: Table, columns: Columns, settings: DataSettings) -> list[Stratum] | None:
-    if columns.task in ("regress", "translate"):
+    if columns.task in ("regress", "translate", "tag"):
         return None
     read = [
         read_target(value, task=columns.task, label_separator=settings.label_separator)

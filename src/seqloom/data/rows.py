@@ -4,10 +4,10 @@ A row is either used or reported with its line and reason; nothing in between.
 """
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from seqloom.errors import DataError, nearest
 
@@ -69,9 +69,11 @@ class Table:
         return [row.values[position] for row in self.rows]
 
 
-def table_of_texts(texts: Iterable[str], *, column: str = "text") -> Table:
-    """A table with one column from texts in memory; line 1 is the first text."""
-    rows = [Row(line, (text,)) for line, text in enumerate(texts, start=1)]
+def table_of_texts(texts: Iterable[str | Sequence[str]], *, column: str = "text") -> Table:
+    """A table with one column from texts, or lists of words, in memory; line 1 is the first of them."""
+    rows = [
+        Row(line, (cast("Value", text),)) for line, text in enumerate(texts, start=1)
+    ]  # whoever reads it, checks it
     return Table(path=Path("texts"), columns=(column,), rows=rows, rejected=[], notes=[], fingerprint="")
 
 

@@ -1,4 +1,4 @@
-"""Any data file to one table: CSV, TSV, JSONL, Parquet or line-aligned texts, each also packed with gzip.
+"""Any data file to one table: CSV, TSV, JSONL, Parquet, CoNLL or line-aligned texts, each also packed with gzip.
 
 The ending of the name says which it is; where it says nothing, the content does. A name that is no file may be the stem
 of several that belong together line by line.
@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from seqloom.data.aligned import find_aligned, read_aligned
+from seqloom.data.conll import read_columns, read_conllu
 from seqloom.data.content import PARQUET, decode, read_bytes
 from seqloom.data.delimited import read_delimited
 from seqloom.data.objects import read_jsonl, read_parquet
@@ -16,6 +17,7 @@ from seqloom.errors import DataError
 
 JSONL_ENDINGS = (".jsonl", ".ndjson", ".json")
 TSV_ENDINGS = (".tsv", ".tab")
+CONLL_ENDINGS = (".conllu", ".conll")
 
 
 def read_table(path: str | Path, *, encoding: str = "utf-8", only: Collection[str] = ()) -> Table:
@@ -46,7 +48,9 @@ def _parse(data: bytes, path: Path, *, encoding: str) -> Parsed:
         return read_parquet(data, name=name)
     content = decode(data, encoding=encoding, name=name)
     known = ending in (".csv", *TSV_ENDINGS)
-    if ending in JSONL_ENDINGS or (not known and content.text.lstrip().startswith("{")):
+    if ending in CONLL_ENDINGS:
+        parsed = (read_conllu if ending == ".conllu" else read_columns)(content, name=name)
+    elif ending in JSONL_ENDINGS or (not known and content.text.lstrip().startswith("{")):
         parsed = read_jsonl(content, name=name)
     else:
         parsed = read_delimited(content, name=name, delimiter="\t" if ending in TSV_ENDINGS else None)

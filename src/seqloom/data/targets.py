@@ -14,7 +14,7 @@ from seqloom.config import Task
 from seqloom.data.rows import Value, read_text
 from seqloom.errors import DataError
 
-Problem = Literal["binary", "multiclass", "multilabel", "squared", "text"]
+Problem = Literal["binary", "multiclass", "multilabel", "squared"]
 Target = int | list[int] | float
 Numbers = TypeVar("Numbers")
 
@@ -105,7 +105,7 @@ class Targets:
         if set(values) != expected:
             raise DataError(f"saved targets have the keys {_shown(expected)}; found: {_shown(values) or 'none'}.")
         problem, labels, separator = values["problem"], values["labels"], values["label_separator"]
-        allowed = [name for name in get_args(Problem) if name != "text"]
+        allowed = get_args(Problem)
         if problem not in allowed:
             raise DataError(f"saved targets have the problem {problem!r}; allowed: {', '.join(allowed)}.")
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):

@@ -10,6 +10,7 @@ from itertools import takewhile
 from typing import Any, ClassVar, Literal
 
 from seqloom.data.rows import Value, read_text
+from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Targets
 from seqloom.errors import DataError
 from seqloom.text import PADDING, UNKNOWN, Tokeniser, Vocabulary, normalise
@@ -109,4 +110,4 @@ class TextTargets:
         return cls(tokeniser, vocabulary, per_source, most)
 
 
-AnyTargets = Targets | TextTargets
+AnyTargets = Targets | TextTargets | TagTargets

@@ -2,6 +2,20 @@
 
 from seqloom.inference.labels import decide, logits_of
 from seqloom.inference.rows import answer_table, encode
+from seqloom.inference.tagging import TaggedRow, tag_probabilities, tag_rows
 from seqloom.inference.writing import BATCH, Wanted, Written, write_for, write_texts
 
-__all__ = ["BATCH", "Wanted", "Written", "answer_table", "decide", "encode", "logits_of", "write_for", "write_texts"]
+__all__ = [
+    "BATCH",
+    "TaggedRow",
+    "Wanted",
+    "Written",
+    "answer_table",
+    "decide",
+    "encode",
+    "logits_of",
+    "tag_probabilities",
+    "tag_rows",
+    "write_for",
+    "write_texts",
+]

@@ -5,12 +5,14 @@ from typing import Any
 
 from seqloom.bundle import Bundle
 from seqloom.data import Example, Rejected, encode_rows
-from seqloom.data.rows import Table
+from seqloom.data.rows import Table, Value
+from seqloom.data.tag_targets import TagTargets, as_text
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import DataError
 from seqloom.inference.labels import label_answers
+from seqloom.inference.tagging import tag_answers
 from seqloom.inference.writing import suggesting, text_answers, within_room
-from seqloom.models import Seq2Seq
+from seqloom.models import Seq2Seq, Tagger
 
 CHUNK = 4096
 
@@ -46,15 +48,16 @@ def answer_table(bundle: Bundle, table: Table, *, suggest: int | None = None) ->
 
     `{"input", "prediction", "probabilities": {label: p}}` for classes (the prediction of several labels is a list),
     `{"input", "prediction"}` for a number, `{"input", "prediction", "score", "alternatives"}` for a text, the score its
-    mean log-probability a token, `{"input", "error"}` for a row that cannot be read; its input is None where not even
-    that is known. With `suggest` so many short texts that differ. Raises DataError where the input column is not there,
-    ConfigError for `suggest` where no texts are written.
+    mean log-probability a token, `{"input", "tokens", "tags"}` for a tagged sentence, `{"input", "error"}` for a row
+    that cannot be read; its input is None where not even that is known. With `suggest` so many short texts that
+    differ. Raises DataError where the input column is not there, ConfigError for `suggest` where no texts are written.
     """
     if suggest is not None:
         bundle = suggesting(bundle, suggest)
     rows = encode(bundle, table, with_target=False)
     position = table.columns.index(bundle.input)
-    given = {row.line: row.values[position] for row in table.rows}
+    shown = as_text if isinstance(bundle.targets, TagTargets) else _as_given
+    given = {row.line: shown(row.values[position]) for row in table.rows}
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
         answers = _answers(bundle, [row for row in chunk if isinstance(row, Example)], suggest)
@@ -65,8 +68,14 @@ def answer_table(bundle: Bundle, table: Table, *, suggest: int | None = None) ->
                 yield {"input": given.get(row.line), "error": f"line {row.line}: {row.reason}"}
 
 
+def _as_given(value: Value) -> Value:
+    return value
+
+
 def _answers(bundle: Bundle, used: Sequence[Example], suggest: int | None) -> Iterator[dict[str, Any]]:
     """The plain answer to each of these rows."""
     if isinstance(bundle.model, Seq2Seq):
         return text_answers(bundle, used, suggest=suggest)
+    if isinstance(bundle.model, Tagger):
+        return tag_answers(bundle, used)
     return label_answers(bundle, used)

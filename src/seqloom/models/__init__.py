@@ -3,7 +3,8 @@
 from seqloom.models.many_to_one import ManyToOne, Problem
 from seqloom.models.parts import LossOptions
 from seqloom.models.seq2seq import Seq2Seq, TextWriter
+from seqloom.models.tagger import Tagger
 
-AnyModel = ManyToOne | Seq2Seq
+AnyModel = ManyToOne | Seq2Seq | Tagger
 
-__all__ = ["AnyModel", "LossOptions", "ManyToOne", "Problem", "Seq2Seq", "TextWriter"]
+__all__ = ["AnyModel", "LossOptions", "ManyToOne", "Problem", "Seq2Seq", "Tagger", "TextWriter"]

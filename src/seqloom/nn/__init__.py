@@ -3,6 +3,7 @@
 from seqloom.nn.accelerate import accelerate, restore
 from seqloom.nn.attentive import Attentive
 from seqloom.nn.convert import from_torch, to_torch
+from seqloom.nn.crf import CRF
 from seqloom.nn.embedding import OneHot
 from seqloom.nn.linear import Linear
 from seqloom.nn.losses import token_losses, vocabulary_loss
@@ -12,6 +13,7 @@ from seqloom.nn.summary import Summary, summary
 from seqloom.nn.wrappers import Bidirectional, Last, Stack, last_hidden
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
     "AttentionPool",

@@ -12,16 +12,19 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
     """README.md of a trained model, in Markdown: what it does, on what it was trained, how well, and its limits."""
     settings, targets = bundle.config.model, bundle.targets
     reading = "both directions" if settings.bidirectional else "one direction"
-    writes = targets.problem == "text"
+    writes, tags = targets.problem == "text", targets.problem == "tags"
+    by_letters = tags and settings.characters
+    does = "writes" if writes else "tags" if tags else "answers"
     lines = [
-        f"# A model that reads `{bundle.input}` and {'writes' if writes else 'answers'} `{bundle.target}`",
+        f"# A model that reads `{bundle.input}` and {does} `{bundle.target}`",
         "",
-        f"{'Writes' if writes else 'Answers'}: {_answers(targets)}.",
+        f"{does.capitalize()}: {_answers(targets)}.",
         f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, "
         f"{settings.hidden_size} units, {reading}, {summary(bundle.model).total:,} parameters, "
         f"{len(bundle.vocabulary.known):,} known tokens, "
         f"{len(history)} epoch(s).",
         *[f"Attention: {settings.attention}."] * writes,
+        *[f"Characters: {'read too' if settings.characters else 'not read'}; output: {settings.output}."] * tags,
         "",
         "## Use",
         "```",
@@ -37,7 +40,7 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
         "## Limits",
         "It knows the words and the kind of text it was trained on; on other texts its answers mean little. "
         + ("What it writes may sound right and be wrong. " if writes else "The probabilities are not calibrated. ")
-        + "Unknown words are all read as one.",
+        + f"Unknown words are {'read by their characters alone' if by_letters else 'all read as one'}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -9,16 +9,18 @@ from torch import Tensor
 
 from seqloom.bundle import Bundle
 from seqloom.data import Example, Prepared
+from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
-from seqloom.models import AnyModel, ManyToOne, Seq2Seq
+from seqloom.models import AnyModel, ManyToOne, Seq2Seq, Tagger
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import MONITORED, Scores, score
 from seqloom.training.state import TrainingState
+from seqloom.training.tag_evaluation import compare_tags, score_tag_rows, tags_judged_by
 from seqloom.training.text_evaluation import compare_texts, judge_texts, judged_by, score_text_rows, signatures_of
 
 REJECTED_KEPT = 1000
@@ -35,15 +37,19 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
     learned = bundle.config.training.baselines
     if learned and isinstance(bundle.targets, Targets):
         report(Said("comparing with TF-IDF + a linear model"))
-    scores = score_rows(bundle, rows).to_dict()
+    if learned and isinstance(bundle.targets, TagTargets):
+        report(Said("comparing with a linear model of the words and their neighbours"))
+    found = score_rows(bundle, rows)
+    scores = found.to_dict()
     baselines = compare(bundle.targets, bundle.constant, rows, learn_from=data if learned else None, report=report)
-    _warn(bundle.targets, scores, baselines, rows=len(rows), report=report)
+    _warn(bundle.targets, scores, baselines, rows=rows, report=report)
     counts = {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)}
     return {
         "task": bundle.targets.task,
         "intervals": scores.pop("intervals"),
         "metrics": scores,
         **({"signatures": signatures_of(rows)} if isinstance(bundle.targets, TextTargets) else {}),
+        **found.details,
         "baselines": baselines,
         "split": split,
         "fingerprint": data.split_files.get(split),
@@ -58,17 +64,24 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
 
 def monitored(targets: AnyTargets, rows: Sequence[Example]) -> tuple[str, int]:
     """The metric that says which model is better on `rows`, and whether more of it is."""
+    if isinstance(targets, TagTargets):
+        return tags_judged_by(targets)
     return judged_by(rows) if isinstance(targets, TextTargets) else MONITORED[targets.problem]
 
 
 def _warn(
-    targets: AnyTargets, scores: dict[str, Any], baselines: dict[str, dict[str, Any]], *, rows: int, report: Report
+    targets: AnyTargets,
+    scores: dict[str, Any],
+    baselines: dict[str, dict[str, Any]],
+    *,
+    rows: Sequence[Example],
+    report: Report,
 ) -> None:
     """Say where the figures mean little, or are no better than those of a baseline."""
-    if rows < FEW_ROWS:
-        report(Said(f"scored on {rows} rows only: these figures say little"))
+    if len(rows) < FEW_ROWS:
+        report(Said(f"scored on {len(rows)} rows only: these figures say little"))
     # Some baselines write texts, others only say how likely one is.
-    judged = [("error_rate", -1), ("perplexity", -1)] if targets.problem == "text" else [MONITORED[targets.problem]]
+    judged = [("error_rate", -1), ("perplexity", -1)] if targets.problem == "text" else [monitored(targets, rows)]
     for name, baseline in baselines.items():
         for metric, sign in judged:
             if metric in baseline and sign * scores[metric] <= sign * baseline[metric]:
@@ -85,10 +98,13 @@ def compare(
 ) -> dict[str, dict[str, Any]]:
     """The baselines' scores on `rows`: the constant answer and, with data to learn from, the linear model.
 
-    Where texts are written: `compare_texts`.
+    Where texts are written: `compare_texts`; where words are tagged: `compare_tags`.
     """
     if isinstance(targets, TextTargets):
         return compare_texts(targets, str(constant), rows, learn_from=learn_from)
+    if isinstance(targets, TagTargets):
+        assert isinstance(constant, int)
+        return compare_tags(targets, constant, rows, learn_from=learn_from, report=report)
     assert not isinstance(constant, str)
     truth = _truth(targets, rows)
     decided = decide_constant(targets, constant, rows=len(rows))
@@ -106,6 +122,9 @@ def score_rows(bundle: Bundle, rows: Sequence[Example]) -> Scores:
     """The model's scores and loss on rows that have targets."""
     if isinstance(bundle.model, Seq2Seq):
         return score_text_rows(bundle, rows)
+    if isinstance(bundle.model, Tagger):
+        assert isinstance(bundle.targets, TagTargets)
+        return score_tag_rows(bundle.model, bundle.targets, rows)
     assert isinstance(bundle.targets, Targets)
     return _score_answers(bundle.model, bundle.targets, rows)
 
@@ -115,6 +134,9 @@ def judge(model: AnyModel, targets: AnyTargets, rows: Sequence[Example]) -> Scor
     if isinstance(model, Seq2Seq):
         assert isinstance(targets, TextTargets)
         return judge_texts(model, targets, rows)
+    if isinstance(model, Tagger):
+        assert isinstance(targets, TagTargets)
+        return score_tag_rows(model, targets, rows)
     assert isinstance(targets, Targets)
     return _score_answers(model, targets, rows)
 

@@ -1,6 +1,8 @@
 """How good decisions are, as the field measures it, with the interval that so few rows allow."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -20,11 +22,14 @@ MONITORED = {
 
 
 class Scores(NamedTuple):
-    """Metrics by name, the 95 % interval of those that have one, and the mean loss where a model gave the decisions."""
+    """Metrics by name, the 95 % interval of those that have one, the mean loss where a model gave the decisions, and
+    what else `evaluate` shows of these by name.
+    """
 
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     loss: float = math.nan
+    details: Mapping[str, Any] = MappingProxyType({})
 
     def to_dict(self) -> dict[str, Any]:
         """The metrics with their intervals under "intervals", as plain values."""

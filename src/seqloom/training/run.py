@@ -8,6 +8,7 @@ from typing import Any
 from seqloom.bundle import Bundle, load_bundle, save_bundle
 from seqloom.config import Config
 from seqloom.data import Prepared, prepare
+from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import BundleError, TrainingError
@@ -21,6 +22,7 @@ from seqloom.training.loop import fit
 from seqloom.training.metrics import Scores
 from seqloom.training.start import start_training
 from seqloom.training.state import TrainingState
+from seqloom.training.tag_evaluation import constant_tag
 from seqloom.training.text_evaluation import constant_text
 
 REFUSED_SHOWN = 5
@@ -177,6 +179,8 @@ def _constant(data: Prepared) -> Target | str:
     """The answer of one who never looks."""
     if isinstance(data.targets, TextTargets):
         return constant_text(data.train)
+    if isinstance(data.targets, TagTargets):
+        return constant_tag(data.train)
     return constant_target(data.targets, data.train)
 
 

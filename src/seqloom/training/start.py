@@ -1,6 +1,6 @@
 """Where a training begins: an untrained model and its optimizer, a function of settings, data and seed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -21,6 +21,12 @@ TO_WRITE = {
     "decoding": tuple(DecodingSettings.model_fields),
 }
 TO_ANSWER = {"model": ("pooling",)}
+TO_TAG = {"model": ("output", "characters", "character_size")}
+OWNERS: tuple[tuple[tuple[Task, ...], Mapping[str, tuple[str, ...]]], ...] = (
+    (("translate",), TO_WRITE),
+    (("classify", "regress"), TO_ANSWER),
+    (("tag",), TO_TAG),
+)
 
 
 def start_training(config: Config, data: Prepared, *, resumed: bool, report: Report) -> TrainingState:
@@ -44,13 +50,14 @@ def start_training(config: Config, data: Prepared, *, resumed: bool, report: Rep
 
 def check_settings(config: Config, *, task: Task) -> None:
     """Raise ConfigError for a setting of model, training or decoding that the task would ignore in silence."""
-    writes = task == "translate"
-    for section, names in (TO_ANSWER if writes else TO_WRITE).items():
-        for name in changed(getattr(config, section)):
-            if name in names:
-                whose = "classify and regress" if writes else "translate"
-                raise ConfigError(f"{section}.{name} is a setting of {whose}, the task is {task}.")
-    if writes and config.model.attention == "dot" and config.model.bidirectional:
+    for owners, settings in OWNERS:
+        for section, names in settings.items() if task not in owners else ():
+            for name in changed(getattr(config, section)):
+                if name in names:
+                    raise ConfigError(f"{section}.{name} is a setting of {' and '.join(owners)}, the task is {task}.")
+    if config.model.output == "crf" and config.training.label_smoothing:
+        raise ConfigError("training.label_smoothing is a setting of model.output=softmax; it is crf. Leave out one.")
+    if task == "translate" and config.model.attention == "dot" and config.model.bidirectional:
         raise ConfigError(
             "model.attention=dot compares states of one size, but what is read from both sides is twice as long. "
             "Set model.bidirectional=false, or model.attention=general."

@@ -84,7 +84,7 @@ def mean_loss(model: Seq2Seq, rows: Sequence[Example], *, batch_size: int = BATC
     lengths, written = [len(row.ids) for row in rows], [len(written_ids(row)) for row in rows]
     for order in evaluation_order(lengths, batch_size=batch_size, target_lengths=written):
         batch, targets = collate([rows[row] for row in order])
-        assert isinstance(targets, Batch)
+        assert isinstance(batch, Batch) and isinstance(targets, Batch)
         found = model.log_likelihood(batch.to(device), targets.to(device))
         for row, likelihood in zip(order, found.tolist(), strict=True):
             likelihoods[row] = likelihood

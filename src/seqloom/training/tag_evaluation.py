@@ -1,0 +1,54 @@
+"""The honest comparison where words are tagged: a model and its baselines on the same rows."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from seqloom.data import Example, Prepared
+from seqloom.data.tag_targets import TagTargets
+from seqloom.errors import MissingExtraError
+from seqloom.inference import tag_rows
+from seqloom.models import Tagger
+from seqloom.training.events import Report, Said
+from seqloom.training.metrics import Scores
+from seqloom.training.tag_baselines import feature_logreg, most_frequent
+from seqloom.training.tag_metrics import score_tags
+
+
+def tags_judged_by(targets: TagTargets) -> tuple[str, int]:
+    """The metric that says which model is better, and whether more of it is."""
+    return ("span_f1" if targets.has_spans else "accuracy"), 1
+
+
+def score_tag_rows(model: Tagger, targets: TagTargets, rows: Sequence[Example]) -> Scores:
+    """The model's scores on rows that have targets, and its mean loss of a word."""
+    tagged = tag_rows(model, rows)
+    loss = math.fsum(row.loss for row in tagged) / sum(len(row.tags) for row in tagged)
+    return _score(targets, rows, [row.tags for row in tagged])._replace(loss=loss)
+
+
+def compare_tags(
+    targets: TagTargets, constant: int, rows: Sequence[Example], *, learn_from: Prepared | None, report: Report
+) -> dict[str, dict[str, Any]]:
+    """The baselines' scores on `rows`: each word's most frequent tag and, with data to learn from, a linear model."""
+    scores = {"most_frequent": _score(targets, rows, most_frequent(targets, constant, rows))}
+    if learn_from is not None:
+        try:
+            decided = feature_logreg(targets, learn_from.train, learn_from.valid, rows)
+            scores["feature_logreg"] = _score(targets, rows, decided)
+        except MissingExtraError as missing:
+            report(Said(str(missing)))
+    return {name: each.to_dict() for name, each in scores.items()}
+
+
+def constant_tag(train: Sequence[Example]) -> int:
+    """The most frequent tag of the training rows, of equals the first."""
+    counts = Counter(tag for row in train if isinstance(row.target, list) for tag in row.target)
+    return min(counts, key=lambda tag: (-counts[tag], tag))
+
+
+def _score(targets: TagTargets, rows: Sequence[Example], decided: Sequence[Sequence[int]]) -> Scores:
+    truth = [targets.decode(row.target) for row in rows if isinstance(row.target, list)]
+    known = [row.spelled.known for row in rows if row.spelled is not None]
+    return score_tags(truth, [targets.decode(tags) for tags in decided], known, has_spans=targets.has_spans)
