@@ -1,9 +1,10 @@
 """The models, one file a topology."""
 
+from seqloom.models.forecaster import Forecaster
 from seqloom.models.many_to_one import ManyToOne, Problem
 from seqloom.models.parts import LossOptions
 from seqloom.models.seq2seq import Seq2Seq, TextWriter
 
-AnyModel = ManyToOne | Seq2Seq
+AnyModel = Forecaster | ManyToOne | Seq2Seq
 
-__all__ = ["AnyModel", "LossOptions", "ManyToOne", "Problem", "Seq2Seq", "TextWriter"]
+__all__ = ["AnyModel", "Forecaster", "LossOptions", "ManyToOne", "Problem", "Seq2Seq", "TextWriter"]
