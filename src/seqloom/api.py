@@ -5,38 +5,55 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqloom.bundle import Bundle, load_bundle
+from seqloom.bundle import AnyBundle, SeriesBundle, load_bundle
 from seqloom.config import load_config
 from seqloom.data import Example, Rejected, read_table, table_of_texts
 from seqloom.errors import ConfigError, DataError
-from seqloom.inference import answer_table, encode
-from seqloom.lens import AttentionMap, TagTable, attention_map, tag_table
+from seqloom.inference import answer_table, encode, forecast_answers, series_of_numbers
+from seqloom.lens import AttentionMap, SeriesView, TagTable, attention_map, series_view, tag_table
 from seqloom.nn import Summary, summary
-from seqloom.training import Report, compare, score_rows, settings_of, signatures_of, train_model
+from seqloom.training import (
+    Report,
+    about,
+    compare,
+    evaluate_series,
+    score_rows,
+    settings_of,
+    train_model,
+)
 from seqloom.training.start import changed, check_decoding
 
 
 class Model:
-    """A trained model: texts in, answers out."""
+    """A trained model: texts in, answers out; or series in, forecasts out."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: AnyBundle) -> None:
         self.bundle = bundle
 
     def predict(
-        self, texts: str | Iterable[str | Sequence[str]], *, suggest: int | None = None
+        self,
+        texts: str | Iterable[str | Sequence[str]] | Mapping[str, Iterable[float | None]],
+        *,
+        suggest: int | None = None,
     ) -> list[dict[str, Any]]:
         """One answer for each text, in order: `{"input", "prediction", "probabilities"}`, as `answer_table` says.
 
         A model that tags words takes lists of words too, and cuts a text into words itself.
 
         A text that cannot be read keeps its place: `{"input", "error"}`. A model that writes texts gives with `suggest`
-        so many short ones that differ: one as the prediction, the others as alternatives.
+        so many short ones that differ: one as the prediction, the others as alternatives. A forecaster takes the values
+        of each series by its name, None where one is missing, and gives `{"series", "forecast", "quantiles"}`.
         """
+        if isinstance(self.bundle, SeriesBundle):
+            return list(forecast_answers(self.bundle, series_of_numbers(texts)))
         given = [texts] if isinstance(texts, str) else list(texts)
         return list(answer_table(self.bundle, table_of_texts(given, column=self.bundle.input), suggest=suggest))
 
     def predict_file(self, path: str | Path, *, suggest: int | None = None) -> list[dict[str, Any]]:
-        """One answer for each row of a file that has the input column, in order. Raises DataError."""
+        """One answer for each row of a file that has the input column, in order; a forecaster's for each series.
+
+        Raises DataError.
+        """
         return list(answer_table(self.bundle, read_table(path, only=[self.bundle.input]), suggest=suggest))
 
     def with_decoding(self, overrides: Iterable[str]) -> "Model":
@@ -50,7 +67,11 @@ class Model:
             return self
         before = self.bundle.config
         config = load_config(None, given, base=before.model_dump())
-        if self.bundle.targets.problem != "text" or config.model_copy(update={"decoding": before.decoding}) != before:
+        if (
+            isinstance(self.bundle, SeriesBundle)
+            or self.bundle.targets.problem != "text"
+            or config.model_copy(update={"decoding": before.decoding}) != before
+        ):
             raise ConfigError(
                 f"{', '.join(given)}: only the settings of [decoding] can still be changed, of a model that writes "
                 "texts. Train a model with the others."
@@ -58,13 +79,18 @@ class Model:
         check_decoding(config.decoding, config.model, asked=changed(config.decoding, since=before.decoding))
         return Model(self.bundle._replace(config=config))
 
-    def evaluate(self, path: str | Path) -> dict[str, Any]:
+    def evaluate(self, path: str | Path, *, history: str | Path | None = None) -> dict[str, Any]:
         """The metrics of the task on a file with input and target column, beside the answer of one who never looks.
 
         The linear baseline stands there too where this is the very file it was scored on when the model was trained.
-        Raises DataError where no row can be used.
+        A forecaster is scored from rolling origins at the end of each series; where `history` is given, a file with the
+        steps before those of `path`, on the steps of `path`. Raises DataError where no row can be used.
         """
         started = time.perf_counter()
+        if isinstance(self.bundle, SeriesBundle):
+            return evaluate_series(self.bundle, path, history=history)
+        if history is not None:
+            raise ConfigError("history: only a forecaster needs the steps before those it is scored on.")
         table = read_table(path, only=[self.bundle.input, self.bundle.target])
         rows = encode(self.bundle, table, with_target=True)
         used = [row for row in rows if isinstance(row, Example)]
@@ -82,7 +108,7 @@ class Model:
             "task": self.bundle.targets.task,
             "intervals": scores.pop("intervals"),
             "metrics": scores,
-            **({"signatures": signatures_of(used)} if self.bundle.targets.problem == "text" else {}),
+            **about(targets, used),
             **found.details,
             "baselines": baselines,
             "rows": {"used": len(used), "rejected": len(rejected)},
@@ -90,12 +116,18 @@ class Model:
             "seconds": round(time.perf_counter() - started, 3),
         }
 
-    def look(self, text: str) -> AttentionMap | TagTable:
+    def look(self, text: str, *, series: str | None = None) -> AttentionMap | SeriesView | TagTable:
         """What a model that writes texts writes for `text`, and to what of it each token attended; of a tagger the
         likeliest tags of each word.
 
-        Raises DataError for a text that cannot be read, ConfigError for a model that does neither.
+        Of a forecaster `text` is a file, and what is seen the end of a series of it, the first one where `series` does
+        not name another, and what is forecast of it. Raises DataError for a text or a file that cannot be read,
+        ConfigError for a model that has nothing to show.
         """
+        if isinstance(self.bundle, SeriesBundle):
+            return series_view(self.bundle, text, series=series)
+        if series is not None:
+            raise ConfigError("series: this model reads texts. Only a forecaster reads several series.")
         if self.bundle.targets.problem == "tags":
             return tag_table(self.bundle, text)
         return attention_map(self.bundle, text)

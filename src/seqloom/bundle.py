@@ -18,12 +18,13 @@ from torch import Tensor
 
 from seqloom import __version__
 from seqloom.config import Config, config_from_dict
+from seqloom.data.series_targets import SeriesTargets
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
 from seqloom.files import read_folder, replace_folder, strict_json
-from seqloom.models import AnyModel, ManyToOne, Seq2Seq, Tagger
+from seqloom.models import AnyModel, Forecaster, ManyToOne, Seq2Seq, Tagger
 from seqloom.text import Tokeniser, Vocabulary
 
 FORMAT = 1
@@ -45,9 +46,11 @@ LIMITS = {
 }
 TO_WRITE = {"target_vocabulary.json", "target_subwords.model"}
 TO_TAG = {"characters.json", "lexicon.json"}
-NEEDED = ("config.json", "weights.safetensors", "vocabulary.json", "metrics.json")
+OF_TEXTS = {"vocabulary.json", "subwords.model", *TO_WRITE, *TO_TAG}
+NEEDED = ("config.json", "weights.safetensors", "vocabulary.json", "metrics.json")  # of numbers: no vocabulary
 BYTE = re.compile("[0-9a-f]{2}")
 KEYS = {"format", "seqloom", "task", "input", "target", "tokeniser", "targets", "constant", "settings", "data"}
+KEYS_OF_SERIES = KEYS - {"tokeniser", "constant"}
 
 
 class Bundle(NamedTuple):
@@ -69,6 +72,29 @@ class Bundle(NamedTuple):
     metrics: dict[str, Any]
 
 
+class SeriesBundle(NamedTuple):
+    """A trained model of series: how they are read and what is forecast stands in its targets."""
+
+    config: Config
+    input: str
+    target: str
+    targets: SeriesTargets
+    data: dict[str, str]
+    model: Forecaster
+    metrics: dict[str, Any]
+
+
+AnyBundle = Bundle | SeriesBundle
+
+
+def build_forecaster(config: Config, targets: SeriesTargets) -> Forecaster:
+    """The untrained model that these settings and targets ask for."""
+    reader = targets.reader
+    return Forecaster(
+        config.model, config.forecast, input_size=reader.input_size, horizon=reader.horizon, levels=targets.levels
+    )
+
+
 def build_model(config: Config, *, vocabulary: Vocabulary, targets: AnyTargets) -> AnyModel:
     """The untrained model that these settings, this vocabulary and these targets ask for."""
     if isinstance(targets, TagTargets):
@@ -82,7 +108,7 @@ def build_model(config: Config, *, vocabulary: Vocabulary, targets: AnyTargets) 
     )
 
 
-def save_bundle(folder: Path, bundle: Bundle, *, history: Iterable[Mapping[str, Any]], card: str) -> None:
+def save_bundle(folder: Path, bundle: AnyBundle, *, history: Iterable[Mapping[str, Any]], card: str) -> None:
     """Write `bundle` into `folder`, durably: whoever loads it meanwhile gets the old or the new, whole.
 
     Raises BundleError where a weight is not finite, StorageError where the folder cannot be written.
@@ -96,20 +122,27 @@ def save_bundle(folder: Path, bundle: Bundle, *, history: Iterable[Mapping[str, 
         "task": bundle.targets.task,
         "input": bundle.input,
         "target": bundle.target,
-        "tokeniser": bundle.tokeniser.to_dict(),
         "targets": bundle.targets.to_dict(),
-        "constant": bundle.constant,
         "settings": bundle.config.model_dump(),
         "data": bundle.data,
     }
-    files = {
+    files: dict[str, bytes] = {}
+    if isinstance(bundle, Bundle):
+        described |= {"tokeniser": bundle.tokeniser.to_dict(), "constant": bundle.constant}
+        files = _texts_of(bundle)
+    files |= {
         "config.json": _to_json(described),
         "weights.safetensors": safetensors.torch.save(weights),
-        "vocabulary.json": bundle.vocabulary.to_json().encode(),
         "metrics.json": _to_json(bundle.metrics),
         "history.jsonl": "".join(json.dumps(row) + "\n" for row in history).encode(),
         "README.md": card.encode(),
     }
+    replace_folder(folder, files)
+
+
+def _texts_of(bundle: Bundle) -> dict[str, bytes]:
+    """The files of what a model reads and writes as texts."""
+    files = {"vocabulary.json": bundle.vocabulary.to_json().encode()}
     if bundle.tokeniser.subword_model is not None:
         files["subwords.model"] = bundle.tokeniser.subword_model
     if isinstance(bundle.targets, TextTargets):
@@ -119,21 +152,59 @@ def save_bundle(folder: Path, bundle: Bundle, *, history: Iterable[Mapping[str, 
     if isinstance(bundle.targets, TagTargets):
         files["characters.json"] = bundle.targets.characters.to_json().encode()
         files["lexicon.json"] = (json.dumps(bundle.targets.lexicon_to_dict(), ensure_ascii=False) + "\n").encode()
-    replace_folder(folder, files)
+    return files
 
 
-def load_bundle(folder: str | Path) -> Bundle:
+def load_bundle(folder: str | Path) -> AnyBundle:
     """Load a trained model, on the CPU and ready to answer.
 
     Raises BundleError where anything is missing, damaged, foreign or of a newer format.
     """
     folder = Path(folder)
     files = read_folder(folder, allowed=LIMITS)
-    missing = [name for name in NEEDED if name not in files]
-    if missing:
-        raise BundleError(f"{folder} is not a whole model: {', '.join(missing)} not in its manifest.")
+    _check_there(folder, files, needed=("config.json",))
     described = strict_json(files["config.json"], name=str(folder / "config.json"))
     _check_described(described, name=str(folder / "config.json"))
+    of_series = described["task"] == SeriesTargets.task
+    _check_there(folder, files, needed=[name for name in NEEDED if not (of_series and name in OF_TEXTS)])
+    bundle = _load_series(folder, described, files) if of_series else _load_texts(folder, described, files)
+    _check_metrics(bundle.metrics, name=str(folder / "metrics.json"))
+    return bundle
+
+
+def _check_there(folder: Path, files: Mapping[str, bytes], *, needed: Iterable[str]) -> None:
+    missing = [name for name in needed if name not in files]
+    if missing:
+        raise BundleError(f"{folder} is not a whole model: {', '.join(missing)} not in its manifest.")
+
+
+def _load_series(folder: Path, described: Mapping[str, Any], files: Mapping[str, bytes]) -> SeriesBundle:
+    if foreign := sorted(files.keys() & OF_TEXTS):
+        raise BundleError(f"{folder}: {foreign[0]} belongs to a model of texts, the task is {described['task']}.")
+    try:
+        config = config_from_dict(described["settings"], name=str(folder / "config.json"))
+        targets = SeriesTargets.from_dict(described["targets"])
+    except SeqloomError as error:
+        raise BundleError(f"{folder} is not a model this version can read: {error}") from None
+    if config.task not in (None, targets.task):
+        raise BundleError(f"{folder / 'config.json'}: the task is {config.task}, but the targets are of a forecast.")
+    if targets.quantiles != tuple(config.forecast.quantiles):
+        raise BundleError(f"{folder / 'config.json'}: settings and targets have different quantiles.")
+    with torch.device("meta"):
+        model = build_forecaster(config, targets)
+    _fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
+    return SeriesBundle(
+        config=config,
+        input=described["input"],
+        target=described["target"],
+        targets=targets,
+        data=described["data"],
+        model=model.eval(),
+        metrics=strict_json(files["metrics.json"], name=str(folder / "metrics.json")),
+    )
+
+
+def _load_texts(folder: Path, described: dict[str, Any], files: Mapping[str, bytes]) -> Bundle:
     try:
         config = config_from_dict(described["settings"], name=str(folder / "config.json"))
         tokeniser = Tokeniser.from_dict(described["tokeniser"], subword_model=files.get("subwords.model"))
@@ -145,9 +216,10 @@ def load_bundle(folder: str | Path) -> Bundle:
     _check_answers(described, config, targets, name=str(folder / "config.json"))
     if isinstance(targets, TextTargets) and config.data.joint_vocabulary and targets.vocabulary != vocabulary:
         raise BundleError(f"{folder}: vocabulary.json and target_vocabulary.json differ, but are joint in this model.")
-    metrics = strict_json(files["metrics.json"], name=str(folder / "metrics.json"))
-    _check_metrics(metrics, name=str(folder / "metrics.json"))
-    model = _load_model(files["weights.safetensors"], config, vocabulary, targets, name=f"{folder}/weights.safetensors")
+    # On the meta device a model takes no memory: settings that ask for a huge one are caught by comparing shapes.
+    with torch.device("meta"):
+        model = build_model(config, vocabulary=vocabulary, targets=targets)
+    _fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
     return Bundle(
         config=config,
         input=described["input"],
@@ -158,7 +230,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         constant=described["constant"],
         data=described["data"],
         model=model.eval(),
-        metrics=metrics,
+        metrics=strict_json(files["metrics.json"], name=str(folder / "metrics.json")),
     )
 
 
@@ -193,14 +265,12 @@ def _load_targets(described: Mapping[str, Any], files: Mapping[str, bytes]) -> A
     return targets
 
 
-def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: AnyTargets, *, name: str) -> AnyModel:
+def _fill(model: AnyModel, data: bytes, *, name: str) -> None:
+    """Give a model on the meta device the weights of a file. Raises BundleError unless these are exactly its own."""
     try:
         weights = safetensors.torch.load(data)
     except (SafetensorError, KeyError) as error:  # KeyError: a type of number that torch has not
         raise BundleError(f"{name} is not a safetensors file: {error}.") from None
-    # On the meta device a model takes no memory: settings that ask for a huge one are caught by comparing shapes.
-    with torch.device("meta"):
-        model = build_model(config, vocabulary=vocabulary, targets=targets)
     expected = dict(model.named_parameters())
     for problem, names in {
         "missing": expected.keys() - weights.keys(),
@@ -217,7 +287,6 @@ def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: An
     model.load_state_dict(weights, assign=True, strict=False)  # compared above; what is shared has one name of several
     if isinstance(model, Seq2Seq):
         model.tie()
-    return model
 
 
 def _check_finite(weights: Mapping[str, Tensor], *, advice: str) -> None:
@@ -241,12 +310,13 @@ def _check_described(described: Any, *, name: str) -> None:
             f"{name}: the model has format {described['format']}, this version of seqloom reads up to {FORMAT}. "
             f"It was made by seqloom {described.get('seqloom', '?')}: install that version or a newer one."
         )
-    if set(described) != KEYS:
-        odd = ", ".join(sorted(set(described) ^ KEYS))
+    keys = KEYS_OF_SERIES if described.get("task") == SeriesTargets.task else KEYS
+    if set(described) != keys:
+        odd = ", ".join(sorted(set(described) ^ keys))
         raise BundleError(f"{name}: keys missing or unknown: {odd}.")
     texts = dict.fromkeys(("seqloom", "task", "input", "target"), str)
     for key, kind in (texts | dict.fromkeys(("tokeniser", "targets", "settings", "data"), dict)).items():
-        if not isinstance(described[key], kind):
+        if key in keys and not isinstance(described[key], kind):
             raise BundleError(f"{name}: {key} must be {'a text' if kind is str else 'an object'}.")
     if not all(isinstance(digest, str) for digest in described["data"].values()):
         raise BundleError(f"{name}: data must map the name of each file to its sha256.")

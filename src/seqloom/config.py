@@ -6,6 +6,7 @@ settings are checked before anything heavy is imported.
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from seqloom.errors import ConfigError, nearest
 
-Task = Literal["classify", "regress", "translate", "tag"]
+Task = Literal["classify", "regress", "translate", "tag", "forecast"]
 Tokens = Literal["word", "character", "byte", "subword"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -50,6 +51,11 @@ class DataSettings(Settings):
     max_length: Count | None = Field(None, description="time steps read at most; longer rows are cut, and counted")
     vectors: str | None = Field(None, description="pretrained word vectors, a GloVe, word2vec or fastText text file")
     label_separator: str | None = Field(None, description="what stands between the labels of a row that has several")
+    series: str | None = Field(None, description="forecast: column that tells series apart; inferred where not given")
+    time: str | None = Field(None, description="forecast: column of times; inferred where not given")
+    frequency: str | None = Field(
+        None, description="forecast: how far steps are apart, such as 15 minutes; inferred where not given"
+    )
     valid_fraction: Fraction = Field(0.1, description="share of the rows kept to choose the best epoch")
     test_fraction: Fraction = Field(0.1, description="share of the rows kept for the final figures")
 
@@ -169,6 +175,38 @@ class DecodingSettings(Settings):
     )
 
 
+class ForecastSettings(Settings):
+    """What is read and forecast of a series (task forecast)."""
+
+    horizon: Count | None = Field(
+        None, description="steps to forecast; where not given what a test file has, or what suits the season"
+    )
+    context: Count | None = Field(
+        None, description="steps read at most; seven seasons, or two horizons, where not given"
+    )
+    season: Count | None = Field(
+        None, description="steps of a season; by the frequency or the data where not given; 1: none"
+    )
+    quantiles: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.1, 0.5, 0.9], min_length=1, description="shares of the values that lie below what is forecast, rising"
+    )
+    decoder: Literal["direct", "recursive"] = Field(
+        "direct", description="all steps at once from the last state, or one after the other, each fed back in"
+    )
+    calendar: bool = Field(True, description="read the hour, weekday and month of each step, where there are dates")
+    origins: Count | None = Field(
+        None, description="forecasts scored a series at most, begun at different steps; four a horizon where not given"
+    )
+    windows: Count = Field(20_000, description="training windows at most; of more, evenly chosen ones are read")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        """Refuse quantiles that are out of order or there twice."""
+        if any(low >= high for low, high in pairwise(self.quantiles)):
+            raise PydanticCustomError("idle", f"quantiles must rise, but are {self.quantiles}")
+        return self
+
+
 class Config(Settings):
     """All settings of one training run."""
 
@@ -183,6 +221,7 @@ class Config(Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     decoding: DecodingSettings = DecodingSettings()
+    forecast: ForecastSettings = ForecastSettings()
 
 
 def load_config(

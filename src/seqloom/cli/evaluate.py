@@ -1,19 +1,27 @@
 """seqloom evaluate: how good a model is on a file."""
 
 import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from seqloom.cli import options
 
 
 def command(
-    model: options.ModelFolder, data: options.Data, set: options.Set = None, json: options.Json = False
+    model: options.ModelFolder,
+    data: options.Data,
+    history: Annotated[Path | None, typer.Option(help="of a forecaster: file with the steps before DATA")] = None,
+    set: options.Set = None,
+    json: options.Json = False,
 ) -> None:
     """Score MODEL on DATA, beside the baselines."""
     from seqloom.api import load
     from seqloom.cli.escape import escaped
     from seqloom.cli.tables import print_json, print_scores
 
-    result = load(model).with_decoding(set or ()).evaluate(data)
+    result = load(model).with_decoding(set or ()).evaluate(data, history=history)
     if json:
         print_json(result)
         return

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from seqloom.bundle import load_bundle
+from seqloom.bundle import Bundle, load_bundle
 from seqloom.cli.charts import print_columns, print_map
 from seqloom.cli.tables import plain_table, print_json, print_table
 from seqloom.errors import MissingExtraError
@@ -16,6 +16,7 @@ from seqloom.lens.page import write_page
 def show(trials: dict[str, Trial], questions: Questions, task: str | None, *, page: Path, json: bool) -> None:
     """Print the experiment, and write its page where plotly is there."""
     bundle = load_bundle(trials["attention"].folder)
+    assert isinstance(bundle, Bundle)
     units, seen = units_of(bundle), example_map(bundle, questions)
     result = lab.summed(trials, questions, task=task, units=units) | {"seed": bundle.config.seed}
     if json:

@@ -12,7 +12,9 @@ Data = Annotated[
     ),
 ]
 ModelFolder = Annotated[Path, typer.Argument(help="folder of a trained model", metavar="MODEL")]
-Task = Annotated[str | None, typer.Option(help="classify, regress, translate or tag; inferred where not given")]
+Task = Annotated[
+    str | None, typer.Option(help="classify, regress, translate, tag or forecast; inferred where not given")
+]
 Input = Annotated[str | None, typer.Option(help="column to read; inferred where not given")]
 Target = Annotated[str | None, typer.Option(help="column to learn; inferred where not given")]
 Valid = Annotated[Path | None, typer.Option(help="file with validation rows")]

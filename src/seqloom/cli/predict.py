@@ -14,7 +14,7 @@ def command(
     model: options.ModelFolder,
     file: Annotated[
         str | None,
-        typer.Argument(help="file with the input column, or - for stdin, a text a line", metavar="FILE"),
+        typer.Argument(help="file of rows or series, or - for stdin, a text a line", metavar="FILE"),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="a text to answer; repeatable")] = None,
     suggest: Annotated[
@@ -31,13 +31,18 @@ def command(
     if (file is None) == (not text):
         raise ConfigError('give either a FILE (or - for stdin) or --text "...".')
     loaded = load(model).with_decoding(set or ())
+    series = loaded.bundle.targets.problem == "series"
+    if series and file in (None, "-"):
+        raise ConfigError("this model forecasts series: give a FILE that has them.")
     if file is None:
         answers = loaded.predict(text or [], suggest=suggest)
     elif file == "-":
         answers = loaded.predict(_lines(), suggest=suggest)
     else:
         answers = loaded.predict_file(Path(file), suggest=suggest)
-    if format == "csv" and loaded.bundle.targets.problem == "text":
+    if format == "csv" and series:
+        _print_steps(answers)
+    elif format == "csv" and loaded.bundle.targets.problem == "text":
         _print_texts(answers)
     elif format == "csv" and loaded.bundle.targets.problem == "tags":
         _print_tags(answers)
@@ -48,7 +53,8 @@ def command(
             print_json(answer)
     failed = sum("error" in answer for answer in answers)
     if failed:
-        print(f"{failed} of {len(answers)} rows could not be answered: see their errors", file=sys.stderr)
+        what = "series or rows" if series else "rows"
+        print(f"{failed} of {len(answers)} {what} could not be answered: see their errors", file=sys.stderr)
 
 
 def _lines() -> list[str]:
@@ -78,6 +84,22 @@ def _print_tags(answers: list[dict[str, Any]]) -> None:
     for answer in answers:
         lists = (" ".join(answer.get(name, ())) for name in ("tokens", "tags"))
         writer.writerow([answer["input"], *lists, answer.get("error", "")])
+
+
+def _print_steps(answers: list[dict[str, Any]]) -> None:
+    """A line for each step that is forecast, with the time where there are times."""
+    levels = next((list(answer["quantiles"]) for answer in answers if "quantiles" in answer), [])
+    timed = any("time" in answer for answer in answers)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["series", "time" if timed else "step", "forecast", *(f"q({level})" for level in levels), "error"])
+    for answer in answers:
+        if "error" in answer:
+            writer.writerow([answer.get("series"), "", "", *([""] * len(levels)), answer["error"]])
+            continue
+        places = answer.get("time", range(1, len(answer["forecast"]) + 1))
+        columns = [answer["quantiles"][level] for level in levels]
+        for place, *numbers in zip(places, answer["forecast"], *columns, strict=True):
+            writer.writerow([answer["series"], place, *numbers, ""])
 
 
 def _print_csv(answers: list[dict[str, Any]], *, labels: tuple[str, ...]) -> None:

@@ -27,7 +27,8 @@ def print_json(value: Any) -> None:
 def print_scores(result: dict[str, Any]) -> None:
     """The model's metrics beside the baselines', each with its 95 % interval where there is one."""
     rows = {"this model": {**result["metrics"], "intervals": result.get("intervals", {})}, **result["baselines"]}
-    used = f"{result['rows']['used']:,} {result.get('split', '')} rows".replace("  ", " ")
+    what = "forecasts" if result["task"] == "forecast" else "rows"
+    used = f"{result['rows']['used']:,} {result.get('split', '')} {what}".replace("  ", " ")
     if "split" not in result and result["rows"]["rejected"]:
         used += f", {result['rows']['rejected']:,} not used"
     table = plain_table("", *result["metrics"], title=f"{used} · 95 % interval in brackets")

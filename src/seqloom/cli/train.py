@@ -51,7 +51,8 @@ def command(
     else:
         print_scores(bundle.metrics)
         print(f"model: {folder}", file=sys.stderr)
-        print(f'try:   seqloom predict {shlex.quote(str(folder))} --text "..."', file=sys.stderr)
+        what = shlex.quote(str(test or data)) if bundle.targets.problem == "series" else '--text "..."'
+        print(f"try:   seqloom predict {shlex.quote(str(folder))} {what}", file=sys.stderr)
 
 
 def _again(folder: Path, out: Path | None) -> str:

@@ -8,19 +8,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from seqloom.config import Config
 from seqloom.data.examples import Example, written_ids
-from seqloom.data.prepare import Gathered, Prepared, RejectedRow, encode, gather
+from seqloom.data.prepare import Gathered, Prepared, encode, gather
 from seqloom.data.repeats import as_read, overlaps
+from seqloom.data.rows import Level, RejectedRow
+from seqloom.data.series_check import check_series
+from seqloom.data.series_prepare import GatheredSeries
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Targets
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import DataError
 from seqloom.text import UNKNOWN
 
-Level = Literal["ok", "note", "warning", "error"]
 Amount = TypeVar("Amount", int, float)
 
 FINDINGS = {
@@ -45,6 +47,10 @@ FINDINGS = {
     "D502": "texts of validation or test that stand in training too",
     "D503": "the same training text with different targets",
     "D601": "why training could not start",
+    "D701": "series and their lengths in steps",
+    "D702": "steps that have no value",
+    "D703": "series that never change",
+    "D704": "windows to train, validate and test on",
 }
 SOURCE = {"lengths": "D301", "vocabulary": "D401", "unknown": "D402"}
 WRITTEN = {"lengths": "D302", "vocabulary": "D403", "unknown": "D404"}
@@ -89,6 +95,9 @@ def check(
     a file cannot be read, lacks a column, or has no usable row.
     """
     gathered = gather(config, path, valid=valid, test=test)
+    if isinstance(gathered, GatheredSeries):
+        found, rejected = check_series(gathered, config)
+        return Report([Finding(*each) for each in found], rejected, gathered.fingerprints)
     try:
         prepared = encode(gathered, config)
     except DataError as error:

@@ -40,6 +40,9 @@ class Learned(NamedTuple):
 
 def check_settings(settings: DataSettings, *, task: Task) -> None:
     """Raise ConfigError for a setting that the task would ignore in silence, or that contradicts another."""
+    for name in ("series", "time", "frequency"):
+        if getattr(settings, name) is not None:
+            raise ConfigError(f"{name} is a setting of forecast, the task is {task}.")
     if task == "translate":
         if settings.label_separator is not None:
             raise ConfigError("label_separator is a setting of classify, the task is translate.")

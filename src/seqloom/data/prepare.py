@@ -3,32 +3,29 @@
 What training learns from data (vocabulary, labels, scale) it learns here, and from the training rows only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+
+from torch import Tensor
 
 from seqloom.config import Config, DataSettings, Task
+from seqloom.data.batches import collate
 from seqloom.data.columns import Columns, infer_columns, read_split
 from seqloom.data.examples import Example, encode_rows, written_ids
 from seqloom.data.learn import Learned, check_settings, learn, telling_tokeniser
 from seqloom.data.repeats import as_read, overlaps
-from seqloom.data.rows import Rejected, Row, Table, Value, read_text
+from seqloom.data.rows import Rejected, RejectedRow, Row, Table, Value, read_text
+from seqloom.data.series_prepare import GatheredSeries, PreparedSeries, gather_series, prepare_series
+from seqloom.data.series_table import looks_like_series
 from seqloom.data.splits import Stratum, split_rows
 from seqloom.data.table import read_table
 from seqloom.data.tag_targets import as_text, read_tags, read_words
 from seqloom.data.targets import read_target
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import DataError
+from seqloom.shapes import Batch, Words
 from seqloom.text import Tokeniser, Vocabulary
-
-
-class RejectedRow(NamedTuple):
-    """A row that was not used: its file, the line it starts on, and why."""
-
-    file: str
-    line: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -70,22 +67,40 @@ class Prepared:
     fingerprints: dict[str, str]
     split_files: dict[str, str]
 
+    @property
+    def lengths(self) -> list[int]:
+        """The tokens that each training row reads."""
+        return [len(example.ids) for example in self.train]
+
+    @property
+    def target_lengths(self) -> list[int] | None:
+        """The tokens that each training row writes; None where answers have no length."""
+        return [len(written_ids(example)) for example in self.train] if self.targets.problem == "text" else None
+
+    def collate(self, examples: Sequence[Example]) -> tuple[Batch | Words, Tensor | Batch]:
+        """The batch of these examples and their targets."""
+        return collate(examples)
+
+
+AnyPrepared = Prepared | PreparedSeries
+
 
 def prepare(
     config: Config, path: str | Path, *, valid: str | Path | None = None, test: str | Path | None = None
-) -> Prepared:
+) -> AnyPrepared:
     """Read the files, part the rows where that is not done already, learn from the training rows, encode.
 
     Without `valid` and `test` a split column decides, else the fractions and the seed of the settings. With one of the
     two files given, only validation rows are cut from the training file where they lack, never test rows.
     Raises DataError where a file cannot be read, lacks a column, or leaves no row to use.
     """
-    return encode(gather(config, path, valid=valid, test=test), config)
+    gathered = gather(config, path, valid=valid, test=test)
+    return prepare_series(gathered, config) if isinstance(gathered, GatheredSeries) else encode(gathered, config)
 
 
 def gather(
     config: Config, path: str | Path, *, valid: str | Path | None = None, test: str | Path | None = None
-) -> Gathered:
+) -> Gathered | GatheredSeries:
     """Read the files and tell usable rows from others; nothing is parted or learned yet.
 
     Raises DataError where a file cannot be read, lacks a column, or has no usable row.
@@ -96,6 +111,8 @@ def gather(
     only = used if len(used) > 1 else []
     files = {part: read_table(given, only=only) for part, given in paths.items() if given is not None}
     names = _names(files)
+    if config.task == "forecast" or (config.task is None and looks_like_series(files["train"])):
+        return gather_series(config, files, names)
     columns = infer_columns(
         files["train"],
         task=config.task,

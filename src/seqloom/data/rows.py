@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from seqloom.errors import DataError, nearest
 
 Value = str | tuple[str, ...]
+Level = Literal["ok", "note", "warning", "error"]
 
 KINDS: dict[type, str] = {tuple: "a list", list: "a list", int: "a number", float: "a number", type(None): "None"}
 
@@ -26,6 +27,14 @@ class Row(NamedTuple):
 class Rejected(NamedTuple):
     """One record that cannot be used: the line it starts on and why."""
 
+    line: int
+    reason: str
+
+
+class RejectedRow(NamedTuple):
+    """A row that was not used: its file, the line it starts on, and why."""
+
+    file: str
     line: int
     reason: str
 

@@ -1,5 +1,13 @@
 """A trained model at work: rows in, answers out, in order. The one path of predict, evaluate and serve."""
 
+from seqloom.inference.forecasting import (
+    Forecast,
+    forecast_all,
+    forecast_answers,
+    forecasts_of,
+    series_of,
+    series_of_numbers,
+)
 from seqloom.inference.labels import decide, logits_of
 from seqloom.inference.rows import answer_table, encode
 from seqloom.inference.tagging import TaggedRow, tag_probabilities, tag_rows
@@ -7,13 +15,19 @@ from seqloom.inference.writing import BATCH, Wanted, Written, write_for, write_t
 
 __all__ = [
     "BATCH",
+    "Forecast",
     "TaggedRow",
     "Wanted",
     "Written",
     "answer_table",
     "decide",
     "encode",
+    "forecast_all",
+    "forecast_answers",
+    "forecasts_of",
     "logits_of",
+    "series_of",
+    "series_of_numbers",
     "tag_probabilities",
     "tag_rows",
     "write_for",

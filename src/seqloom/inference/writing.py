@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqloom.bundle import Bundle
+from seqloom.bundle import AnyBundle, Bundle
 from seqloom.config import DecodingSettings
 from seqloom.data import Example, Rejected, evaluation_order, pad
 from seqloom.data.text_targets import TextTargets
@@ -60,9 +60,9 @@ def text_answers(bundle: Bundle, rows: Sequence[Example], *, suggest: int | None
         }
 
 
-def suggesting(bundle: Bundle, suggest: int) -> Bundle:
+def suggesting(bundle: AnyBundle, suggest: int) -> Bundle:
     """The model, following as many texts at once as so many suggestions need. Raises ConfigError."""
-    if not isinstance(bundle.model, Seq2Seq):
+    if not isinstance(bundle, Bundle) or not isinstance(bundle.model, Seq2Seq):
         raise ConfigError("suggest: this model writes no texts. Train one with --task translate on pairs of messages.")
     if not 1 <= suggest <= MOST_SUGGESTED:
         raise ConfigError(f"suggest is {suggest}, but must lie in 1..{MOST_SUGGESTED}.")

@@ -13,7 +13,7 @@ import torch
 
 from seqloom.bundle import Bundle
 from seqloom.config import Config, load_config
-from seqloom.data import Example, prepare
+from seqloom.data import Example, Prepared, prepare
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import ConfigError
 from seqloom.inference import write_for
@@ -144,6 +144,7 @@ def config_for(
 def ask(config: Config, pairs: Pairs) -> Questions:
     """The rows that every variant is tested on: the same for all, as their settings for data are. Raises DataError."""
     prepared = prepare(config, pairs.train, valid=pairs.valid, test=pairs.test)
+    assert isinstance(prepared, Prepared)  # of texts
     rows = (prepared.test or prepared.valid)[:ROWS_TESTED]
     longest = max(len(row.ids) for row in prepared.train)
     return Questions(rows, len(prepared.train), longest if pairs.task in LONGER else None)
@@ -163,6 +164,7 @@ def train_variant(
     torch.set_num_threads(1)  # beside other work two took 7 to 10 times as long as one with so small a network
     try:
         bundle = train_model(config, pairs.train, own, valid=pairs.valid, test=pairs.test, resume=begun, report=report)
+        assert isinstance(bundle, Bundle)
         spans, seen, unseen = score_by_length(bundle, questions)
     finally:
         torch.set_num_threads(threads)

@@ -83,5 +83,6 @@ def train_cell(cell: str, data: Path, folder: Path, *, fast: bool, report: Repor
         bundle = train_model(config, data, folder / cell, report=report)
     finally:
         torch.set_num_threads(threads)
+    assert isinstance(bundle, Bundle)
     accuracy = bundle.metrics["metrics"]["accuracy"]
     return Trial(cell, summary(bundle.model).total, bundle.metrics["seconds"], accuracy, folder / cell, bundle)

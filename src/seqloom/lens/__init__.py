@@ -1,6 +1,7 @@
 """Looking inside a trained model: what it read, what it attended to, as plain data that any figure can show."""
 
 from seqloom.lens.attention import AttentionMap, attention_map
+from seqloom.lens.series import SeriesView, series_view
 from seqloom.lens.tags import Chance, TagTable, tag_table
 
-__all__ = ["AttentionMap", "Chance", "TagTable", "attention_map", "tag_table"]
+__all__ = ["AttentionMap", "Chance", "SeriesView", "TagTable", "attention_map", "series_view", "tag_table"]

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from seqloom.lens.attention import AttentionMap
+from seqloom.lens.series import SeriesView
 
 Figure = dict[str, Any]  # {"data": [...], "layout": {...}}
 
@@ -53,6 +54,26 @@ def heat_map(seen: AttentionMap, *, title: str) -> Figure | None:
     layout["yaxis"] = _axis("written") | _named(seen.tokens) | {"autorange": "reversed"}
     cells = {"type": "heatmap", "z": seen.weights, "zmin": 0, "zmax": 1, "colorscale": SHADES}
     return {"data": [cells | {"colorbar": {"title": {"text": "share of attention"}}}], "layout": layout}
+
+
+def forecast_figure(seen: SeriesView, *, title: str) -> Figure:
+    """The end of a series, what is forecast of it, and the band between the outer quantiles."""
+    before, after = seen.times[: len(seen.history)], seen.times[len(seen.history) :]
+    layout = _layout(title)
+    layout["xaxis"] = _axis("time" if "-" in seen.times[0] else "step")
+    layout["yaxis"] = _axis(escape(seen.series, quote=False))
+    lines = {"type": "scatter", "mode": "lines"}
+    low, *_, high = seen.quantiles
+    drawn: list[dict[str, Any]] = [
+        lines | {"name": "so far", "x": before, "y": seen.history, "line": {"color": COLOURS[0]}}
+    ]
+    if len(seen.quantiles) > 1:
+        edge = lines | {"x": after, "line": {"width": 0}, "hoverinfo": "skip"}
+        drawn.append(edge | {"y": seen.quantiles[high], "showlegend": False})
+        filled = {"fill": "tonexty", "fillcolor": "rgba(0, 114, 178, 0.2)", "name": f"{low} to {high}"}
+        drawn.append(edge | {"y": seen.quantiles[low]} | filled)
+    drawn.append(lines | {"name": "forecast", "x": after, "y": seen.forecast, "line": {"color": COLOURS[2]}})
+    return {"data": drawn, "layout": layout}
 
 
 def _line(line: Curve, number: int) -> dict[str, Any]:

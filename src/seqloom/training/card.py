@@ -3,7 +3,7 @@
 from typing import Any
 
 from seqloom import __version__
-from seqloom.bundle import Bundle
+from seqloom.bundle import Bundle, SeriesBundle
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.nn import summary
 
@@ -41,6 +41,40 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
         "It knows the words and the kind of text it was trained on; on other texts its answers mean little. "
         + ("What it writes may sound right and be wrong. " if writes else "The probabilities are not calibrated. ")
         + f"Unknown words are {'read by their characters alone' if by_letters else 'all read as one'}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def series_card(bundle: SeriesBundle, history: list[dict[str, Any]]) -> str:
+    """README.md of a trained forecaster: what it reads and forecasts, on what it was trained, how well, its limits."""
+    settings, targets, metrics = bundle.config.model, bundle.targets, bundle.metrics
+    reader = targets.reader
+    steps = f"steps of {targets.frequency}" if targets.frequency is not None else "steps"
+    origins = f"{metrics.get('origins', 0):,} forecasts of {metrics.get('series', 0):,} series. "
+    band = f"The band between the outer quantiles should hold {targets.band:.0%} of the values. "
+    lines = [
+        f"# A model that forecasts `{bundle.target}`",
+        "",
+        f"Reads up to {reader.context:,} {steps} and forecasts the next {reader.horizon:,}: the median and the "
+        f"quantiles {', '.join(f'{level:g}' for level in targets.quantiles)}.",
+        f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, "
+        f"{settings.hidden_size} units, {summary(bundle.model).total:,} parameters, {len(history)} epoch(s).",
+        "",
+        "## Use",
+        "```",
+        "seqloom predict FOLDER FILE",
+        "```",
+        "",
+        "## Data",
+        *[f"- {name}: sha256 {digest}" for name, digest in bundle.data.items()],
+        "",
+        "## Scores",
+        *_scores(metrics),
+        *(["", origins + band * (len(targets.quantiles) > 1)] if "origins" in metrics else []),
+        "",
+        "## Limits",
+        "It knows series like those it was trained on. It forecasts that what repeated goes on to repeat: what has "
+        "never happened in training it does not see coming, and its quantiles do not allow for it.",
     ]
     return "\n".join(lines) + "\n"
 

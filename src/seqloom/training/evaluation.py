@@ -7,28 +7,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqloom.bundle import Bundle
-from seqloom.data import Example, Prepared
+from seqloom.bundle import AnyBundle, SeriesBundle
+from seqloom.data import AnyPrepared, Example, Prepared, SeriesTargets, Window
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
-from seqloom.models import AnyModel, ManyToOne, Seq2Seq, Tagger
+from seqloom.models import AnyModel, Forecaster, ManyToOne, Seq2Seq, Tagger
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import MONITORED, Scores, score
+from seqloom.training.series_evaluation import about_windows, compare_windows, judge_windows, judged_by_windows
 from seqloom.training.state import TrainingState
 from seqloom.training.tag_evaluation import compare_tags, score_tag_rows, tags_judged_by
 from seqloom.training.text_evaluation import compare_texts, judge_texts, judged_by, score_text_rows, signatures_of
+
+Rows = Sequence[Example] | Sequence[Window]
 
 REJECTED_KEPT = 1000
 FEW_ROWS = 30
 FLATTERING = "scored on the validation rows, which also chose the epoch: the model's score flatters a little"
 
 
-def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, report: Report) -> dict[str, Any]:
+def final_metrics(bundle: AnyBundle, data: AnyPrepared, state: TrainingState, *, report: Report) -> dict[str, Any]:
     """Model and baselines on the test rows, or on the validation rows if there are none: what metrics.json holds."""
     started = time.perf_counter()
     split, rows = ("test", data.test) if data.test else ("valid", data.valid)
@@ -41,14 +44,21 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
         report(Said("comparing with a linear model of the words and their neighbours"))
     found = score_rows(bundle, rows)
     scores = found.to_dict()
-    baselines = compare(bundle.targets, bundle.constant, rows, learn_from=data if learned else None, report=report)
-    _warn(bundle.targets, scores, baselines, rows=rows, report=report)
+    if isinstance(bundle, SeriesBundle):
+        baselines = compare_windows(bundle.targets, _windows(rows))
+    else:
+        learn_from = data if learned and isinstance(data, Prepared) else None
+        baselines = compare(bundle.targets, bundle.constant, _examples(rows), learn_from=learn_from, report=report)
+    # Some baselines write texts, others only say how likely one is.
+    of_texts = [("error_rate", -1), ("perplexity", -1)]
+    judged = of_texts if isinstance(bundle.targets, TextTargets) else [monitored(bundle.targets, rows)]
+    _warn(scores, baselines, judged=judged, rows=len(rows), report=report)
     counts = {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)}
     return {
         "task": bundle.targets.task,
         "intervals": scores.pop("intervals"),
         "metrics": scores,
-        **({"signatures": signatures_of(rows)} if isinstance(bundle.targets, TextTargets) else {}),
+        **about(bundle.targets, rows),
         **found.details,
         "baselines": baselines,
         "split": split,
@@ -62,26 +72,34 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
     }
 
 
-def monitored(targets: AnyTargets, rows: Sequence[Example]) -> tuple[str, int]:
+def about(targets: AnyTargets | SeriesTargets, rows: Rows) -> dict[str, Any]:
+    """What the figures of `rows` were computed by, where their names do not say it all."""
+    if isinstance(targets, SeriesTargets):
+        return about_windows(targets, _windows(rows))
+    return {"signatures": signatures_of(_examples(rows))} if isinstance(targets, TextTargets) else {}
+
+
+def monitored(targets: AnyTargets | SeriesTargets, rows: Rows) -> tuple[str, int]:
     """The metric that says which model is better on `rows`, and whether more of it is."""
+    if isinstance(targets, SeriesTargets):
+        return judged_by_windows(targets, _windows(rows))
     if isinstance(targets, TagTargets):
         return tags_judged_by(targets)
+    rows = _examples(rows)
     return judged_by(rows) if isinstance(targets, TextTargets) else MONITORED[targets.problem]
 
 
 def _warn(
-    targets: AnyTargets,
     scores: dict[str, Any],
     baselines: dict[str, dict[str, Any]],
     *,
-    rows: Sequence[Example],
+    judged: Sequence[tuple[str, int]],
+    rows: int,
     report: Report,
 ) -> None:
     """Say where the figures mean little, or are no better than those of a baseline."""
-    if len(rows) < FEW_ROWS:
-        report(Said(f"scored on {len(rows)} rows only: these figures say little"))
-    # Some baselines write texts, others only say how likely one is.
-    judged = [("error_rate", -1), ("perplexity", -1)] if targets.problem == "text" else [monitored(targets, rows)]
+    if rows < FEW_ROWS:
+        report(Said(f"scored on {rows} rows only: these figures say little"))
     for name, baseline in baselines.items():
         for metric, sign in judged:
             if metric in baseline and sign * scores[metric] <= sign * baseline[metric]:
@@ -118,19 +136,26 @@ def compare(
     return {name: each.to_dict() for name, each in scores.items()}
 
 
-def score_rows(bundle: Bundle, rows: Sequence[Example]) -> Scores:
-    """The model's scores and loss on rows that have targets."""
+def score_rows(bundle: AnyBundle, rows: Rows) -> Scores:
+    """The model's scores and loss on rows that have targets, or on windows."""
+    if isinstance(bundle, SeriesBundle):
+        return judge_windows(bundle.model, bundle.targets, _windows(rows))
+    rows = _examples(rows)
     if isinstance(bundle.model, Seq2Seq):
         return score_text_rows(bundle, rows)
     if isinstance(bundle.model, Tagger):
         assert isinstance(bundle.targets, TagTargets)
         return score_tag_rows(bundle.model, bundle.targets, rows)
-    assert isinstance(bundle.targets, Targets)
+    assert isinstance(bundle.model, ManyToOne) and isinstance(bundle.targets, Targets)
     return _score_answers(bundle.model, bundle.targets, rows)
 
 
-def judge(model: AnyModel, targets: AnyTargets, rows: Sequence[Example]) -> Scores:
+def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> Scores:
     """What one epoch is told from another by: as `score_rows`, but texts are written in the quickest way."""
+    if isinstance(model, Forecaster):
+        assert isinstance(targets, SeriesTargets)
+        return judge_windows(model, targets, _windows(rows))
+    rows = _examples(rows)
     if isinstance(model, Seq2Seq):
         assert isinstance(targets, TextTargets)
         return judge_texts(model, targets, rows)
@@ -148,6 +173,14 @@ def _score_answers(model: ManyToOne, targets: Targets, rows: Sequence[Example]) 
         loss = model.loss(logits, encoded.float() if targets.problem in ("multilabel", "squared") else encoded)
         decided = decide(targets, model.probabilities(logits))
     return score(targets, _truth(targets, rows), decided)._replace(loss=loss.item())
+
+
+def _windows(rows: Rows) -> list[Window]:
+    return [row for row in rows if isinstance(row, Window)]
+
+
+def _examples(rows: Rows) -> list[Example]:
+    return [row for row in rows if isinstance(row, Example)]
 
 
 def _truth(targets: Targets, rows: Sequence[Example]) -> Tensor:

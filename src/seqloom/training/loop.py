@@ -9,8 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from seqloom.data import Prepared, batch_order
-from seqloom.data.examples import written_ids
+from seqloom.data import AnyPrepared, batch_order
 from seqloom.errors import Interrupted, TrainingError
 from seqloom.training.checkpoints import save_checkpoint
 from seqloom.training.evaluation import judge, monitored
@@ -21,7 +20,7 @@ from seqloom.training.state import TrainingState, batch_size_for
 
 def fit(
     state: TrainingState,
-    data: Prepared,
+    data: AnyPrepared,
     folder: Path,
     *,
     about: dict[str, Any],
@@ -34,8 +33,7 @@ def fit(
     checkpoint saved; TrainingError where the loss or a gradient is not finite.
     """
     settings = state.config.training
-    lengths = [len(example.ids) for example in data.train]
-    written = [len(written_ids(example)) for example in data.train]
+    lengths, written = data.lengths, data.target_lengths
     size = batch_size_for(settings, len(lengths))
     saved_at = time.monotonic()
     with _Signals() as signals:
@@ -45,7 +43,7 @@ def fit(
                 batch_size=size,
                 seed=state.config.seed,
                 epoch=state.epoch,
-                target_lengths=written if data.targets.problem == "text" else None,
+                target_lengths=written,
             )
             while state.position < len(order) and not state.out_of_time:
                 state.learn([data.train[row] for row in order[state.position]])
@@ -78,7 +76,7 @@ def fit(
         report(Said(f"stopped after epoch {state.epoch} of {state.epochs}: {why} (best: epoch {best})"))
 
 
-def _judge(state: TrainingState, data: Prepared) -> tuple[Scores, bool]:
+def _judge(state: TrainingState, data: AnyPrepared) -> tuple[Scores, bool]:
     """Score the judged model on the validation rows and keep it where it is the best so far."""
     started = time.perf_counter()
     scores = judge(state.judged, data.targets, data.valid)

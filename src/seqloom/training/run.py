@@ -5,16 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seqloom.bundle import Bundle, load_bundle, save_bundle
+from seqloom.bundle import AnyBundle, Bundle, SeriesBundle, load_bundle, save_bundle
 from seqloom.config import Config
-from seqloom.data import Prepared, prepare
+from seqloom.data import AnyPrepared, Prepared, PreparedSeries, prepare
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import BundleError, TrainingError
 from seqloom.files import lock_folder
+from seqloom.models import Forecaster
 from seqloom.training.baselines import constant_target
-from seqloom.training.card import model_card
+from seqloom.training.card import model_card, series_card
 from seqloom.training.checkpoints import Checkpoint, load_latest
 from seqloom.training.evaluation import final_metrics
 from seqloom.training.events import Report, Said
@@ -37,7 +38,7 @@ def train_model(
     test: str | Path | None = None,
     resume: bool = False,
     report: Report = lambda event: None,
-) -> Bundle:
+) -> AnyBundle:
     """Train on the rows of `data` and leave the model in `folder`, which is a model from the first validation on.
 
     With `resume` the training in `folder` goes on as if it had never stopped. Raises DataError for the data,
@@ -83,7 +84,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def _refused(data: Prepared) -> list[str]:
+def _refused(data: AnyPrepared) -> list[str]:
     """The first rows that could not be used, and where the others are listed."""
     lines = [f"{row.file}, line {row.line}: not used: {row.reason}" for row in data.rejected[:REFUSED_SHOWN]]
     more = len(data.rejected) - len(lines)
@@ -110,7 +111,7 @@ def _open(folder: Path, *, resume: bool) -> Checkpoint | None:
     return None
 
 
-def _finished_bundle(folder: Path, state: TrainingState) -> Bundle | None:
+def _finished_bundle(folder: Path, state: TrainingState) -> AnyBundle | None:
     """The model in `folder`, where training has ended, the final evaluation is done and all is whole."""
     if not (state.finished or state.out_of_time):
         return None
@@ -157,10 +158,14 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _bundle(state: TrainingState, data: Prepared, metrics: dict[str, Any]) -> Bundle:
+def _bundle(state: TrainingState, data: AnyPrepared, metrics: dict[str, Any]) -> AnyBundle:
     """The best model so far, with all it needs to answer."""
     model = copy.deepcopy(state.judged).cpu()
     model.load_state_dict(state.best)
+    if isinstance(data, PreparedSeries):
+        assert isinstance(model, Forecaster)
+        read, learned = data.columns
+        return SeriesBundle(state.config, read, learned, data.targets, data.fingerprints, model.eval(), metrics)
     return Bundle(
         config=state.config,
         input=data.columns.input,
@@ -184,5 +189,6 @@ def _constant(data: Prepared) -> Target | str:
     return constant_target(data.targets, data.train)
 
 
-def _save(folder: Path, bundle: Bundle, history: list[dict[str, Any]]) -> None:
-    save_bundle(folder, bundle, history=history, card=model_card(bundle, history))
+def _save(folder: Path, bundle: AnyBundle, history: list[dict[str, Any]]) -> None:
+    card = series_card(bundle, history) if isinstance(bundle, SeriesBundle) else model_card(bundle, history)
+    save_bundle(folder, bundle, history=history, card=card)

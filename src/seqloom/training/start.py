@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from seqloom.bundle import build_model
-from seqloom.config import Config, DecodingSettings, ModelSettings, Settings, Task
-from seqloom.data import Prepared
+from seqloom.bundle import build_forecaster, build_model
+from seqloom.config import Config, DecodingSettings, ForecastSettings, ModelSettings, Settings, Task
+from seqloom.data import AnyPrepared, Prepared, PreparedSeries
 from seqloom.errors import ConfigError, TrainingError
 from seqloom.models import AnyModel, LossOptions
 from seqloom.nn import summary
@@ -22,30 +22,43 @@ TO_WRITE = {
 }
 TO_ANSWER = {"model": ("pooling",)}
 TO_TAG = {"model": ("output", "characters", "character_size")}
+TO_FORECAST = {"forecast": tuple(ForecastSettings.model_fields)}
+OF_TEXTS = {
+    "model": ("embedding", "embedding_size", "freeze_embedding", "word_dropout"),
+    "training": ("class_weights", "label_smoothing", "baselines"),
+}
+TEXTS: tuple[Task, ...] = ("classify", "regress", "translate", "tag")
 OWNERS: tuple[tuple[tuple[Task, ...], Mapping[str, tuple[str, ...]]], ...] = (
     (("translate",), TO_WRITE),
     (("classify", "regress"), TO_ANSWER),
     (("tag",), TO_TAG),
+    (("forecast",), TO_FORECAST),
+    (TEXTS, OF_TEXTS),
 )
 
 
-def start_training(config: Config, data: Prepared, *, resumed: bool, report: Report) -> TrainingState:
+def start_training(config: Config, data: AnyPrepared, *, resumed: bool, report: Report) -> TrainingState:
     """A training at its first step.
 
     Raises ConfigError for settings that would do nothing, TrainingError for a device or vectors that cannot be used.
     """
     check_settings(config, task=data.targets.task)
     torch.manual_seed(config.seed)
-    model = build_model(config, vocabulary=data.vocabulary, targets=data.targets)
-    if config.data.vectors is not None and not resumed:
-        _use_vectors(model, config.data.vectors, data, report=report)
+    model: AnyModel
+    if isinstance(data, PreparedSeries):
+        model = build_forecaster(config, data.targets)
+    else:
+        model = build_model(config, vocabulary=data.vocabulary, targets=data.targets)
+        if config.data.vectors is not None and not resumed:
+            _use_vectors(model, config.data.vectors, data, report=report)
     device = _device(config)
     model.to(device)
     batches = -(-len(data.train) // batch_size_for(config.training, len(data.train)))
-    report(Said(f"{summary(model).total:,} parameters, {len(data.train):,} rows, {batches:,} batches an epoch"))
-    weights = _class_weights(config, data)
+    rows = "windows" if isinstance(data, PreparedSeries) else "rows"
+    report(Said(f"{summary(model).total:,} parameters, {len(data.train):,} {rows}, {batches:,} batches an epoch"))
+    weights = None if isinstance(data, PreparedSeries) else _class_weights(config, data)
     options = LossOptions(None if weights is None else weights.to(device), config.training.label_smoothing)
-    return TrainingState(model, config, batches=batches, loss_options=options)
+    return TrainingState(model, config, batches=batches, loss_options=options, collate=data.collate)
 
 
 def check_settings(config: Config, *, task: Task) -> None:
@@ -54,9 +67,15 @@ def check_settings(config: Config, *, task: Task) -> None:
         for section, names in settings.items() if task not in owners else ():
             for name in changed(getattr(config, section)):
                 if name in names:
-                    raise ConfigError(f"{section}.{name} is a setting of {' and '.join(owners)}, the task is {task}.")
+                    whose = "models of texts" if owners == TEXTS else " and ".join(owners)
+                    raise ConfigError(f"{section}.{name} is a setting of {whose}, the task is {task}.")
     if config.model.output == "crf" and config.training.label_smoothing:
         raise ConfigError("training.label_smoothing is a setting of model.output=softmax; it is crf. Leave out one.")
+    if task == "forecast" and config.forecast.decoder == "recursive" and config.model.bidirectional:
+        raise ConfigError(
+            "forecast.decoder=recursive reads on from the last step, which only one direction can. "
+            "Set model.bidirectional=false, or forecast.decoder=direct."
+        )
     if task == "translate" and config.model.attention == "dot" and config.model.bidirectional:
         raise ConfigError(
             "model.attention=dot compares states of one size, but what is read from both sides is twice as long. "
@@ -113,7 +132,7 @@ def _class_weights(config: Config, data: Prepared) -> torch.Tensor | None:
 def _use_vectors(model: AnyModel, path: str, data: Prepared, *, report: Report) -> None:
     """Start the known tokens from a file of pretrained vectors."""
     vectors = read_vectors(path, wanted=data.vocabulary)
-    table = getattr(model.embedding, "weight", None)
+    table = getattr(model.tables[0], "weight", None)
     if not isinstance(table, torch.Tensor) or table.shape[1] != vectors.matrix.shape[1]:
         raise TrainingError(
             f"the vectors in {path} have {vectors.matrix.shape[1]} values. Set model.embedding_size="

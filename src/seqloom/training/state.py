@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqloom.config import Config, TrainingSettings
-from seqloom.data import Example, collate
+from seqloom.data import Example, Window, collate
 from seqloom.errors import TrainingError
 from seqloom.models import AnyModel, LossOptions
 from seqloom.shapes import Batch
@@ -28,8 +28,16 @@ class TrainingState:
     Randomness is a function of seed and step, and data order of seed and epoch, so no generator's state is kept.
     """
 
-    def __init__(self, model: AnyModel, config: Config, *, batches: int, loss_options: LossOptions) -> None:
-        self.model, self.config, self.loss_options = model, config, loss_options
+    def __init__(
+        self,
+        model: AnyModel,
+        config: Config,
+        *,
+        batches: int,
+        loss_options: LossOptions,
+        collate: Callable[[Any], tuple[Any, Any]] = collate,
+    ) -> None:
+        self.model, self.config, self.loss_options, self.collate = model, config, loss_options, collate
         self.epochs = config.training.epochs or enough_epochs(batches)
         self.patience = config.training.patience or max(LEAST_PATIENCE, self.epochs // 4)
         self.total_steps = self.epochs * batches
@@ -65,18 +73,17 @@ class TrainingState:
         lower = min(0.01, self.config.training.learning_rate / 4)
         return f"Try --set training.learning_rate={lower:g}, or a smaller training.clip_norm"
 
-    def learn(self, examples: Sequence[Example]) -> None:
+    def learn(self, examples: Sequence[Example | Window]) -> None:
         """One step on one batch. Raises TrainingError, before a weight moves, where loss or gradient is not finite."""
         started = time.perf_counter()
         device = next(self.model.parameters()).device
         torch.manual_seed(step_seed(self.config.seed, self.step))
         self.model.train()
-        batch, targets = collate(examples)
+        batch, targets = self.collate(examples)
         tokens = int(batch.lengths.sum()) + (int(targets.lengths.sum()) if isinstance(targets, Batch) else 0)
         share = self.config.training.scheduled_sampling * self.step / self.total_steps
         options = self.loss_options._replace(own_tokens=share)
-        # Each model takes the targets that its own data have.
-        loss = self.model.batch_loss(batch.to(device), targets.to(device), options)  # type: ignore[arg-type]
+        loss = self.model.batch_loss(batch.to(device), targets.to(device), options)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
@@ -148,7 +155,7 @@ class TrainingState:
         self.epoch_tokens += tokens
         self.tokens += tokens
 
-    def _check_finite(self, loss: Tensor, norm: Tensor, examples: Sequence[Example]) -> None:
+    def _check_finite(self, loss: Tensor, norm: Tensor, examples: Sequence[Example | Window]) -> None:
         if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
             return
         what = "gradient" if bool(torch.isfinite(loss)) else "loss"

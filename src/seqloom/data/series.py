@@ -1,0 +1,207 @@
+"""Series of numbers and the windows that are read of them: scaled by what a window itself holds, gaps marked as gaps.
+
+A window is read alone, in float64, whatever batch it is in: its numbers cannot depend on its neighbours.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqloom.data.series_times import Clock
+
+Numbers = NDArray[np.float64]
+
+FLAT = 1e-6  # below this share of the level a spread is rounding, and no scale
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One series: a number for each step of its clock, NaN where it is missing, never at either end.
+
+    `values` is (T,), `beside` (T, columns) the numbers read beside it, `line` where it starts in its file.
+    """
+
+    name: str
+    line: int
+    values: Numbers
+    beside: Numbers
+    clock: Clock | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps it has."""
+        return len(self.values)
+
+    def cut(self, start: int, stop: int) -> "Series":
+        """The steps from `start` to before `stop`."""
+        clock = None if self.clock is None else self.clock.shifted(start)
+        return Series(self.name, self.line, self.values[start:stop], self.beside[start:stop], clock)
+
+
+class Window(NamedTuple):
+    """Steps of a series to read, from `start` to before `at`, where the forecast begins.
+
+    The errors before step `insample` scale the metric MASE.
+    """
+
+    series: Series
+    start: int
+    at: int
+    insample: int
+
+    @property
+    def line(self) -> int:
+        """The line of the file where its series starts."""
+        return self.series.line
+
+    @property
+    def length(self) -> int:
+        """How many steps are read."""
+        return self.at - self.start
+
+    @property
+    def read(self) -> Numbers:
+        """The values that are read."""
+        return self.series.values[self.start : self.at]
+
+
+class Windows(NamedTuple):
+    """A batch of windows as a model reads them.
+
+    `values` (B, T, I): the scaled value, 1 where there is one, the numbers beside it each with the same mark, and the
+    calendar. `future` (B, K, F): the calendar of the steps to forecast. `anchor` (B, K): what was a season before each.
+    """
+
+    values: Tensor
+    lengths: Tensor
+    future: Tensor
+    anchor: Tensor
+
+    def to(self, device: torch.device) -> "Windows":
+        """The same on `device`."""
+        return Windows(*(part.to(device) for part in self))
+
+
+class Beside(NamedTuple):
+    """A column that is read beside the target: its name, and mean and spread of it in training."""
+
+    name: str
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a window becomes numbers: `context` steps at most, `horizon` to forecast, a season of `season` steps."""
+
+    context: int
+    horizon: int
+    season: int
+    beside: tuple[Beside, ...] = ()
+    calendar: tuple[str, ...] = ()
+
+    @property
+    def fewest(self) -> int:
+        """The steps that a window must have: a whole season, where that is not more than the context."""
+        return min(self.context, max(2, self.season))
+
+    @property
+    def input_size(self) -> int:
+        """The numbers of one step."""
+        return 2 + 2 * len(self.beside) + 2 * len(self.calendar)
+
+    def window(self, series: Series, at: int, *, insample: int | None = None) -> Window:
+        """The window that forecasts the steps from `at` on."""
+        return Window(series, max(0, at - self.context), at, at if insample is None else insample)
+
+    def usable(self, window: Window) -> bool:
+        """Whether there is enough to read."""
+        return window.length >= self.fewest and bool(np.isfinite(window.read).any())
+
+    def batch(self, windows: Sequence[Window]) -> Windows:
+        """The batch of these windows, shorter ones padded with zeros at their end."""
+        longest = max((window.length for window in windows), default=0)
+        values = np.zeros((len(windows), longest, self.input_size), dtype=np.float32)
+        future = np.zeros((len(windows), self.horizon, 2 * len(self.calendar)), dtype=np.float32)
+        anchor = np.zeros((len(windows), self.horizon), dtype=np.float32)
+        for row, window in enumerate(windows):
+            level, scale = level_and_scale(window.read)
+            values[row, : window.length] = self._steps(window, level, scale)
+            future[row] = self._calendar(window.series, window.at, window.at + self.horizon)
+            anchor[row] = (season_before(window.read, self.season, self.horizon) - level) / scale
+        lengths = torch.tensor([window.length for window in windows], dtype=torch.int64)
+        return Windows(torch.from_numpy(values), lengths, torch.from_numpy(future), torch.from_numpy(anchor))
+
+    def targets(self, windows: Sequence[Window]) -> Tensor:
+        """The scaled values to forecast, float32 (B, K), NaN where there is none."""
+        scaled = np.full((len(windows), self.horizon), np.nan, dtype=np.float32)
+        for row, window in enumerate(windows):
+            level, scale = level_and_scale(window.read)
+            scaled[row] = (ahead(window, self.horizon) - level) / scale
+        return torch.from_numpy(scaled)
+
+    def collate(self, windows: Sequence[Window]) -> tuple[Windows, Tensor]:
+        """The batch of these windows and what is to be forecast."""
+        return self.batch(windows), self.targets(windows)
+
+    def _steps(self, window: Window, level: float, scale: float) -> Numbers:
+        there = np.isfinite(window.read)
+        parts = [np.where(there, (window.read - level) / scale, 0.0), there]
+        for column, known in enumerate(self.beside):
+            given = window.series.beside[window.start : window.at, column]
+            there = np.isfinite(given)
+            parts += [np.where(there, (given - known.mean) / known.scale, 0.0), there]
+        calendar = self._calendar(window.series, window.start, window.at)
+        return np.concatenate([np.stack(parts, axis=1), calendar], axis=1)
+
+    def _calendar(self, series: Series, start: int, stop: int) -> Numbers:
+        """Sine and cosine of each part of the calendar, (steps, 2 x parts)."""
+        if series.clock is None or not self.calendar:
+            return np.zeros((stop - start, 2 * len(self.calendar)))
+        turns = series.clock.turns(start, stop)
+        angles = [math.tau * turns[part] for part in self.calendar]
+        return np.stack([turn for angle in angles for turn in (np.sin(angle), np.cos(angle))], axis=1)
+
+
+def ahead(window: Window, horizon: int) -> Numbers:
+    """The values from the window's end on, (horizon,), NaN where there is none."""
+    found = np.full(horizon, np.nan)
+    known = window.series.values[window.at : window.at + horizon]
+    found[: len(known)] = known
+    return found
+
+
+def level_and_scale(values: Numbers) -> tuple[float, float]:
+    """The mean of the values there are, and their mean distance from it; of equal ones how large they are, or 1."""
+    known = values[np.isfinite(values)]
+    level = math.fsum(known) / len(known)
+    spread = math.fsum(np.abs(known - level)) / len(known)
+    if spread > FLAT * abs(level):
+        return level, spread
+    return level, abs(level) or 1.0
+
+
+def season_before(values: Numbers, season: int, horizon: int) -> Numbers:
+    """The seasonal naive forecast, (horizon,): what was one season before, or more where that is missing.
+
+    The last value there is stands in for phases of the season that have none; with a season of 1 it is all there is.
+    """
+    known = np.flatnonzero(np.isfinite(values))
+    found = np.full(horizon, values[known[-1]])
+    for phase in range(min(season, horizon)):
+        # The latest step of this phase: one season before the step `phase`, two seasons before, and so on.
+        places = known[(len(values) + phase - known) % season == 0] if season > 1 else known
+        if len(places):
+            found[phase::season] = values[places[-1]]
+    return found
+
+
+def by_name(series: Sequence[Series]) -> Mapping[str, Series]:
+    """The series by their names."""
+    return {one.name: one for one in series}

@@ -1,0 +1,398 @@
+"""From the rows of a table to series: which layout it has, and one number a step, the gaps filled as missing.
+
+Three layouts: `long`, a row a step with a column that names the series; `columns`, a row a step and a column a series;
+`rows`, a row a series: its name, then its values.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from seqloom.config import DataSettings
+from seqloom.data.rows import Rejected, Row, Table, Value
+from seqloom.data.series import Numbers, Series
+from seqloom.data.series_times import Clock, Frequency, Instant, infer_frequency, is_time, read_time, style_of
+from seqloom.data.targets import is_number, read_number
+from seqloom.errors import DataError
+
+TIME_NAMES = (
+    "time",
+    "date",
+    "datetime",
+    "timestamp",
+    "ds",
+    "day",
+    "hour",
+    "week",
+    "month",
+    "quarter",
+    "year",
+    "period",
+)
+SERIES_NAMES = ("series", "series_id", "unique_id", "id", "item", "item_id", "name", "store", "product", "sensor")
+VALUE_NAMES = ("value", "y", "target", "sales", "demand", "count", "amount")
+SAMPLED = 200
+MOSTLY = 0.9
+FEWEST_COLUMNS = 8  # of a file with a row a series
+FAR, FAR_TIMES = 1000, 10  # a gap of more steps than both allow is a wrong time
+LARGEST = 1e100  # beyond, errors and their squares are no numbers any more
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which column is what. `values` are the columns of numbers to forecast, `beside` those read beside them.
+
+    Of the layout rows there are none: each row after its name is a series.
+    """
+
+    kind: Literal["long", "columns", "rows"]
+    series: str | None
+    time: str | None
+    values: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for saving."""
+        return {"kind": self.kind, "series": self.series, "time": self.time, "values": list(self.values)}
+
+
+class SeriesFile(NamedTuple):
+    """The series of one file in order, the rows that were refused, and what was noticed."""
+
+    series: list[Series]
+    rejected: list[Rejected]
+    notes: list[str]
+
+
+@dataclass
+class _Steps:
+    """Rows of one series, or of several side by side, in order: their lines, times and numbers."""
+
+    lines: list[int] = field(default_factory=list)
+    times: list[Instant] = field(default_factory=list)
+    numbers: list[list[float]] = field(default_factory=list)
+    style: str = " "
+
+
+def looks_like_series(table: Table) -> bool:
+    """Whether a table can only be series: numbers over time, or long rows of numbers, and no text to read."""
+    kinds = _kinds(table)
+    texts = [column for column, kind in kinds.items() if kind == "text"]
+    numbers = [column for column, kind in kinds.items() if kind == "number"]
+    times = [column for column, kind in kinds.items() if kind == "time"]
+    if times and numbers:
+        names = [column for column in texts if column.lower() in SERIES_NAMES]
+        return len(times) == 1 and len(names) == len(texts) <= 1
+    return not times and len(texts) <= 1 and _has_rows(table, kinds, name=texts[0] if texts else None)
+
+
+def infer_layout(table: Table, settings: DataSettings) -> tuple[Layout, list[str]]:
+    """The layout of a table, and what of it was inferred. Raises DataError where columns are missing or ambiguous."""
+    beside = tuple(name.strip() for name in (settings.input or "").split(",") if name.strip())
+    for column, option in (
+        (settings.series, "--set data.series="),
+        (settings.time, "--set data.time="),
+        (settings.target, "--target"),
+        *((name, "--input") for name in beside),
+    ):
+        if column is not None:
+            table.position(column, option=option)
+    kinds, notes = _kinds(table), list[str]()
+    time = settings.time or _time_column(kinds, taken=(settings.series, settings.target, *beside))
+    if time is not None and settings.time is None:
+        notes.append(f"time: {time}")
+    free = [column for column in table.columns if column not in (time, settings.series, *beside)]
+    name = settings.series or _series_column(table, kinds, free, time=time)
+    if time is None and settings.target is None and not beside and _has_rows(table, kinds, name=name):
+        notes.append(f"layout: each row is a series{f', named by {name}' if name else ''}")
+        return Layout("rows", name, None, ()), notes
+    numbers = [column for column in free if column != name and kinds[column] == "number"]
+    if settings.target is not None:
+        numbers = [settings.target]
+    if not numbers:
+        raise DataError(
+            f"{table.path.name} has no column of numbers to forecast (columns: {', '.join(table.columns)}). "
+            "Name it with --target."
+        )
+    if name is not None:
+        value, why = _value_column(table, numbers)
+        said = "" if settings.series else f", the series is named by {name}"
+        notes.append(f"layout: each row is a step of one series{said}; target: {value}{why}")
+        left = [column for column in numbers if column != value]
+        return Layout("long", name, time, (value,), beside), notes + _left(left, value)
+    listed = ", ".join(numbers[:10]) + (f" and {len(numbers) - 10} more" if len(numbers) > 10 else "")
+    many = f"{len(numbers)} series" if len(numbers) > 1 else "one series"
+    notes.append(f"layout: each row is a step of {many}: {listed}")
+    others = [column for column in free if column not in numbers and kinds[column] == "number"]
+    return Layout("columns", None, time, tuple(numbers), beside), notes + _left(others, numbers[0])
+
+
+def read_series(
+    table: Table, layout: Layout, *, frequency: Frequency | None = None, expected: Frequency | None = None
+) -> SeriesFile:
+    """The series of a table. `frequency` is inferred where it is not given and there are times.
+
+    A row that cannot be read leaves a missing step. Raises DataError where times run backwards, are not regular, or
+    not as far apart as `expected`, and where no series is left.
+    """
+    for column in (layout.series, layout.time, *layout.values, *layout.beside):
+        if column is not None and column not in table.columns:
+            raise DataError(f'{table.path.name} has no column "{column}" (columns: {", ".join(table.columns)}).')
+    rejected = list(table.rejected)
+    if layout.kind == "rows":
+        series = _rows(table, layout, rejected)
+        notes = []
+    else:
+        steps = _collect(table, layout, rejected)
+        if layout.time is not None and frequency is None:
+            frequency = _frequency(table, steps, expected)
+        series, notes = [], list[str]()
+        for name, each in steps.items():
+            series += _gridded(name, each, layout, frequency if layout.time else None, rejected)
+    series = _told_apart(series, rejected)
+    if not series:
+        why = f". The first fault, in line {rejected[0].line}: {rejected[0].reason}." if rejected else "."
+        raise DataError(f"{table.path.name}: no series can be used{why}")
+    missing = [int(np.isnan(one.values).sum()) for one in series]
+    if any(missing):
+        of = sum(count > 0 for count in missing)
+        notes.append(f"{sum(missing):,} missing steps in {of:,} series: read as missing, and not scored")
+    return SeriesFile(series, sorted(rejected), notes)
+
+
+def _kinds(table: Table) -> dict[str, Literal["time", "number", "text", "empty"]]:
+    """What the values of each column are, judged by some of them."""
+    every = max(1, len(table.rows) // SAMPLED)
+    rows, found = table.rows[::every], dict[str, Literal["time", "number", "text", "empty"]]()
+    for position, column in enumerate(table.columns):
+        values = [row.values[position] for row in rows if row.values[position] not in ("", ())]
+        texts = [value for value in values if not (isinstance(value, str) and not value.strip())]
+        enough = MOSTLY * len(texts)
+        if not texts:
+            found[column] = "empty"
+        elif sum(map(is_time, texts)) >= enough:
+            found[column] = "time"
+        else:
+            found[column] = "number" if sum(map(is_number, texts)) >= enough else "text"
+    return found
+
+
+def _time_column(kinds: dict[str, Any], *, taken: Sequence[str | None]) -> str | None:
+    free = [column for column in kinds if column not in taken]
+    named = [column for column in free if column.lower() in TIME_NAMES and kinds[column] in ("time", "number")]
+    return next(iter(named + [column for column in free if kinds[column] == "time"]), None)
+
+
+def _series_column(table: Table, kinds: dict[str, Any], free: list[str], *, time: str | None) -> str | None:
+    """The column that tells series apart: by its name, or texts where there is only one such column."""
+    named = [column for column in free if column.lower() in SERIES_NAMES and kinds[column] in ("text", "number")]
+    texts = [column for column in free if kinds[column] == "text"]
+    for column in [*named[:1], *texts[: 2 - len(texts)]]:
+        distinct = len(set(table.values(column)))
+        if distinct < len(table.rows) or time is None or len(table.rows) == 1:
+            return column
+    return None
+
+
+def _has_rows(table: Table, kinds: dict[str, Any], *, name: str | None) -> bool:
+    """Whether each row is a series: names that differ, or none, and below many columns nothing but numbers."""
+    others = [column for column in table.columns if column != name]
+    if len(others) < FEWEST_COLUMNS or any(kinds[column] not in ("number", "empty") for column in others):
+        return False
+    if name is None:
+        return len(others) > 3 * len(table.rows)
+    values = table.values(name)
+    return len(set(values)) > MOSTLY * len(values)
+
+
+def _value_column(table: Table, numbers: list[str]) -> tuple[str, str]:
+    if len(numbers) == 1:
+        return numbers[0], ""
+    named = sorted(
+        (column for column in numbers if column.lower() in VALUE_NAMES),
+        key=lambda column: VALUE_NAMES.index(column.lower()),
+    )
+    if named:
+        return named[0], " (by its name)"
+    raise DataError(
+        f"what to forecast cannot be inferred from {table.path.name}: {', '.join(numbers[:20])} are all numbers. "
+        "Name the column with --target."
+    )
+
+
+def _left(columns: Sequence[str], target: str) -> list[str]:
+    if not columns:
+        return []
+    shown = ",".join(columns[:5])
+    return [f"not read: {', '.join(columns[:10])}. To read columns beside {target}: --input {shown}"]
+
+
+def _number(value: Value, column: str) -> float:
+    """The number of a cell, NaN where it is empty. Raises DataError that names the column."""
+    if isinstance(value, str) and not value.strip():
+        return np.nan
+    try:
+        number = read_number(value)
+    except DataError as error:
+        raise DataError(f"{column}: {error}") from None
+    if abs(number) > LARGEST:
+        raise DataError(f"{column}: {number:g} is too large to compute with")
+    return number
+
+
+def _rows(table: Table, layout: Layout, rejected: list[Rejected]) -> list[Series]:
+    name_at = None if layout.series is None else table.columns.index(layout.series)
+    series = []
+    for row in table.rows:
+        try:
+            name = f"row {row.line}" if name_at is None else _name(row.values[name_at])
+            cells = zip(table.columns, row.values, strict=True)
+            numbers = [_number(value, column) for at, (column, value) in enumerate(cells) if at != name_at]
+            series += _trimmed(name, row.line, np.array([numbers]).T, None, rejected)
+        except DataError as error:
+            rejected.append(Rejected(row.line, str(error)))
+    return series
+
+
+def _collect(table: Table, layout: Layout, rejected: list[Rejected]) -> dict[str, _Steps]:
+    """The rows of each series in the order of the file; all in one where each column is a series."""
+    position = {column: place for place, column in enumerate(table.columns)}
+    columns = (*layout.values, *layout.beside)
+    found: dict[str, _Steps] = {}
+    entries: Iterable[Row | Rejected] = sorted([*table.rows, *table.rejected], key=lambda entry: entry.line)
+    for entry in entries:
+        if isinstance(entry, Rejected):  # where nothing says when a row was, its place does
+            if layout.time is None and layout.kind == "columns":
+                _add(found.setdefault("", _Steps()), entry.line, None, [np.nan] * len(columns))
+            continue
+        try:
+            name = "" if layout.series is None else _name(entry.values[position[layout.series]])
+            time = None if layout.time is None else read_time(entry.values[position[layout.time]])
+        except DataError as error:
+            rejected.append(Rejected(entry.line, str(error)))
+            continue
+        try:
+            numbers = [_number(entry.values[position[column]], column) for column in columns]
+        except DataError as error:
+            rejected.append(Rejected(entry.line, str(error)))
+            numbers = [np.nan] * len(columns)
+        steps = found.setdefault(name, _Steps())
+        if reason := _out_of_order(steps, time, name):
+            rejected.append(Rejected(entry.line, reason))
+            continue
+        if time is not None and layout.time is not None and not steps.lines:
+            steps.style = style_of(entry.values[position[layout.time]])
+        _add(steps, entry.line, time, numbers)
+    return found
+
+
+def _frequency(table: Table, steps: dict[str, _Steps], expected: Frequency | None) -> Frequency:
+    listed = [each.times for each in steps.values()]
+    if expected is not None and all(len(times) < 2 for times in listed):
+        return expected
+    found = infer_frequency(listed, name=table.path.name)
+    if expected not in (None, found):
+        raise DataError(
+            f"{table.path.name}: times are {found} apart, but this model was trained on steps of {expected}."
+        )
+    return found
+
+
+def _add(steps: _Steps, line: int, time: Instant | None, numbers: list[float]) -> None:
+    steps.lines.append(line)
+    steps.numbers.append(numbers)
+    if time is not None:
+        steps.times.append(time)
+
+
+def _out_of_order(steps: _Steps, time: Instant | None, name: str) -> str | None:
+    """Why a time cannot come next, None where it can. Raises DataError where times run backwards."""
+    if time is None or not steps.times:
+        return None
+    before, of = steps.times[-1], f" of series {name}" if name else ""
+    dates = isinstance(time, datetime), isinstance(before, datetime)
+    if dates[0] != dates[1]:
+        kinds = ("a date", "numbers") if dates[0] else ("a number", "dates")
+        return f"{time} is {kinds[0]}, the times before are {kinds[1]}"
+    if isinstance(time, datetime) and isinstance(before, datetime):
+        if (time.tzinfo is None) != (before.tzinfo is None):
+            return "only some times have an offset from UTC"
+        backwards, same = time < before, time == before
+    else:
+        backwards, same = float(time) < float(before), time == before  # type: ignore[arg-type]
+    if same:
+        return f"the time {time}{of} stands in line {steps.lines[-1]} already"
+    if backwards:
+        raise DataError(
+            f"times{of} run backwards: {time} comes after {before}, which is in line {steps.lines[-1]}. Sort the rows "
+            "by time; where several series are mixed, name the column that tells them apart: --set data.series=COLUMN"
+        )
+    return None
+
+
+def _gridded(
+    name: str, steps: _Steps, layout: Layout, frequency: Frequency | None, rejected: list[Rejected]
+) -> list[Series]:
+    """The series of these rows, a missing step for each time there is no row of."""
+    width = len(layout.values) + len(layout.beside)
+    if frequency is None or not steps.times:
+        clock, grid = None, np.array(steps.numbers).reshape(-1, width)
+    else:
+        clock = Clock(steps.times[0], frequency, steps.style)
+        places: list[int] = []
+        kept: list[list[float]] = []
+        for line, time, numbers in zip(steps.lines, steps.times, steps.numbers, strict=True):
+            try:
+                place = _next_place(clock, time, places)
+            except DataError as error:
+                rejected.append(Rejected(line, str(error)))
+                continue
+            places.append(place)
+            kept.append(numbers)
+        grid = np.full((places[-1] + 1, width), np.nan)
+        grid[places] = kept
+    beside = grid[:, len(layout.values) :]
+    found: list[Series] = []
+    for column, value in enumerate(layout.values):
+        whole = np.concatenate([grid[:, column : column + 1], beside], axis=1)
+        found += _trimmed(name or value, steps.lines[0], whole, clock, rejected)
+    return found
+
+
+def _next_place(clock: Clock, time: Instant, places: list[int]) -> int:
+    place = clock.step(time)
+    if places and place <= places[-1]:
+        raise DataError(f"the time {time} is a step there is already")
+    if places and place - places[-1] > max(FAR, FAR_TIMES * len(places)):
+        raise DataError(f"the time {time} lies {place - places[-1]:,} steps after the one before")
+    return place
+
+
+def _trimmed(name: str, line: int, grid: Numbers, clock: Clock | None, rejected: list[Rejected]) -> list[Series]:
+    """The series from its first value to its last; none where it has no value."""
+    known = np.flatnonzero(np.isfinite(grid[:, 0]))
+    if not len(known):
+        rejected.append(Rejected(line, f"series {name} has no value"))
+        return []
+    whole = Series(name, line, grid[:, 0], grid[:, 1:], clock)
+    return [whole.cut(int(known[0]), int(known[-1]) + 1)]
+
+
+def _told_apart(series: list[Series], rejected: list[Rejected]) -> list[Series]:
+    """Each name once; a series with a name that was there before is refused."""
+    found: dict[str, Series] = {}
+    for one in series:
+        if one.name in found:
+            rejected.append(Rejected(one.line, f"series {one.name} stands in line {found[one.name].line} already"))
+        else:
+            found[one.name] = one
+    return list(found.values())
+
+
+def _name(value: Value) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise DataError("no name of a series")
+    return value.strip()

@@ -1,0 +1,84 @@
+"""Forecaster: the steps of a series so far in, quantiles of each of the next steps out.
+
+scaled values, marks of gaps, calendar -> (bi)recurrent stack -> last state -> head, added to what was a season before.
+`direct` gives all steps at once; `recursive` gives one, reads it as if it had happened, and gives the next.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seqloom.config import ForecastSettings, ModelSettings
+from seqloom.data import Windows
+from seqloom.models.parts import PLAIN_LOSS, LossOptions, stack
+from seqloom.nn import Linear, last_pool
+from seqloom.shapes import Float
+
+
+class Forecaster(nn.Module):
+    """Reads a window of a series and forecasts the `levels`, which are quantiles, of the next `horizon` steps.
+
+    A step read is (I,): the scaled value and a mark that it is there, the columns beside it with theirs, and the
+    calendar, whose F numbers are the last ones. Trained by the pinball loss (Koenker & Bassett 1978).
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        forecast: ForecastSettings,
+        *,
+        input_size: int,
+        horizon: int,
+        levels: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.horizon, self.recursive = horizon, forecast.decoder == "recursive"
+        self.bidirectional, self.median = settings.bidirectional, levels.index(0.5)
+        self.recurrent = stack(settings, input_size=input_size)
+        self.dropout = nn.Dropout(settings.dropout)
+        steps = 1 if self.recursive else horizon
+        self.head = Linear(self.recurrent.output_size, steps * len(levels))
+        self.levels = tuple(levels)
+
+    @property
+    def tables(self) -> tuple[nn.Module, ...]:
+        """None: numbers are read as they are."""
+        return ()
+
+    def forward(self, batch: Windows) -> Float[Tensor, "B K Q"]:
+        """The scaled quantiles of each step, (B, K, Q), in the order of `levels`; nothing yet keeps them in order."""
+        outputs, state = self.recurrent(batch.values, batch.lengths)
+        last = last_pool(outputs, batch.lengths, bidirectional=self.bidirectional)
+        if not self.recursive:
+            changes: Tensor = self.head(self.dropout(last)).view(len(last), self.horizon, -1)
+            return changes + batch.anchor[:, :, None]
+        steps = []
+        for step in range(self.horizon):
+            forecast = self.head(self.dropout(last)) + batch.anchor[:, step, None]
+            steps.append(forecast)
+            read = torch.zeros_like(batch.values[:, :1])
+            read[:, 0, 0] = forecast[:, self.median]
+            read[:, 0, 1] = 1
+            if batch.future.shape[2]:
+                read[:, 0, -batch.future.shape[2] :] = batch.future[:, step]
+            outputs, state = self.recurrent(read, None, state)
+            last = outputs[:, 0]
+        return torch.stack(steps, dim=1)
+
+    def quantiles(self, batch: Windows) -> Float[Tensor, "B K Q"]:
+        """The scaled quantiles in rising order: where two would cross they change places (Chernozhukov et al. 2010)."""
+        forecasts: Tensor = self(batch)
+        return forecasts.sort(dim=-1).values
+
+    def batch_loss(self, batch: Windows, targets: Tensor, options: LossOptions = PLAIN_LOSS) -> Float[Tensor, ""]:
+        """The mean pinball loss over the steps of `targets` (B, K) that are not NaN, and over the levels."""
+        return self.loss(self(batch), targets)
+
+    def loss(self, forecasts: Float[Tensor, "B K Q"], targets: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
+        """The mean pinball loss: `level` a unit for a value above its quantile, 1 - level for one below."""
+        there = targets.isfinite()
+        errors = torch.where(there, targets, 0.0)[:, :, None] - forecasts
+        levels = forecasts.new_tensor(self.levels)
+        losses = torch.maximum(levels * errors, (levels - 1) * errors).mean(dim=-1)
+        return torch.where(there, losses, 0.0).sum() / there.sum().clamp(min=1)
