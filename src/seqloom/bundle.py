@@ -19,10 +19,11 @@ from torch import Tensor
 from seqloom import __version__
 from seqloom.config import Config, config_from_dict
 from seqloom.data.targets import Target, Targets
-from seqloom.data.text_targets import TextTargets
+from seqloom.data.next_targets import NextTargets
+from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
 from seqloom.files import read_folder, replace_folder, strict_json
-from seqloom.models import AnyModel, ManyToOne, Seq2Seq
+from seqloom.models import AnyModel, LanguageModel, ManyToOne, Seq2Seq
 from seqloom.text import Tokeniser, Vocabulary
 
 FORMAT = 1
@@ -58,18 +59,20 @@ class Bundle(NamedTuple):
     target: str
     tokeniser: Tokeniser
     vocabulary: Vocabulary
-    targets: Targets | TextTargets
+    targets: AnyTargets
     constant: Target | str
     data: dict[str, str]
     model: AnyModel
     metrics: dict[str, Any]
 
 
-def build_model(config: Config, *, vocabulary: Vocabulary, targets: Targets | TextTargets) -> AnyModel:
+def build_model(config: Config, *, vocabulary: Vocabulary, targets: AnyTargets) -> AnyModel:
     """The untrained model that these settings, this vocabulary and these targets ask for."""
     if isinstance(targets, TextTargets):
         joint = config.data.joint_vocabulary
         return Seq2Seq(config.model, vocabulary_size=len(vocabulary), target_size=len(targets.vocabulary), joint=joint)
+    if isinstance(targets, NextTargets):
+        return LanguageModel(config.model, vocabulary_size=len(vocabulary))
     assert targets.problem != "text"  # of Targets there are none of that kind
     return ManyToOne(
         config.model, vocabulary_size=len(vocabulary), outputs=len(targets.labels), problem=targets.problem
@@ -129,7 +132,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         config = config_from_dict(described["settings"], name=str(folder / "config.json"))
         tokeniser = Tokeniser.from_dict(described["tokeniser"], subword_model=files.get("subwords.model"))
         vocabulary = _load_vocabulary(files, "vocabulary.json")
-        targets = _load_targets(described, files)
+        targets = _load_targets(described, files, tokeniser, vocabulary)
         tokeniser.texts("a")  # a damaged subword model shows when it is first used
     except (SeqloomError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder} is not a model this version can read: {error}") from None
@@ -160,24 +163,34 @@ def _load_vocabulary(files: Mapping[str, bytes], name: str) -> Vocabulary:
     return Vocabulary.from_json(files[name].decode("utf-8"))
 
 
-def _load_targets(described: Mapping[str, Any], files: Mapping[str, bytes]) -> Targets | TextTargets:
+def _load_targets(
+    described: Mapping[str, Any], files: Mapping[str, bytes], tokeniser: Tokeniser, vocabulary: Vocabulary
+) -> AnyTargets:
     if described["task"] != "translate":
         if foreign := sorted(files.keys() & TO_WRITE):
             raise BundleError(
                 f"{foreign[0]} belongs to a model that writes texts, the task is {described['task'][:80]}."
             )
-        return Targets.from_dict(described["targets"])
+        if described["task"] != "generate":
+            return Targets.from_dict(described["targets"])
+        _check_bytes(tokeniser, vocabulary, name="vocabulary.json")
+        return NextTargets.from_dict(described["targets"], tokeniser=tokeniser, vocabulary=vocabulary)
     vocabulary = _load_vocabulary(files, "target_vocabulary.json")
     model = files.get("target_subwords.model")
     targets = TextTargets.from_dict(described["targets"], vocabulary=vocabulary, subword_model=model)
     targets.tokeniser.texts("a")
-    if targets.tokeniser.kind == "byte" and not all(BYTE.fullmatch(token) for token in vocabulary.known):
-        raise BundleError("target_vocabulary.json holds what is no byte.")
+    _check_bytes(targets.tokeniser, vocabulary, name="target_vocabulary.json")
     return targets
 
 
+def _check_bytes(tokeniser: Tokeniser, vocabulary: Vocabulary, *, name: str) -> None:
+    """Raise BundleError where bytes are written, and the vocabulary holds something else."""
+    if tokeniser.kind == "byte" and not all(BYTE.fullmatch(token) for token in vocabulary.known):
+        raise BundleError(f"{name} holds what is no byte.")
+
+
 def _load_model(
-    data: bytes, config: Config, vocabulary: Vocabulary, targets: Targets | TextTargets, *, name: str
+    data: bytes, config: Config, vocabulary: Vocabulary, targets: AnyTargets, *, name: str
 ) -> AnyModel:
     try:
         weights = safetensors.torch.load(data)
@@ -200,7 +213,7 @@ def _load_model(
             )
     _check_finite(weights, advice="Such a model is not loaded.")
     model.load_state_dict(weights, assign=True, strict=False)  # compared above; what is shared has one name of several
-    if isinstance(model, Seq2Seq):
+    if isinstance(model, Seq2Seq | LanguageModel):
         model.tie()
     return model
 
@@ -237,13 +250,13 @@ def _check_described(described: Any, *, name: str) -> None:
         raise BundleError(f"{name}: data must map the name of each file to its sha256.")
 
 
-def _check_answers(described: dict[str, Any], config: Config, targets: Targets | TextTargets, *, name: str) -> None:
+def _check_answers(described: dict[str, Any], config: Config, targets: AnyTargets, *, name: str) -> None:
     """Raise BundleError where task, targets and constant answer do not belong together."""
     if described["task"] != targets.task or config.task not in (None, targets.task):
         raise BundleError(f"{name}: the task is {described['task'][:80]!r}, but the targets are of {targets.task}.")
     constant, classes = described["constant"], range(len(targets.labels))
     match targets.problem:
-        case "text":
+        case "text" | "next":
             fits = isinstance(constant, str)
         case "squared":
             fits = type(constant) is float

@@ -13,9 +13,13 @@ from seqloom.data.columns import infer_columns as infer_columns
 from seqloom.data.examples import Example as Example
 from seqloom.data.examples import encode_rows as encode_rows
 from seqloom.data.generators import reviews as reviews
+from seqloom.data.next_targets import NextTargets as NextTargets
 from seqloom.data.prepare import Prepared as Prepared
 from seqloom.data.prepare import RejectedRow as RejectedRow
 from seqloom.data.prepare import prepare as prepare
+from seqloom.data.prepare_streams import PreparedStreams as PreparedStreams
+from seqloom.data.prepare_streams import is_stream as is_stream
+from seqloom.data.prepare_streams import prepare_streams as prepare_streams
 from seqloom.data.rows import Rejected as Rejected
 from seqloom.data.rows import Row as Row
 from seqloom.data.rows import Table as Table
@@ -26,3 +30,6 @@ from seqloom.data.table import read_table as read_table
 from seqloom.data.targets import Targets as Targets
 from seqloom.data.text_targets import AnyTargets as AnyTargets
 from seqloom.data.text_targets import TextTargets as TextTargets
+from seqloom.data.token_stream import TokenStream as TokenStream
+from seqloom.data.token_stream import Window as Window
+from seqloom.data.token_stream import Windows as Windows

@@ -57,6 +57,10 @@ def infer_columns(
     if split:
         notes.append(f"split: {split} (column that says train, valid or test)")
     free = [column for column in table.columns if column not in (input, target, split)]
+    if task == "generate":
+        read = input or _longest_text(table, free)
+        notes += [f"input: {read} (longest text column)"] * (input is None)
+        return Columns("generate", read, read, split, tuple(notes))
     if task == "translate" or (
         task is None and _is_named_pair(table, free, input=input, target=target, label_separator=label_separator)
     ):

@@ -17,6 +17,11 @@ from seqloom.errors import ConfigError
 from seqloom.text import Tokeniser, Vocabulary, train_subwords
 
 MOST_TOKENS = 50_000
+NOT_FOR_STREAMS = {
+    "target": "tasks with an answer",
+    "label_separator": "classify",
+    "max_length": "tasks that read rows one by one",
+}
 
 
 class _Side(NamedTuple):
@@ -47,14 +52,18 @@ def check_settings(settings: DataSettings, *, task: Task) -> None:
                 f"target_tokens is {settings.target_tokens}. Give one of them only, or leave joint_vocabulary out."
             )
         return
+    if task == "generate":
+        for name, whose in NOT_FOR_STREAMS.items():
+            if getattr(settings, name) is not None:
+                raise ConfigError(f"{name} is a setting of {whose}, the task is generate.")
     for name, given in (("target_tokens", settings.target_tokens), ("joint_vocabulary", settings.joint_vocabulary)):
         if given:
             raise ConfigError(f"{name} is a setting of translate, the task is {task}.")
 
 
 def word_tokeniser(settings: DataSettings, *, task: Task) -> Tokeniser:
-    """The tokeniser of these settings if words are read; capitals count for translate where nothing else is said."""
-    lowercase = task != "translate" if settings.lowercase is None else settings.lowercase
+    """The tokeniser of these settings if words are read; capitals count where texts are written, if nothing else is said."""
+    lowercase = task not in ("translate", "generate") if settings.lowercase is None else settings.lowercase
     return Tokeniser("word", lowercase, settings.normal_form)
 
 

@@ -117,7 +117,7 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
     Raises DataError where they cannot be parted, training rows hold nothing to learn, or a part has no usable row.
     """
     files, names, columns, settings = gathered.files, gathered.names, gathered.columns, config.data
-    parts, notes = _part(files, columns, config)
+    parts, notes = part_rows(files, columns, config)
     rejected = list(gathered.rejected)
     learned = learn(parts["train"], columns, settings)
 
@@ -182,7 +182,7 @@ def _usable(table: Table, columns: Columns, settings: DataSettings) -> Table:
     return replace(table, rows=rows, rejected=rejected)
 
 
-def _part(files: dict[str, Table], columns: Columns, config: Config) -> tuple[dict[str, Table], list[str]]:
+def part_rows(files: dict[str, Table], columns: Columns, config: Config) -> tuple[dict[str, Table], list[str]]:
     """The rows of train, valid and test: from files, from the split column, or cut by fraction and seed."""
     parts, notes = dict(files), []
     if columns.split and len(files) == 1:
@@ -226,7 +226,7 @@ def _by_column(table: Table, column: str) -> dict[str, Table]:
 
 
 def _strata(table: Table, columns: Columns, settings: DataSettings) -> list[Stratum] | None:
-    if columns.task in ("regress", "translate"):
+    if columns.task in ("regress", "translate", "generate"):
         return None
     read = [
         read_target(value, task=columns.task, label_separator=settings.label_separator)

@@ -1,6 +1,7 @@
 """The layers: recurrent, wrapped and pooled, as torch modules."""
 
 from seqloom.nn.accelerate import accelerate, restore
+from seqloom.nn.adaptive import AdaptiveSoftmax
 from seqloom.nn.attentive import Attentive
 from seqloom.nn.convert import from_torch, to_torch
 from seqloom.nn.embedding import OneHot
@@ -9,11 +10,12 @@ from seqloom.nn.losses import token_losses, vocabulary_loss
 from seqloom.nn.pooling import AttentionPool, last_pool, max_pool, mean_pool
 from seqloom.nn.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 from seqloom.nn.summary import Summary, summary
-from seqloom.nn.wrappers import Bidirectional, Last, Stack, last_hidden
+from seqloom.nn.wrappers import Bidirectional, Last, SequenceDropout, Stack, last_hidden
 
 __all__ = [
     "GRU",
     "LSTM",
+    "AdaptiveSoftmax",
     "AttentionPool",
     "Attentive",
     "Bidirectional",
@@ -21,6 +23,7 @@ __all__ = [
     "Linear",
     "OneHot",
     "Recurrent",
+    "SequenceDropout",
     "SimpleRNN",
     "Stack",
     "Summary",

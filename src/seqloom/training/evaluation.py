@@ -8,27 +8,31 @@ import torch
 from torch import Tensor
 
 from seqloom.bundle import Bundle
-from seqloom.data import Example, Prepared
+from seqloom.data import Example, NextTargets, Prepared, PreparedStreams, TokenStream
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
-from seqloom.models import AnyModel, ManyToOne, Seq2Seq
+from seqloom.models import AnyModel, LanguageModel, ManyToOne, Seq2Seq
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import MONITORED, Scores, score
 from seqloom.training.state import TrainingState
+from seqloom.training.stream_evaluation import compare_stream, judge_stream, score_stream, size_of
 from seqloom.training.text_evaluation import compare_texts, judge_texts, judged_by, score_text_rows, signatures_of
+
+Rows = Sequence[Example] | TokenStream
 
 REJECTED_KEPT = 1000
 FEW_ROWS = 30
 FLATTERING = "scored on the validation rows, which also chose the epoch: the model's score flatters a little"
 
 
-def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, report: Report) -> dict[str, Any]:
+def final_metrics(bundle: Bundle, data: Prepared | PreparedStreams, state: TrainingState, *, report: Report) -> dict[str, Any]:
     """Model and baselines on the test rows, or on the validation rows if there are none: what metrics.json holds."""
     started = time.perf_counter()
+    rows: Rows
     split, rows = ("test", data.test) if data.test else ("valid", data.valid)
     if split == "valid":
         report(Said(f"no test rows: {FLATTERING}"))
@@ -38,16 +42,16 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
     scores = score_rows(bundle, rows).to_dict()
     baselines = compare(bundle.targets, bundle.constant, rows, learn_from=data if learned else None, report=report)
     _warn(bundle.targets, scores, baselines, rows=len(rows), report=report)
-    counts = {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)}
+    counts = {"train": _texts(data.train), "valid": _texts(data.valid), "test": _texts(data.test)}
     return {
         "task": bundle.targets.task,
         "intervals": scores.pop("intervals"),
         "metrics": scores,
-        **({"signatures": signatures_of(rows)} if isinstance(bundle.targets, TextTargets) else {}),
+        **_about(bundle.targets, rows),
         "baselines": baselines,
         "split": split,
         "fingerprint": data.split_files.get(split),
-        "rows": {"used": len(rows), **counts, "rejected": len(data.rejected)},
+        "rows": {"used": _texts(rows), **counts, "rejected": len(data.rejected)},
         "rejected": [row._asdict() for row in data.rejected[:REJECTED_KEPT]],
         "seconds": round(state.seconds + time.perf_counter() - started, 3),
         "parameters": summary(bundle.model).total,
@@ -56,8 +60,21 @@ def final_metrics(bundle: Bundle, data: Prepared, state: TrainingState, *, repor
     }
 
 
-def monitored(targets: AnyTargets, rows: Sequence[Example]) -> tuple[str, int]:
+def _about(targets: AnyTargets, rows: Rows) -> dict[str, Any]:
+    """What else a figure needs to be compared with others: how BLEU was computed, how many tokens there were."""
+    if isinstance(rows, TokenStream):
+        return {"tokens": size_of(rows)}
+    return {"signatures": signatures_of(rows)} if isinstance(targets, TextTargets) else {}
+
+
+def _texts(rows: Rows) -> int:
+    return rows.texts if isinstance(rows, TokenStream) else len(rows)
+
+
+def monitored(targets: AnyTargets, rows: Rows) -> tuple[str, int]:
     """The metric that says which model is better on `rows`, and whether more of it is."""
+    if isinstance(rows, TokenStream) or isinstance(targets, NextTargets):
+        return "perplexity", -1
     return judged_by(rows) if isinstance(targets, TextTargets) else MONITORED[targets.problem]
 
 
@@ -68,7 +85,8 @@ def _warn(
     if rows < FEW_ROWS:
         report(Said(f"scored on {rows} rows only: these figures say little"))
     # Some baselines write texts, others only say how likely one is.
-    judged = [("error_rate", -1), ("perplexity", -1)] if targets.problem == "text" else [MONITORED[targets.problem]]
+    writes = isinstance(targets, TextTargets | NextTargets)
+    judged = [("error_rate", -1), ("perplexity", -1)] if writes else [MONITORED[targets.problem]]
     for name, baseline in baselines.items():
         for metric, sign in judged:
             if metric in baseline and sign * scores[metric] <= sign * baseline[metric]:
@@ -78,18 +96,22 @@ def _warn(
 def compare(
     targets: AnyTargets,
     constant: Target | str,
-    rows: Sequence[Example],
+    rows: Rows,
     *,
-    learn_from: Prepared | None,
+    learn_from: Prepared | PreparedStreams | None,
     report: Report,
 ) -> dict[str, dict[str, Any]]:
     """The baselines' scores on `rows`: the constant answer and, with data to learn from, the linear model.
 
     Where texts are written: `compare_texts`.
     """
+    if isinstance(rows, TokenStream):
+        assert not isinstance(learn_from, Prepared)
+        return compare_stream(rows, learn_from=learn_from)
+    assert not isinstance(learn_from, PreparedStreams)
     if isinstance(targets, TextTargets):
         return compare_texts(targets, str(constant), rows, learn_from=learn_from)
-    assert not isinstance(constant, str)
+    assert isinstance(targets, Targets) and not isinstance(constant, str)
     truth = _truth(targets, rows)
     decided = decide_constant(targets, constant, rows=len(rows))
     scores = {"mean" if targets.problem == "squared" else "majority": score(targets, truth, decided)}
@@ -102,20 +124,26 @@ def compare(
     return {name: each.to_dict() for name, each in scores.items()}
 
 
-def score_rows(bundle: Bundle, rows: Sequence[Example]) -> Scores:
-    """The model's scores and loss on rows that have targets."""
+def score_rows(bundle: Bundle, rows: Rows) -> Scores:
+    """The model's scores and loss on rows that have targets, or on a text."""
+    if isinstance(rows, TokenStream):
+        assert isinstance(bundle.model, LanguageModel)
+        return score_stream(bundle.model, rows)
     if isinstance(bundle.model, Seq2Seq):
         return score_text_rows(bundle, rows)
-    assert isinstance(bundle.targets, Targets)
+    assert isinstance(bundle.targets, Targets) and isinstance(bundle.model, ManyToOne)
     return _score_answers(bundle.model, bundle.targets, rows)
 
 
-def judge(model: AnyModel, targets: AnyTargets, rows: Sequence[Example]) -> Scores:
-    """What one epoch is told from another by: as `score_rows`, but texts are written in the quickest way."""
+def judge(model: AnyModel, targets: AnyTargets, rows: Rows) -> Scores:
+    """What one epoch is told from another by: as `score_rows`, but texts are written or read in the quickest way."""
+    if isinstance(rows, TokenStream):
+        assert isinstance(model, LanguageModel)
+        return judge_stream(model, rows)
     if isinstance(model, Seq2Seq):
         assert isinstance(targets, TextTargets)
         return judge_texts(model, targets, rows)
-    assert isinstance(targets, Targets)
+    assert isinstance(targets, Targets) and isinstance(model, ManyToOne)
     return _score_answers(model, targets, rows)
 
 

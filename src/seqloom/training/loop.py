@@ -9,19 +9,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from seqloom.data import Prepared, batch_order
+from seqloom.config import Config
+from seqloom.data import Example, Prepared, PreparedStreams, Windows, batch_order
 from seqloom.data.examples import written_ids
 from seqloom.errors import Interrupted, TrainingError
 from seqloom.training.checkpoints import save_checkpoint
 from seqloom.training.evaluation import judge, monitored
 from seqloom.training.events import Progress, Report, Said, Validated
 from seqloom.training.metrics import Scores
-from seqloom.training.state import TrainingState, batch_size_for
+from seqloom.training.state import TrainingState, batch_size_for, windows_of
 
 
 def fit(
     state: TrainingState,
-    data: Prepared,
+    data: Prepared | PreparedStreams,
     folder: Path,
     *,
     about: dict[str, Any],
@@ -34,21 +35,13 @@ def fit(
     checkpoint saved; TrainingError where the loss or a gradient is not finite.
     """
     settings = state.config.training
-    lengths = [len(example.ids) for example in data.train]
-    written = [len(written_ids(example)) for example in data.train]
-    size = batch_size_for(settings, len(lengths))
+    turns = _turns(data, state.config)
     saved_at = time.monotonic()
     with _Signals() as signals:
         while not state.finished:
-            order = batch_order(
-                lengths,
-                batch_size=size,
-                seed=state.config.seed,
-                epoch=state.epoch,
-                target_lengths=written if data.targets.problem == "text" else None,
-            )
+            order = turns(state.epoch)
             while state.position < len(order) and not state.out_of_time:
-                state.learn([data.train[row] for row in order[state.position]])
+                state.learn(order[state.position])
                 report(_progress(state, len(order)))
                 if signals.asked:
                     save_checkpoint(folder, state.checkpoint(**about), step=state.step)
@@ -78,7 +71,35 @@ def fit(
         report(Said(f"stopped after epoch {state.epoch} of {state.epochs}: {why} (best: epoch {best})"))
 
 
-def _judge(state: TrainingState, data: Prepared) -> tuple[Scores, bool]:
+class _Batches:
+    """The batches of one epoch, each made when it is its turn."""
+
+    def __init__(self, examples: list[Example], order: list[list[int]]) -> None:
+        self._examples, self._order = examples, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, position: int) -> list[Example]:
+        return [self._examples[row] for row in self._order[position]]
+
+
+def _turns(data: Prepared | PreparedStreams, config: Config) -> Callable[[int], _Batches | Windows]:
+    """What is learned from, one after the other, in the epoch of that number."""
+    if isinstance(data, PreparedStreams):
+        windows = windows_of(data.train, config.training)
+        return lambda epoch: windows
+    examples = data.train
+    lengths = [len(example.ids) for example in examples]
+    written = [len(written_ids(example)) for example in examples] if data.targets.problem == "text" else None
+    size = batch_size_for(config.training, len(examples))
+    return lambda epoch: _Batches(
+        examples,
+        batch_order(lengths, batch_size=size, seed=config.seed, epoch=epoch, target_lengths=written),
+    )
+
+
+def _judge(state: TrainingState, data: Prepared | PreparedStreams) -> tuple[Scores, bool]:
     """Score the judged model on the validation rows and keep it where it is the best so far."""
     started = time.perf_counter()
     scores = judge(state.judged, data.targets, data.valid)

@@ -7,23 +7,31 @@ import torch
 
 from seqloom.bundle import build_model
 from seqloom.config import Config, DecodingSettings, ModelSettings, Settings, Task
-from seqloom.data import Prepared
+from seqloom.data import Prepared, PreparedStreams
 from seqloom.errors import ConfigError, TrainingError
 from seqloom.models import AnyModel, LossOptions
 from seqloom.nn import summary
 from seqloom.text import read_vectors
 from seqloom.training.events import Report, Said
-from seqloom.training.state import TrainingState, batch_size_for
+from seqloom.training.state import TrainingState, batch_size_for, windows_of
 
-TO_WRITE = {
-    "model": ("attention", "reverse_source", "readout", "tied_embeddings"),
-    "training": ("scheduled_sampling",),
-    "decoding": tuple(DecodingSettings.model_fields),
+ANSWERS: tuple[Task, ...] = ("classify", "regress")
+WRITES: tuple[Task, ...] = ("translate", "generate")
+# The tasks of a setting that not all have.
+WHOSE: dict[str, tuple[Task, ...]] = {
+    "model.pooling": ANSWERS,
+    **dict.fromkeys(("model.attention", "model.reverse_source", "model.readout"), ("translate",)),
+    "model.tied_embeddings": WRITES,
+    "model.softmax": ("generate",),
+    "model.variational_dropout": ("generate",),
+    "training.window": ("generate",),
+    "training.scheduled_sampling": ("translate",),
+    **{f"decoding.{name}": WRITES for name in DecodingSettings.model_fields},
+    **dict.fromkeys(("decoding.coverage_penalty", "decoding.replace_unknown"), ("translate",)),
 }
-TO_ANSWER = {"model": ("pooling",)}
 
 
-def start_training(config: Config, data: Prepared, *, resumed: bool, report: Report) -> TrainingState:
+def start_training(config: Config, data: Prepared | PreparedStreams, *, resumed: bool, report: Report) -> TrainingState:
     """A training at its first step.
 
     Raises ConfigError for settings that would do nothing, TrainingError for a device or vectors that cannot be used.
@@ -35,8 +43,13 @@ def start_training(config: Config, data: Prepared, *, resumed: bool, report: Rep
         _use_vectors(model, config.data.vectors, data, report=report)
     device = _device(config)
     model.to(device)
-    batches = -(-len(data.train) // batch_size_for(config.training, len(data.train)))
-    report(Said(f"{summary(model).total:,} parameters, {len(data.train):,} rows, {batches:,} batches an epoch"))
+    total = f"{summary(model).total:,} parameters"
+    if isinstance(data, PreparedStreams):
+        batches = len(windows_of(data.train, config.training))
+        report(Said(f"{total}, {len(data.train):,} tokens, {batches:,} windows an epoch"))
+    else:
+        batches = -(-len(data.train) // batch_size_for(config.training, len(data.train)))
+        report(Said(f"{total}, {len(data.train):,} rows, {batches:,} batches an epoch"))
     weights = _class_weights(config, data)
     options = LossOptions(None if weights is None else weights.to(device), config.training.label_smoothing)
     return TrainingState(model, config, batches=batches, loss_options=options)
@@ -44,18 +57,33 @@ def start_training(config: Config, data: Prepared, *, resumed: bool, report: Rep
 
 def check_settings(config: Config, *, task: Task) -> None:
     """Raise ConfigError for a setting of model, training or decoding that the task would ignore in silence."""
-    writes = task == "translate"
-    for section, names in (TO_ANSWER if writes else TO_WRITE).items():
+    for section in ("model", "training", "decoding"):
         for name in changed(getattr(config, section)):
-            if name in names:
-                whose = "classify and regress" if writes else "translate"
-                raise ConfigError(f"{section}.{name} is a setting of {whose}, the task is {task}.")
-    if writes and config.model.attention == "dot" and config.model.bidirectional:
+            whose = WHOSE.get(f"{section}.{name}", (task,))
+            if task not in whose:
+                raise ConfigError(f"{section}.{name} is a setting of {' and '.join(whose)}, the task is {task}.")
+    if task == "generate":
+        _check_language(config)
+    if task == "translate" and config.model.attention == "dot" and config.model.bidirectional:
         raise ConfigError(
             "model.attention=dot compares states of one size, but what is read from both sides is twice as long. "
             "Set model.bidirectional=false, or model.attention=general."
         )
     check_decoding(config.decoding, config.model, asked=changed(config.decoding))
+
+
+def _check_language(config: Config) -> None:
+    """Raise ConfigError for settings of a language model that contradict each other or do nothing."""
+    if config.model.bidirectional:
+        raise ConfigError("model.bidirectional: what comes next cannot be read before it is told. Leave it out.")
+    if config.model.softmax == "adaptive":
+        for name, given in (
+            ("model.tied_embeddings", config.model.tied_embeddings),
+            ("training.label_smoothing", config.training.label_smoothing),
+            ("decoding.weights=int8", config.decoding.weights == "int8"),
+        ):
+            if given:
+                raise ConfigError(f"{name} is for a full softmax, but model.softmax is adaptive. Leave out one.")
 
 
 def check_decoding(settings: DecodingSettings, model: ModelSettings, *, asked: Collection[str]) -> None:
@@ -87,7 +115,7 @@ def _device(config: Config) -> str:
     return "cuda" if found and config.device != "cpu" else "cpu"
 
 
-def _class_weights(config: Config, data: Prepared) -> torch.Tensor | None:
+def _class_weights(config: Config, data: Prepared | PreparedStreams) -> torch.Tensor | None:
     """rows / (classes x rows of the class): every class weighs the same in sum.
 
     Raises ConfigError where a setting for classes meets a problem that has none.
@@ -97,13 +125,13 @@ def _class_weights(config: Config, data: Prepared) -> torch.Tensor | None:
         raise ConfigError("training.label_smoothing is a setting for classes; the target is a number.")
     if config.training.class_weights == "none":
         return None
-    if problem not in ("binary", "multiclass"):
+    if problem not in ("binary", "multiclass") or isinstance(data, PreparedStreams):
         raise ConfigError(f"training.class_weights is a setting for one label a row; the problem is {problem}.")
     counts = torch.tensor([example.target for example in data.train]).bincount(minlength=len(data.targets.labels))
     return len(data.train) / (len(counts) * counts.clamp(min=1).float())
 
 
-def _use_vectors(model: AnyModel, path: str, data: Prepared, *, report: Report) -> None:
+def _use_vectors(model: AnyModel, path: str, data: Prepared | PreparedStreams, *, report: Report) -> None:
     """Start the known tokens from a file of pretrained vectors."""
     vectors = read_vectors(path, wanted=data.vocabulary)
     table = getattr(model.embedding, "weight", None)
