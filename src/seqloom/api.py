@@ -1,19 +1,19 @@
 """The Python face: `train`, `load`, and a `Model` that predicts and evaluates. The commands print what these return."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from seqloom.bundle import Bundle, load_bundle
 from seqloom.config import load_config
-from seqloom.data import Example, Rejected, read_table, table_of_texts
+from seqloom.data import Example, NextTargets, Rejected, read_table, table_of_texts
 from seqloom.errors import ConfigError, DataError
 from seqloom.inference import answer_table, encode
-from seqloom.lens import AttentionMap, attention_map
+from seqloom.lens import AttentionMap, Surprises, attention_map, surprises
 from seqloom.nn import Summary, summary
-from seqloom.training import Report, compare, score_rows, settings_of, signatures_of, train_model
-from seqloom.training.start import changed, check_decoding
+from seqloom.training import Report, compare, evaluate_stream, score_rows, settings_of, signatures_of, train_model
+from seqloom.training.start import changed, check_belong, check_decoding, check_language
 
 
 class Model:
@@ -22,14 +22,22 @@ class Model:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
 
-    def predict(self, texts: str | Iterable[str], *, suggest: int | None = None) -> list[dict[str, Any]]:
+    def predict(
+        self,
+        texts: str | Iterable[str],
+        *,
+        suggest: int | None = None,
+        show: Callable[[str], None] | None = None,
+    ) -> list[dict[str, Any]]:
         """One answer for each text, in order: `{"input", "prediction", "probabilities"}`, as `answer_table` says.
 
         A text that cannot be read keeps its place: `{"input", "error"}`. A model that writes texts gives with `suggest`
-        so many short ones that differ: one as the prediction, the others as alternatives.
+        so many short ones that differ: one as the prediction, the others as alternatives. One that goes on with texts
+        gives what it writes to `show` at once, bit by bit.
         """
         given = [texts] if isinstance(texts, str) else list(texts)
-        return list(answer_table(self.bundle, table_of_texts(given, column=self.bundle.input), suggest=suggest))
+        table = table_of_texts(given, column=self.bundle.input)
+        return list(answer_table(self.bundle, table, suggest=suggest, show=show))
 
     def predict_file(self, path: str | Path, *, suggest: int | None = None) -> list[dict[str, Any]]:
         """One answer for each row of a file that has the input column, in order. Raises DataError."""
@@ -46,12 +54,19 @@ class Model:
             return self
         before = self.bundle.config
         config = load_config(None, given, base=before.model_dump())
-        if self.bundle.targets.problem != "text" or config.model_copy(update={"decoding": before.decoding}) != before:
+        if (
+            self.bundle.targets.problem not in ("text", "next")
+            or config.model_copy(update={"decoding": before.decoding}) != before
+        ):
             raise ConfigError(
                 f"{', '.join(given)}: only the settings of [decoding] can still be changed, of a model that writes "
                 "texts. Train a model with the others."
             )
-        check_decoding(config.decoding, config.model, asked=changed(config.decoding, since=before.decoding))
+        asked = changed(config.decoding, since=before.decoding)
+        check_belong(self.bundle.targets.task, "decoding", asked)
+        if self.bundle.targets.task == "generate":
+            check_language(config)
+        check_decoding(config.decoding, config.model, asked=asked)
         return Model(self.bundle._replace(config=config))
 
     def evaluate(self, path: str | Path) -> dict[str, Any]:
@@ -60,6 +75,8 @@ class Model:
         The linear baseline stands there too where this is the very file it was scored on when the model was trained.
         Raises DataError where no row can be used.
         """
+        if isinstance(self.bundle.targets, NextTargets):
+            return evaluate_stream(self.bundle, path)
         started = time.perf_counter()
         table = read_table(path, only=[self.bundle.input, self.bundle.target])
         rows = encode(self.bundle, table, with_target=True)
@@ -84,11 +101,14 @@ class Model:
             "seconds": round(time.perf_counter() - started, 3),
         }
 
-    def look(self, text: str) -> AttentionMap:
+    def look(self, text: str) -> AttentionMap | Surprises:
         """What a model that writes texts writes for `text`, and to what of it each token attended.
 
+        Of a model that goes on with texts: how much each token of `text` surprised it, and what it expected.
         Raises DataError for a text that cannot be read, ConfigError for a model that writes none.
         """
+        if isinstance(self.bundle.targets, NextTargets):
+            return surprises(self.bundle, text)
         return attention_map(self.bundle, text)
 
     def __repr__(self) -> str:
@@ -120,7 +140,7 @@ def train(
     resume: bool = False,
     report: Report = lambda event: None,
 ) -> Model:
-    """Train a model on a CSV, TSV, JSONL or Parquet file and leave it in the folder `out`.
+    """Train a model on a CSV, TSV, JSONL or Parquet file, or a text file, and leave it in the folder `out`.
 
     What is not given of task, input and target is inferred. `config` is a TOML file; `settings` such as
     `{"model.cell": "gru"}` go over it. Raises SeqloomError: DataError, ConfigError, TrainingError, Interrupted.

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from seqloom import __version__
 from seqloom.config import Config, config_from_dict
-from seqloom.data.targets import Target, Targets
 from seqloom.data.next_targets import NextTargets
+from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
 from seqloom.files import read_folder, replace_folder, strict_json
@@ -189,9 +189,7 @@ def _check_bytes(tokeniser: Tokeniser, vocabulary: Vocabulary, *, name: str) -> 
         raise BundleError(f"{name} holds what is no byte.")
 
 
-def _load_model(
-    data: bytes, config: Config, vocabulary: Vocabulary, targets: AnyTargets, *, name: str
-) -> AnyModel:
+def _load_model(data: bytes, config: Config, vocabulary: Vocabulary, targets: AnyTargets, *, name: str) -> AnyModel:
     try:
         weights = safetensors.torch.load(data)
     except (SafetensorError, KeyError) as error:  # KeyError: a type of number that torch has not

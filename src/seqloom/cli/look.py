@@ -1,4 +1,4 @@
-"""seqloom look: what a model attended to."""
+"""seqloom look: what a model attended to, or what surprised it."""
 
 from typing import Annotated
 
@@ -13,13 +13,16 @@ def command(
     set: options.Set = None,
     json: options.Json = False,
 ) -> None:
-    """Let MODEL answer TEXT, and show which tokens it attended to while it wrote."""
+    """Let MODEL read TEXT, and show what it attended to while it answered; of a language model, what surprised it."""
     from seqloom.api import load
-    from seqloom.cli.charts import print_map
+    from seqloom.cli.charts import print_map, print_surprises
     from seqloom.cli.tables import print_json
+    from seqloom.lens import Surprises
 
     seen = load(model).with_decoding(set or ()).look(text)
     if json:
         print_json(seen.to_dict())
+    elif isinstance(seen, Surprises):
+        print_surprises(seen)
     else:
         print_map(seen)

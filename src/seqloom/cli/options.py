@@ -7,10 +7,13 @@ import typer
 
 Data = Annotated[
     Path,
-    typer.Argument(help="CSV, TSV, JSONL or Parquet file, also .gz, or the stem of line-aligned files", metavar="DATA"),
+    typer.Argument(
+        help="CSV, TSV, JSONL or Parquet file, or a text file, also .gz; or the stem of line-aligned files",
+        metavar="DATA",
+    ),
 ]
 ModelFolder = Annotated[Path, typer.Argument(help="folder of a trained model", metavar="MODEL")]
-Task = Annotated[str | None, typer.Option(help="classify, regress or translate; inferred where not given")]
+Task = Annotated[str | None, typer.Option(help="classify, regress, translate or generate; inferred where not given")]
 Input = Annotated[str | None, typer.Option(help="column to read; inferred where not given")]
 Target = Annotated[str | None, typer.Option(help="column to learn; inferred where not given")]
 Valid = Annotated[Path | None, typer.Option(help="file with validation rows")]

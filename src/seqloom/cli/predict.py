@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from seqloom.cli import options
+from seqloom.cli.escape import escaped
 
 
 def command(
@@ -31,19 +32,22 @@ def command(
     if (file is None) == (not text):
         raise ConfigError('give either a FILE (or - for stdin) or --text "...".')
     loaded = load(model).with_decoding(set or ())
+    # Where someone is watching, a text appears as it is written.
+    watched = loaded.bundle.targets.problem == "next" and format == "jsonl" and sys.stdout.isatty()
     if file is None:
-        answers = loaded.predict(text or [], suggest=suggest)
+        answers = loaded.predict(text or [], suggest=suggest, show=_show if watched else None)
     elif file == "-":
         answers = loaded.predict(_lines(), suggest=suggest)
     else:
         answers = loaded.predict_file(Path(file), suggest=suggest)
-    if format == "csv" and loaded.bundle.targets.problem == "text":
+    if format == "csv" and loaded.bundle.targets.problem in ("text", "next"):
         _print_texts(answers)
     elif format == "csv":
         _print_csv(answers, labels=loaded.bundle.targets.labels)
     else:
         for answer in answers:
-            print_json(answer)
+            if file is not None or not watched or "error" in answer:
+                print_json(answer)
     failed = sum("error" in answer for answer in answers)
     if failed:
         print(f"{failed} of {len(answers)} rows could not be answered: see their errors", file=sys.stderr)
@@ -54,6 +58,10 @@ def _lines() -> list[str]:
     text = sys.stdin.buffer.read().decode("utf-8", errors="surrogateescape")
     lines = text.split("\n")
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def _show(piece: str) -> None:
+    print(escaped(piece), end="", flush=True)
 
 
 def _print_texts(answers: list[dict[str, Any]]) -> None:

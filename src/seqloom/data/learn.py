@@ -62,7 +62,7 @@ def check_settings(settings: DataSettings, *, task: Task) -> None:
 
 
 def word_tokeniser(settings: DataSettings, *, task: Task) -> Tokeniser:
-    """The tokeniser of these settings if words are read; capitals count where texts are written, if nothing else is said."""
+    """The tokeniser of these settings if words are read; where texts are written capitals count, unless it is said."""
     lowercase = task not in ("translate", "generate") if settings.lowercase is None else settings.lowercase
     return Tokeniser("word", lowercase, settings.normal_form)
 

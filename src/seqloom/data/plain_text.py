@@ -47,7 +47,7 @@ class PlainText:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with open_regular(self.path) as file:
-            self.fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+            self.fingerprint = _fingerprint(file)
         self._file = _unpacked(self.path)
         weakref.finalize(self, self._file.close)
         self.size = self._file.seek(0, 2)
@@ -119,8 +119,15 @@ def is_prose(path: str | Path) -> bool:
         return False  # whoever reads it says what is wrong
     lines = [line for line in lines if line.strip()]
     widths = ([line.count(sign) for line in lines] for sign in DELIMITERS)
-    cut = any(0 < each[0] and each.count(each[0]) > 0.8 * len(each) for each in widths if each)
+    cut = any(each[0] > 0 and each.count(each[0]) > 0.8 * len(each) for each in widths if each)
     return not cut and not (lines and lines[0].lstrip().startswith("{"))
+
+
+def _fingerprint(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(LONGEST):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _unpacked(path: Path) -> IO[bytes]:

@@ -197,7 +197,9 @@ def open_text(path: str | Path, targets: NextTargets, *, column: str) -> tuple[T
     """A file to be scored, and its fingerprint. Raises DataError where it has not the column, or is of another kind."""
     if not is_table(path):
         if targets.ends:
-            raise DataError(f"{Path(path).name} is no table, but this model was trained on one. Give texts as its rows.")
+            raise DataError(
+                f"{Path(path).name} is no table, but this model was trained on one. Give its texts as rows."
+            )
         file = PlainText(path)
         return Text(file, file.cut()[0], column, file.path.name), file.fingerprint
     if not targets.ends:
@@ -261,15 +263,11 @@ def _learn_tokeniser(train: Text, settings: DataSettings, notes: list[str]) -> T
 def _learn_vocabulary(train: Text, tokeniser: Tokeniser, settings: DataSettings) -> Vocabulary:
     """The tokens of the training text. A word spelled "<unk>" is none of them: it stands for those not known."""
     end = [] if train.ends else [line_end(tokeniser)]
-    lists = (
-        tokeniser.texts(piece.text) + end * piece.ended for piece in train.pieces() if isinstance(piece, Piece)
-    )
+    lists = (tokeniser.texts(piece.text) + end * piece.ended for piece in train.pieces() if isinstance(piece, Piece))
     kinds: tuple[Tokens, ...] = ("word", "whitespace")
     if tokeniser.kind in kinds:
         lists = ([token for token in tokens if token != UNKNOWN_WORD] for tokens in lists)
-    return Vocabulary.build(
-        lists, min_count=settings.min_count, max_size=settings.max_vocabulary or MOST_TOKENS
-    )
+    return Vocabulary.build(lists, min_count=settings.min_count, max_size=settings.max_vocabulary or MOST_TOKENS)
 
 
 def _first_lines(text: Text, characters: int) -> list[str]:

@@ -5,9 +5,11 @@ from typing import Any
 
 from seqloom.bundle import Bundle
 from seqloom.data import Example, Rejected, encode_rows
+from seqloom.data.next_targets import NextTargets
 from seqloom.data.rows import Table
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import DataError
+from seqloom.inference.completing import Show, completions, refuse_suggestions
 from seqloom.inference.labels import label_answers
 from seqloom.inference.writing import suggesting, text_answers, within_room
 from seqloom.models import Seq2Seq
@@ -41,15 +43,22 @@ def encode(bundle: Bundle, table: Table, *, with_target: bool) -> list[Example |
     return rows
 
 
-def answer_table(bundle: Bundle, table: Table, *, suggest: int | None = None) -> Iterator[dict[str, Any]]:
+def answer_table(
+    bundle: Bundle, table: Table, *, suggest: int | None = None, show: Show | None = None
+) -> Iterator[dict[str, Any]]:
     """One plain answer for each record of `table`, in order.
 
     `{"input", "prediction", "probabilities": {label: p}}` for classes (the prediction of several labels is a list),
     `{"input", "prediction"}` for a number, `{"input", "prediction", "score", "alternatives"}` for a text, the score its
     mean log-probability a token, `{"input", "error"}` for a row that cannot be read; its input is None where not even
     that is known. With `suggest` so many short texts that differ. Raises DataError where the input column is not there,
-    ConfigError for `suggest` where no texts are written.
+    ConfigError for `suggest` where no texts are written. A text that is gone on with may be empty; `show` is given what
+    is written of it at once.
     """
+    if isinstance(bundle.targets, NextTargets):
+        refuse_suggestions(suggest)
+        yield from completions(bundle, table, show=show)
+        return
     if suggest is not None:
         bundle = suggesting(bundle, suggest)
     rows = encode(bundle, table, with_target=False)

@@ -108,8 +108,9 @@ class Going(NamedTuple):
 class LanguageWriter:
     """Goes on with texts whose beginnings were read: `models.decoding` asks it for one step after the other.
 
-    `batch` are the beginnings, of one token at least. Tokens in `barred` are never written. With `weights="int8"` the
-    full softmax is read in 8 bits, on the compiled core and not to the bit. No gradient is recorded. Raises ConfigError.
+    `batch` are the beginnings, of one token at least. Tokens in `barred` are never written. With `weights="int8"` a
+    full softmax is read in 8 bits, on the compiled core and not to the bit. No gradient is recorded. Raises
+    ConfigError.
     """
 
     def __init__(
@@ -127,10 +128,8 @@ class LanguageWriter:
         device = state.states.layers[0][0].device  # type: ignore[union-attr]
         read = tokens.to(device) if state.first is None else state.first
         features, states = self._model(Batch(read[:, None], torch.ones_like(read)), state.states)
-        if self._softmax is None:
-            logs = self._model.log_probabilities(features[:, 0])
-        else:
-            logs = self._softmax(features[:, 0])
+        softmax = self._model.log_probabilities if self._softmax is None else self._softmax
+        logs = softmax(features[:, 0])
         if self._barred:
             logs[:, self._barred] = -torch.inf
         return logs.log_softmax(dim=-1), None, Going(None, states)

@@ -48,9 +48,7 @@ def stack(settings: ModelSettings, *, input_size: int) -> Stack:
     sizes = [input_size] + [size] * (settings.num_layers - 1)
     layers = [layer(settings, input_size=each) for each in sizes]
     parts = [Bidirectional(each) for each in layers] if settings.bidirectional else layers
-    return Stack(
-        parts, dropout=settings.dropout, residual=settings.residual, variational=settings.variational_dropout
-    )
+    return Stack(parts, dropout=settings.dropout, residual=settings.residual, variational=settings.variational_dropout)
 
 
 def layer(settings: ModelSettings, *, input_size: int) -> Recurrent:

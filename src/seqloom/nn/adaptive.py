@@ -43,7 +43,7 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
         """The log-probability of each row's target, with gradients."""
         frequent = self.cutoffs[0]
         group = torch.bucketize(targets, torch.tensor(self.cutoffs[:-1], device=targets.device), right=True)
-        head = self.head(features).log_softmax(dim=-1)
+        head: Tensor = self.head(features).log_softmax(dim=-1)
         found = head.gather(1, torch.where(group == 0, targets, frequent + group - 1)[:, None]).squeeze(1)
         for number, tail in enumerate(self.tail, start=1):
             rows = (group == number).nonzero().squeeze(1)

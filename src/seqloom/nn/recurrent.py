@@ -120,7 +120,8 @@ class Recurrent(nn.Module, ABC):
 
     def parameters_of_cell(self, *, batch: int) -> CellParameters:
         """The weights as the cell takes them, with this sequence's recurrent dropout mask where training draws one."""
-        mask, weight_hidden = None, self.weight_hidden
+        mask: Tensor | None = None
+        weight_hidden: Tensor = self.weight_hidden
         if self.training and self.weight_dropout:
             weight_hidden = nn.functional.dropout(weight_hidden, self.weight_dropout)
         if self.training and self.recurrent_dropout:

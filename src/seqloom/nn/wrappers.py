@@ -72,7 +72,7 @@ class Bidirectional(nn.Module):
 
 
 class SequenceDropout(nn.Dropout):
-    """Dropout that takes the same units at every step of a row (Gal & Ghahramani 2016): x (B, T, I), one mask (B, I)."""
+    """Dropout of the same units at every step of a row (Gal & Ghahramani 2016): x (B, T, I), one mask (B, I)."""
 
     def forward(self, input: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
         """`input` with a share `p` of the units of each row at zero and the others larger, while training."""

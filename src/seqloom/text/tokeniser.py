@@ -80,7 +80,9 @@ class Tokeniser:
         aligned = normalise_aligned(text, form=self.normal_form, lowercase=self.lowercase)
         if self.kind in ("word", "whitespace"):
             words = self.kind == "word"
-            matches = _WORD.finditer(aligned.text.replace("’", "'")) if words else _BETWEEN_BLANKS.finditer(aligned.text)
+            matches = (
+                _WORD.finditer(aligned.text.replace("’", "'")) if words else _BETWEEN_BLANKS.finditer(aligned.text)
+            )
             return [_token(match[0], *match.span(), aligned) for match in matches]
         if self.kind == "character":
             return [_token(character, index, index + 1, aligned) for index, character in enumerate(aligned.text)]

@@ -3,6 +3,7 @@
 from seqloom.training.evaluation import compare, judge, score_rows
 from seqloom.training.events import Event, Progress, Report, Said, Validated
 from seqloom.training.run import settings_of, train_model
+from seqloom.training.stream_evaluation import evaluate_stream
 from seqloom.training.text_evaluation import signatures_of
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Said",
     "Validated",
     "compare",
+    "evaluate_stream",
     "judge",
     "score_rows",
     "settings_of",

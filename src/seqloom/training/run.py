@@ -8,7 +8,7 @@ from typing import Any
 from seqloom.bundle import Bundle, load_bundle, save_bundle
 from seqloom.config import Config, for_task
 from seqloom.data import Prepared, PreparedStreams, is_stream, prepare, prepare_streams
-from seqloom.data.targets import Target
+from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import BundleError, TrainingError
 from seqloom.files import lock_folder
@@ -181,6 +181,7 @@ def _constant(data: Prepared | PreparedStreams) -> Target | str:
         return data.vocabulary.known[0]
     if isinstance(data.targets, TextTargets):
         return constant_text(data.train)
+    assert isinstance(data.targets, Targets)
     return constant_target(data.targets, data.train)
 
 

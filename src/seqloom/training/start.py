@@ -58,12 +58,9 @@ def start_training(config: Config, data: Prepared | PreparedStreams, *, resumed:
 def check_settings(config: Config, *, task: Task) -> None:
     """Raise ConfigError for a setting of model, training or decoding that the task would ignore in silence."""
     for section in ("model", "training", "decoding"):
-        for name in changed(getattr(config, section)):
-            whose = WHOSE.get(f"{section}.{name}", (task,))
-            if task not in whose:
-                raise ConfigError(f"{section}.{name} is a setting of {' and '.join(whose)}, the task is {task}.")
+        check_belong(task, section, changed(getattr(config, section)))
     if task == "generate":
-        _check_language(config)
+        check_language(config)
     if task == "translate" and config.model.attention == "dot" and config.model.bidirectional:
         raise ConfigError(
             "model.attention=dot compares states of one size, but what is read from both sides is twice as long. "
@@ -72,7 +69,15 @@ def check_settings(config: Config, *, task: Task) -> None:
     check_decoding(config.decoding, config.model, asked=changed(config.decoding))
 
 
-def _check_language(config: Config) -> None:
+def check_belong(task: Task, section: str, names: Collection[str]) -> None:
+    """Raise ConfigError for a setting of a section that the task does not have."""
+    for name in names:
+        whose = WHOSE.get(f"{section}.{name}", (task,))
+        if task not in whose:
+            raise ConfigError(f"{section}.{name} is a setting of {' and '.join(whose)}, the task is {task}.")
+
+
+def check_language(config: Config) -> None:
     """Raise ConfigError for settings of a language model that contradict each other or do nothing."""
     if config.model.bidirectional:
         raise ConfigError("model.bidirectional: what comes next cannot be read before it is told. Leave it out.")

@@ -68,7 +68,10 @@ class TrainingState:
         return f"Try --set training.learning_rate={lower:g}, or a smaller training.clip_norm"
 
     def learn(self, examples: Sequence[Example] | Window) -> None:
-        """One step on one batch or window. Raises TrainingError, before a weight moves, where loss or gradient is not finite."""
+        """One step on one batch or window.
+
+        Raises TrainingError, before a weight moves, where loss or gradient is not finite.
+        """
         started = time.perf_counter()
         torch.manual_seed(step_seed(self.config.seed, self.step))
         self.model.train()
