@@ -5,13 +5,13 @@ from seqloom.data.batches import collate as collate
 from seqloom.data.batches import evaluation_order as evaluation_order
 from seqloom.data.batches import pad as pad
 from seqloom.data.check import FINDINGS as FINDINGS
-from seqloom.data.check import Finding as Finding
 from seqloom.data.check import Report as Report
 from seqloom.data.check import check as check
 from seqloom.data.columns import Columns as Columns
 from seqloom.data.columns import infer_columns as infer_columns
 from seqloom.data.examples import Example as Example
 from seqloom.data.examples import encode_rows as encode_rows
+from seqloom.data.findings import Finding as Finding
 from seqloom.data.generators import reviews as reviews
 from seqloom.data.next_targets import NextTargets as NextTargets
 from seqloom.data.prepare import Prepared as Prepared

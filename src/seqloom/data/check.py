@@ -8,18 +8,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from seqloom.config import Config
+from seqloom.data.check_streams import stream_findings
 from seqloom.data.examples import Example, written_ids
+from seqloom.data.findings import Finding, Level
 from seqloom.data.prepare import Gathered, Prepared, RejectedRow, encode, gather
+from seqloom.data.prepare_streams import GatheredTexts, encode_texts, gather_texts, is_stream
 from seqloom.data.repeats import as_read, overlaps
 from seqloom.data.targets import Targets
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import DataError
 from seqloom.text import UNKNOWN
 
-Level = Literal["ok", "note", "warning", "error"]
 Amount = TypeVar("Amount", int, float)
 
 FINDINGS = {
@@ -36,6 +38,7 @@ FINDINGS = {
     "D302": "lengths of target texts in tokens",
     "D303": "tokens of a target text for each token of its source",
     "D304": "rows whose source and target text are of very unequal length",
+    "D305": "tokens and characters of each part of a text",
     "D401": "size of the vocabulary",
     "D402": "share of tokens in validation or test that training does not know",
     "D403": "size of the vocabulary of target texts",
@@ -52,14 +55,6 @@ RARE = 10
 UNEQUAL = 10
 MANY_UNKNOWN = 0.1
 FAR_OFF = 3
-
-
-class Finding(NamedTuple):
-    """One thing found: its stable number, how grave it is, and a sentence."""
-
-    number: str
-    level: Level
-    text: str
 
 
 @dataclass(frozen=True)
@@ -87,6 +82,8 @@ def check(
     Rows from which training could not start are reported too. Raises DataError where there is nothing to look at:
     a file cannot be read, lacks a column, or has no usable row.
     """
+    if is_stream(config, path):
+        return _check_stream(gather_texts(config, path, valid=valid, test=test), config)
     gathered = gather(config, path, valid=valid, test=test)
     try:
         prepared = encode(gathered, config)
@@ -102,6 +99,17 @@ def check(
         *_repeats(prepared, leaks=leaks),
     ]
     return Report(sorted(findings, key=_number), prepared.rejected, prepared.fingerprints)
+
+
+def _check_stream(gathered: GatheredTexts, config: Config) -> Report:
+    try:
+        prepared = encode_texts(gathered, config)
+    except DataError as error:
+        notes = [Finding("D103", "note", note) for note in gathered.notes]
+        could_not = Finding("D601", "error", f"training could not start: {error}")
+        return Report([*notes, could_not], gathered.rejected, gathered.fingerprints)
+    findings = sorted(stream_findings(gathered, prepared), key=_number)
+    return Report(findings, prepared.rejected, prepared.fingerprints)
 
 
 def _number(finding: Finding) -> str:
