@@ -1,27 +1,37 @@
 """The Python face: `train`, `load`, and a `Model` that predicts and evaluates. The commands print what these return."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqloom.bundle import AnyBundle, SeriesBundle, load_bundle
 from seqloom.config import load_config
-from seqloom.data import Example, Rejected, read_table, table_of_texts
+from seqloom.data import Example, NextTargets, Rejected, read_table, table_of_texts
 from seqloom.errors import ConfigError, DataError
 from seqloom.inference import answer_table, encode, forecast_answers, series_of_numbers
-from seqloom.lens import AttentionMap, SeriesView, TagTable, attention_map, series_view, tag_table
+from seqloom.lens import (
+    AttentionMap,
+    SeriesView,
+    Surprises,
+    TagTable,
+    attention_map,
+    series_view,
+    surprises,
+    tag_table,
+)
 from seqloom.nn import Summary, summary
 from seqloom.training import (
     Report,
     about,
     compare,
     evaluate_series,
+    evaluate_stream,
     score_rows,
     settings_of,
     train_model,
 )
-from seqloom.training.start import changed, check_decoding
+from seqloom.training.start import changed, check_belong, check_decoding, check_language
 
 
 class Model:
@@ -35,6 +45,7 @@ class Model:
         texts: str | Iterable[str | Sequence[str]] | Mapping[str, Iterable[float | None]],
         *,
         suggest: int | None = None,
+        show: Callable[[str], None] | None = None,
     ) -> list[dict[str, Any]]:
         """One answer for each text, in order: `{"input", "prediction", "probabilities"}`, as `answer_table` says.
 
@@ -42,12 +53,14 @@ class Model:
 
         A text that cannot be read keeps its place: `{"input", "error"}`. A model that writes texts gives with `suggest`
         so many short ones that differ: one as the prediction, the others as alternatives. A forecaster takes the values
-        of each series by its name, None where one is missing, and gives `{"series", "forecast", "quantiles"}`.
+        of each series by its name, None where one is missing, and gives `{"series", "forecast", "quantiles"}`. A model
+        that goes on with texts gives what it writes to `show` at once, bit by bit.
         """
         if isinstance(self.bundle, SeriesBundle):
             return list(forecast_answers(self.bundle, series_of_numbers(texts)))
         given = [texts] if isinstance(texts, str) else list(texts)
-        return list(answer_table(self.bundle, table_of_texts(given, column=self.bundle.input), suggest=suggest))
+        table = table_of_texts(given, column=self.bundle.input)
+        return list(answer_table(self.bundle, table, suggest=suggest, show=show))
 
     def predict_file(self, path: str | Path, *, suggest: int | None = None) -> list[dict[str, Any]]:
         """One answer for each row of a file that has the input column, in order; a forecaster's for each series.
@@ -69,14 +82,18 @@ class Model:
         config = load_config(None, given, base=before.model_dump())
         if (
             isinstance(self.bundle, SeriesBundle)
-            or self.bundle.targets.problem != "text"
+            or self.bundle.targets.problem not in ("text", "next")
             or config.model_copy(update={"decoding": before.decoding}) != before
         ):
             raise ConfigError(
                 f"{', '.join(given)}: only the settings of [decoding] can still be changed, of a model that writes "
                 "texts. Train a model with the others."
             )
-        check_decoding(config.decoding, config.model, asked=changed(config.decoding, since=before.decoding))
+        asked = changed(config.decoding, since=before.decoding)
+        check_belong(self.bundle.targets.task, "decoding", asked)
+        if self.bundle.targets.task == "generate":
+            check_language(config)
+        check_decoding(config.decoding, config.model, asked=asked)
         return Model(self.bundle._replace(config=config))
 
     def evaluate(self, path: str | Path, *, history: str | Path | None = None) -> dict[str, Any]:
@@ -86,6 +103,8 @@ class Model:
         A forecaster is scored from rolling origins at the end of each series; where `history` is given, a file with the
         steps before those of `path`, on the steps of `path`. Raises DataError where no row can be used.
         """
+        if isinstance(self.bundle.targets, NextTargets):
+            return evaluate_stream(self.bundle, path)
         started = time.perf_counter()
         if isinstance(self.bundle, SeriesBundle):
             return evaluate_series(self.bundle, path, history=history)
@@ -116,9 +135,10 @@ class Model:
             "seconds": round(time.perf_counter() - started, 3),
         }
 
-    def look(self, text: str, *, series: str | None = None) -> AttentionMap | SeriesView | TagTable:
+    def look(self, text: str, *, series: str | None = None) -> AttentionMap | SeriesView | Surprises | TagTable:
         """What a model that writes texts writes for `text`, and to what of it each token attended; of a tagger the
-        likeliest tags of each word.
+        likeliest tags of each word; of a model that goes on with texts how much each token of `text` surprised it, and
+        what it expected.
 
         Of a forecaster `text` is a file, and what is seen the end of a series of it, the first one where `series` does
         not name another, and what is forecast of it. Raises DataError for a text or a file that cannot be read,
@@ -128,6 +148,8 @@ class Model:
             return series_view(self.bundle, text, series=series)
         if series is not None:
             raise ConfigError("series: this model reads texts. Only a forecaster reads several series.")
+        if isinstance(self.bundle.targets, NextTargets):
+            return surprises(self.bundle, text)
         if self.bundle.targets.problem == "tags":
             return tag_table(self.bundle, text)
         return attention_map(self.bundle, text)
@@ -161,7 +183,7 @@ def train(
     resume: bool = False,
     report: Report = lambda event: None,
 ) -> Model:
-    """Train a model on a CSV, TSV, JSONL, Parquet or CoNLL file and leave it in the folder `out`.
+    """Train a model on a CSV, TSV, JSONL, Parquet, CoNLL or text file and leave it in the folder `out`.
 
     What is not given of task, input and target is inferred. `config` is a TOML file; `settings` such as
     `{"model.cell": "gru"}` go over it. Raises SeqloomError: DataError, ConfigError, TrainingError, Interrupted.

@@ -18,13 +18,14 @@ from torch import Tensor
 
 from seqloom import __version__
 from seqloom.config import Config, config_from_dict
+from seqloom.data.next_targets import NextTargets
 from seqloom.data.series_targets import SeriesTargets
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
 from seqloom.files import read_folder, replace_folder, strict_json
-from seqloom.models import AnyModel, Forecaster, ManyToOne, Seq2Seq, Tagger
+from seqloom.models import AnyModel, Forecaster, LanguageModel, ManyToOne, Seq2Seq, Tagger
 from seqloom.text import Tokeniser, Vocabulary
 
 FORMAT = 1
@@ -103,6 +104,8 @@ def build_model(config: Config, *, vocabulary: Vocabulary, targets: AnyTargets) 
     if isinstance(targets, TextTargets):
         joint = config.data.joint_vocabulary
         return Seq2Seq(config.model, vocabulary_size=len(vocabulary), target_size=len(targets.vocabulary), joint=joint)
+    if isinstance(targets, NextTargets):
+        return LanguageModel(config.model, vocabulary_size=len(vocabulary))
     return ManyToOne(
         config.model, vocabulary_size=len(vocabulary), outputs=len(targets.labels), problem=targets.problem
     )
@@ -209,7 +212,7 @@ def _load_texts(folder: Path, described: dict[str, Any], files: Mapping[str, byt
         config = config_from_dict(described["settings"], name=str(folder / "config.json"))
         tokeniser = Tokeniser.from_dict(described["tokeniser"], subword_model=files.get("subwords.model"))
         vocabulary = _load_vocabulary(files, "vocabulary.json")
-        targets = _load_targets(described, files)
+        targets = _load_targets(described, files, tokeniser, vocabulary)
         tokeniser.texts("a")  # a damaged subword model shows when it is first used
     except (SeqloomError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder} is not a model this version can read: {error}") from None
@@ -245,24 +248,33 @@ def _load_vocabulary(files: Mapping[str, bytes], name: str) -> Vocabulary:
     return Vocabulary.from_json(files[name].decode("utf-8"))
 
 
-def _load_targets(described: Mapping[str, Any], files: Mapping[str, bytes]) -> AnyTargets:
-    for task, names, whose in (("translate", TO_WRITE, "model that writes texts"), ("tag", TO_TAG, "tagger")):
-        if described["task"] != task and (foreign := sorted(files.keys() & names)):
-            raise BundleError(f"{foreign[0]} belongs to a {whose}, the task is {described['task'][:80]}.")
-    if described["task"] == "tag":
+def _load_targets(
+    described: Mapping[str, Any], files: Mapping[str, bytes], tokeniser: Tokeniser, vocabulary: Vocabulary
+) -> AnyTargets:
+    task, saved = described["task"], described["targets"]
+    for owner, names, whose in (("translate", TO_WRITE, "model that writes texts"), ("tag", TO_TAG, "tagger")):
+        if task != owner and (foreign := sorted(files.keys() & names)):
+            raise BundleError(f"{foreign[0]} belongs to a {whose}, the task is {task[:80]}.")
+    if task == "tag":
         characters = _load_vocabulary(files, "characters.json")
-        return TagTargets.from_dict(
-            described["targets"], lexicon=_load_json(files, "lexicon.json"), characters=characters
-        )
-    if described["task"] != "translate":
-        return Targets.from_dict(described["targets"])
+        return TagTargets.from_dict(saved, lexicon=_load_json(files, "lexicon.json"), characters=characters)
+    if task == "generate":
+        _check_bytes(tokeniser, vocabulary, name="vocabulary.json")
+        return NextTargets.from_dict(saved, tokeniser=tokeniser, vocabulary=vocabulary)
+    if task != "translate":
+        return Targets.from_dict(saved)
     vocabulary = _load_vocabulary(files, "target_vocabulary.json")
     model = files.get("target_subwords.model")
     targets = TextTargets.from_dict(described["targets"], vocabulary=vocabulary, subword_model=model)
     targets.tokeniser.texts("a")
-    if targets.tokeniser.kind == "byte" and not all(BYTE.fullmatch(token) for token in vocabulary.known):
-        raise BundleError("target_vocabulary.json holds what is no byte.")
+    _check_bytes(targets.tokeniser, vocabulary, name="target_vocabulary.json")
     return targets
+
+
+def _check_bytes(tokeniser: Tokeniser, vocabulary: Vocabulary, *, name: str) -> None:
+    """Raise BundleError where bytes are written, and the vocabulary holds something else."""
+    if tokeniser.kind == "byte" and not all(BYTE.fullmatch(token) for token in vocabulary.known):
+        raise BundleError(f"{name} holds what is no byte.")
 
 
 def _fill(model: AnyModel, data: bytes, *, name: str) -> None:
@@ -285,7 +297,7 @@ def _fill(model: AnyModel, data: bytes, *, name: str) -> None:
             )
     _check_finite(weights, advice="Such a model is not loaded.")
     model.load_state_dict(weights, assign=True, strict=False)  # compared above; what is shared has one name of several
-    if isinstance(model, Seq2Seq):
+    if isinstance(model, Seq2Seq | LanguageModel):
         model.tie()
 
 
@@ -328,7 +340,7 @@ def _check_answers(described: dict[str, Any], config: Config, targets: AnyTarget
         raise BundleError(f"{name}: the task is {described['task'][:80]!r}, but the targets are of {targets.task}.")
     constant, classes = described["constant"], range(len(targets.labels))
     match targets.problem:
-        case "text":
+        case "text" | "next":
             fits = isinstance(constant, str)
         case "squared":
             fits = type(constant) is float

@@ -15,8 +15,8 @@ from pydantic_core import PydanticCustomError
 
 from seqloom.errors import ConfigError, nearest
 
-Task = Literal["classify", "regress", "translate", "tag", "forecast"]
-Tokens = Literal["word", "character", "byte", "subword"]
+Task = Literal["classify", "regress", "translate", "tag", "generate", "forecast"]
+Tokens = Literal["word", "character", "byte", "subword", "whitespace"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -34,14 +34,16 @@ class DataSettings(Settings):
     input: str | None = Field(None, description="column that is read; inferred where not given")
     target: str | None = Field(None, description="column that is learned; inferred where not given")
     tokens: Tokens | None = Field(
-        None, description="what one time step reads; word where not given, for translate what suits the texts"
+        None,
+        description="what one time step reads; word where not given, for translate and generate what suits the texts",
     )
     target_tokens: Tokens | None = Field(
         None, description="translate: what one time step writes; what suits the texts where not given"
     )
     joint_vocabulary: bool = Field(False, description="translate: one vocabulary for both sides")
     lowercase: bool | None = Field(
-        None, description="read capitals as small letters; where not given true, but false for translate"
+        None,
+        description="read capitals as small letters; where not given true, but false for translate and generate",
     )
     normal_form: Literal["NFC", "NFKC"] = Field("NFC", description="Unicode normal form of the tokens")
     min_count: Count = Field(1, description="how often a token must occur in training to be known")
@@ -71,7 +73,7 @@ class ModelSettings(Settings):
     num_layers: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="layers, each reading the outputs of the one below"
     )
-    bidirectional: bool = Field(True, description="read from both sides")
+    bidirectional: bool = Field(True, description="read from both sides; generate reads one way")
     residual: bool = Field(False, description="add the input of a layer to its output, from the second layer on")
     pooling: Literal["last", "mean", "max", "attention"] = Field("max", description="how all steps become one vector")
     attention: Literal["additive", "general", "dot", "none"] = Field(
@@ -82,7 +84,11 @@ class ModelSettings(Settings):
         "tanh", description="translate: a layer between state and softmax, or none"
     )
     tied_embeddings: bool = Field(
-        False, description="translate: the softmax weighs by the vectors of the tokens; of both sides, where joint"
+        False,
+        description="translate, generate: the softmax weighs by the vectors of the tokens; of both sides, where joint",
+    )
+    softmax: Literal["full", "adaptive"] = Field(
+        "full", description="generate: adaptive spends less on rare tokens, for large vocabularies"
     )
     output: Literal["softmax", "crf"] = Field(
         "softmax", description="tag: each tag for itself, or all of a sentence together, by which follows which"
@@ -98,8 +104,14 @@ class ModelSettings(Settings):
     bias: bool = Field(True, description="add a bias to each gate")
     layer_norm: bool = Field(False, description="normalise what enters the gates")
     dropout: Fraction = Field(0.3, description="share of the vector values dropped around and between the layers")
-    word_dropout: Fraction = Field(0.1, description="share of the tokens read as unknown while training")
+    variational_dropout: bool = Field(
+        False, description="generate: dropout takes the same units at all steps of a window, not others at each"
+    )
+    word_dropout: Fraction = Field(
+        0.1, description="share of the tokens read as unknown while training; for generate 0 where not given"
+    )
     recurrent_dropout: Fraction = Field(0.0, description="share of the fed-back units dropped, one mask a sequence")
+    weight_dropout: Fraction = Field(0.0, description="share of the feedback weights dropped, others at each step")
 
     @model_validator(mode="after")
     def _all_apply(self) -> Self:
@@ -124,11 +136,20 @@ class TrainingSettings(Settings):
         None, description="passes over the training rows at most; 1,500 steps and 5 to 40 passes where not given"
     )
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
-    batch_size: Count | None = Field(None, description="rows of one step; where not given 64, fewer for few rows")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="peak learning rate of AdamW")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="weight decay of AdamW")
+    batch_size: Count | None = Field(
+        None,
+        description="rows of one step, for generate places of the text read at once; where not given 64, fewer for few",
+    )
+    window: Count = Field(
+        64, description="generate: time steps of one window; the state is carried into the next, the gradient is not"
+    )
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="what moves the weights")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="peak learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="weight decay")
     warmup: Fraction = Field(0.05, description="share of the steps in which the learning rate rises")
-    decay: Literal["linear", "cosine", "constant"] = Field("linear", description="how the learning rate then falls")
+    decay: Literal["linear", "cosine", "constant", "halving"] = Field(
+        "linear", description="how the learning rate then falls; halving: after each epoch of the last two thirds"
+    )
     clip_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of all gradients together")
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
     label_smoothing: Fraction = Field(0.0, description="share of the target given to the other classes")
@@ -149,7 +170,7 @@ class TrainingSettings(Settings):
 
 
 class DecodingSettings(Settings):
-    """How a text is written, token by token (task translate)."""
+    """How a text is written, token by token (tasks translate and generate)."""
 
     beam: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="texts that are followed at once; 1: greedy")
     length_penalty: Annotated[float, Field(ge=0)] = Field(
@@ -158,7 +179,9 @@ class DecodingSettings(Settings):
     coverage_penalty: Annotated[float, Field(ge=0)] = Field(
         0.0, description="what it costs to leave a part of the source unattended (Wu et al. 2016)"
     )
-    max_output: Count | None = Field(None, description="tokens at most; where not given what training texts need")
+    max_output: Count | None = Field(
+        None, description="tokens at most; where not given what training texts need, for generate 200"
+    )
     no_repeat: Annotated[int, Field(ge=0)] = Field(
         0, description="no run of so many tokens is written twice; 0: any may be"
     )
@@ -167,7 +190,8 @@ class DecodingSettings(Settings):
         "float32", description="weights of the softmax; int8: a quarter of the memory, and not to the bit"
     )
     temperature: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="above 0 tokens are drawn, the more boldly the higher; 0: the best are taken"
+        0.0,
+        description="above 0 tokens are drawn, the more boldly the higher; 0: the best are taken; for generate 0.8",
     )
     top_k: Annotated[int, Field(ge=0)] = Field(0, description="draw from so many likeliest tokens; 0: from all")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -224,6 +248,15 @@ class Config(Settings):
     forecast: ForecastSettings = ForecastSettings()
 
 
+# What suits a task better than the default of all.
+OWN_DEFAULTS: dict[Task, dict[str, dict[str, Any]]] = {
+    "generate": {
+        "model": {"bidirectional": False, "word_dropout": 0.0},
+        "decoding": {"max_output": 200, "temperature": 0.8},
+    },
+}
+
+
 def load_config(
     path: str | Path | None = None,
     overrides: Iterable[str] = (),
@@ -260,6 +293,17 @@ def load_config(
         if value is not None:
             _set(values, key, value)
     return config_from_dict(values, name="settings")
+
+
+def for_task(config: Config, task: Task) -> Config:
+    """The settings with the task's own defaults in place of those that nobody gave."""
+    own = OWN_DEFAULTS.get(task, {})
+    sections = {name: getattr(config, name) for name in own}
+    changed = {
+        name: section.model_copy(update={k: v for k, v in own[name].items() if k not in section.model_fields_set})
+        for name, section in sections.items()
+    }
+    return config.model_copy(update=changed)
 
 
 def config_from_dict(values: Mapping[str, Any], *, name: str) -> Config:

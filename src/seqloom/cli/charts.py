@@ -6,11 +6,12 @@ from rich.text import Text
 
 from seqloom.cli.escape import escaped
 from seqloom.cli.tables import plain_table, print_table, width_of_output
-from seqloom.lens import AttentionMap, TagTable
+from seqloom.lens import AttentionMap, Surprises, TagTable
 
 SHADES = " ░▒▓█"
 BLOCKS = " ▁▂▃▄▅▆▇█"
 HEIGHT, WIDTH = 4, 5
+WIDEST = 12
 
 
 def print_map(seen: AttentionMap) -> None:
@@ -52,6 +53,24 @@ def print_tags(seen: TagTable) -> None:
         print("* not in the training rows")
 
 
+def print_surprises(seen: Surprises) -> None:
+    """A line for each token read: its surprise in bits as a bar, and what was expected in its place."""
+    table = plain_table("token", "bits", "")
+    table.add_column("expected")
+    read = [(token, f"{bits:.1f}", _bar(bits)) for token, bits in zip(seen.tokens, seen.bits, strict=True)]
+    for (token, bits, bar), expected in zip([*read, ("...", "", "")], seen.likeliest, strict=True):
+        guesses = "  ".join(f"{_visible(guess)} {chance:.0%}" for guess, chance in expected)
+        table.add_row(Text(escaped(_visible(token))), bits, bar, Text(escaped(guesses)))
+    print_table(table)
+    if seen.tokens:
+        print(f"{seen.bits_per_token:.2f} bits a token: {2**seen.bits_per_token:.1f} equally likely ones")
+
+
+def _bar(bits: float) -> str:
+    """A block for two bits."""
+    return BLOCKS[-1] * min(WIDEST, round(bits / 2))
+
+
 def print_columns(names: Sequence[str], rows: Mapping[str, Sequence[float]]) -> None:
     """A row of columns for each entry of `rows`, one for each name: their heights are shares from 0 to 1."""
     table = plain_table("", *names)
@@ -75,7 +94,7 @@ def _cell(width: int, weight: float) -> Text:
 
 
 def _visible(token: str) -> str:
-    return "␣" if token.isspace() else token
+    return "⏎" if token == "\n" else "␣" if token.isspace() else token
 
 
 def _blocks(source: list[str], *, room: int) -> list[tuple[int, int]]:

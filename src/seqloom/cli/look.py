@@ -18,14 +18,14 @@ def command(
     set: options.Set = None,
     json: options.Json = False,
 ) -> None:
-    """Let MODEL answer TEXT, and show what it attended to while it wrote, the likeliest tags of each word, or what
-    follows a series."""
+    """Let MODEL read TEXT, and show what it attended to while it answered, the likeliest tags of each word, what
+    surprised it, or what follows a series."""
     from seqloom.api import load
-    from seqloom.cli.charts import print_map, print_tags
+    from seqloom.cli.charts import print_map, print_surprises, print_tags
     from seqloom.cli.series_charts import print_series
     from seqloom.cli.tables import print_json
     from seqloom.errors import ConfigError
-    from seqloom.lens import SeriesView, TagTable
+    from seqloom.lens import SeriesView, Surprises, TagTable
     from seqloom.lens.figures import forecast_figure
     from seqloom.lens.page import write_page
 
@@ -41,5 +41,7 @@ def command(
         print_series(seen)
     elif isinstance(seen, TagTable):
         print_tags(seen)
+    elif isinstance(seen, Surprises):
+        print_surprises(seen)
     else:
         print_map(seen)

@@ -8,12 +8,13 @@ import typer
 Data = Annotated[
     Path,
     typer.Argument(
-        help="CSV, TSV, JSONL, Parquet or CoNLL file, also .gz, or the stem of line-aligned files", metavar="DATA"
+        help="CSV, TSV, JSONL, Parquet, CoNLL or text file, also .gz; or the stem of line-aligned files",
+        metavar="DATA",
     ),
 ]
 ModelFolder = Annotated[Path, typer.Argument(help="folder of a trained model", metavar="MODEL")]
 Task = Annotated[
-    str | None, typer.Option(help="classify, regress, translate, tag or forecast; inferred where not given")
+    str | None, typer.Option(help="classify, regress, translate, tag, generate or forecast; inferred where not given")
 ]
 Input = Annotated[str | None, typer.Option(help="column to read; inferred where not given")]
 Target = Annotated[str | None, typer.Option(help="column to learn; inferred where not given")]

@@ -1,13 +1,13 @@
 """seqloom predict: one answer a row, in order."""
 
-import csv
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from seqloom.cli import options
+from seqloom.cli.escape import escaped
 
 
 def command(
@@ -25,6 +25,7 @@ def command(
 ) -> None:
     """Answer each row of FILE, line of stdin (-) or --text, in order; a bad row keeps its place and its error."""
     from seqloom.api import load
+    from seqloom.cli.answers import print_csv
     from seqloom.cli.tables import print_json
     from seqloom.errors import ConfigError
 
@@ -34,23 +35,20 @@ def command(
     series = loaded.bundle.targets.problem == "series"
     if series and file in (None, "-"):
         raise ConfigError("this model forecasts series: give a FILE that has them.")
+    # Where someone is watching, a text appears as it is written.
+    watched = loaded.bundle.targets.problem == "next" and format == "jsonl" and sys.stdout.isatty()
     if file is None:
-        answers = loaded.predict(text or [], suggest=suggest)
+        answers = loaded.predict(text or [], suggest=suggest, show=_show if watched else None)
     elif file == "-":
         answers = loaded.predict(_lines(), suggest=suggest)
     else:
         answers = loaded.predict_file(Path(file), suggest=suggest)
-    if format == "csv" and series:
-        _print_steps(answers)
-    elif format == "csv" and loaded.bundle.targets.problem == "text":
-        _print_texts(answers)
-    elif format == "csv" and loaded.bundle.targets.problem == "tags":
-        _print_tags(answers)
-    elif format == "csv":
-        _print_csv(answers, labels=loaded.bundle.targets.labels)
+    if format == "csv":
+        print_csv(answers, loaded.bundle.targets)
     else:
         for answer in answers:
-            print_json(answer)
+            if file is not None or not watched or "error" in answer:
+                print_json(answer)
     failed = sum("error" in answer for answer in answers)
     if failed:
         what = "series or rows" if series else "rows"
@@ -64,49 +62,5 @@ def _lines() -> list[str]:
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
-def _print_texts(answers: list[dict[str, Any]]) -> None:
-    """A column for each text that was written, as many as any row has."""
-    others = max((len(answer.get("alternatives", ())) for answer in answers), default=0)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    numbered = [f"alternative {number}" for number in range(1, others + 1)]
-    writer.writerow(["input", "prediction", "score", *numbered, "error"])
-    for answer in answers:
-        texts = [other["prediction"] for other in answer.get("alternatives", ())]
-        texts += [""] * (others - len(texts))
-        said = (answer.get("prediction", ""), answer.get("score", ""))
-        writer.writerow([answer["input"], *said, *texts, answer.get("error", "")])
-
-
-def _print_tags(answers: list[dict[str, Any]]) -> None:
-    """Words and tags with a blank between them: in JSONL each stands by itself."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["input", "tokens", "tags", "error"])
-    for answer in answers:
-        lists = (" ".join(answer.get(name, ())) for name in ("tokens", "tags"))
-        writer.writerow([answer["input"], *lists, answer.get("error", "")])
-
-
-def _print_steps(answers: list[dict[str, Any]]) -> None:
-    """A line for each step that is forecast, with the time where there are times."""
-    levels = next((list(answer["quantiles"]) for answer in answers if "quantiles" in answer), [])
-    timed = any("time" in answer for answer in answers)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["series", "time" if timed else "step", "forecast", *(f"q({level})" for level in levels), "error"])
-    for answer in answers:
-        if "error" in answer:
-            writer.writerow([answer.get("series"), "", "", *([""] * len(levels)), answer["error"]])
-            continue
-        places = answer.get("time", range(1, len(answer["forecast"]) + 1))
-        columns = [answer["quantiles"][level] for level in levels]
-        for place, *numbers in zip(places, answer["forecast"], *columns, strict=True):
-            writer.writerow([answer["series"], place, *numbers, ""])
-
-
-def _print_csv(answers: list[dict[str, Any]], *, labels: tuple[str, ...]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["input", "prediction", *(f"p({label})" for label in labels), "error"])
-    for answer in answers:
-        chances = answer.get("probabilities", {})
-        said = answer.get("prediction", "")
-        said = "|".join(said) if isinstance(said, list) else said
-        writer.writerow([answer["input"], said, *(chances.get(label, "") for label in labels), answer.get("error", "")])
+def _show(piece: str) -> None:
+    print(escaped(piece), end="", flush=True)

@@ -13,7 +13,7 @@ from rich.text import Text
 from seqloom.cli.escape import escaped
 
 if TYPE_CHECKING:
-    from seqloom.data.check import Finding
+    from seqloom.data.findings import Finding
 
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
 WIDE = 200

@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from seqloom.config import Config
+from seqloom.data.check_streams import stream_findings
 from seqloom.data.examples import Example, written_ids
+from seqloom.data.findings import Finding, Level
 from seqloom.data.prepare import Gathered, Prepared, encode, gather
+from seqloom.data.prepare_streams import GatheredTexts, encode_texts, gather_texts, is_stream
 from seqloom.data.repeats import as_read, overlaps
-from seqloom.data.rows import Level, RejectedRow
+from seqloom.data.rows import RejectedRow
 from seqloom.data.series_check import check_series
 from seqloom.data.series_prepare import GatheredSeries
 from seqloom.data.tag_targets import TagTargets
@@ -39,6 +42,7 @@ FINDINGS = {
     "D302": "lengths of target texts in tokens",
     "D303": "tokens of a target text for each token of its source",
     "D304": "rows whose source and target text are of very unequal length",
+    "D305": "tokens and characters of each part of a text",
     "D401": "size of the vocabulary",
     "D402": "share of tokens in validation or test that training does not know",
     "D403": "size of the vocabulary of target texts",
@@ -59,14 +63,6 @@ RARE = 10
 UNEQUAL = 10
 MANY_UNKNOWN = 0.1
 FAR_OFF = 3
-
-
-class Finding(NamedTuple):
-    """One thing found: its stable number, how grave it is, and a sentence."""
-
-    number: str
-    level: Level
-    text: str
 
 
 @dataclass(frozen=True)
@@ -94,10 +90,12 @@ def check(
     Rows from which training could not start are reported too. Raises DataError where there is nothing to look at:
     a file cannot be read, lacks a column, or has no usable row.
     """
+    if is_stream(config, path):
+        return _check_stream(gather_texts(config, path, valid=valid, test=test), config)
     gathered = gather(config, path, valid=valid, test=test)
     if isinstance(gathered, GatheredSeries):
         found, rejected = check_series(gathered, config)
-        return Report([Finding(*each) for each in found], rejected, gathered.fingerprints)
+        return Report(found, rejected, gathered.fingerprints)
     try:
         prepared = encode(gathered, config)
     except DataError as error:
@@ -112,6 +110,17 @@ def check(
         *_repeats(prepared, leaks=leaks),
     ]
     return Report(sorted(findings, key=_number), prepared.rejected, prepared.fingerprints)
+
+
+def _check_stream(gathered: GatheredTexts, config: Config) -> Report:
+    try:
+        prepared = encode_texts(gathered, config)
+    except DataError as error:
+        notes = [Finding("D103", "note", note) for note in gathered.notes]
+        could_not = Finding("D601", "error", f"training could not start: {error}")
+        return Report([*notes, could_not], gathered.rejected, gathered.fingerprints)
+    findings = sorted(stream_findings(gathered, prepared), key=_number)
+    return Report(findings, prepared.rejected, prepared.fingerprints)
 
 
 def _number(finding: Finding) -> str:

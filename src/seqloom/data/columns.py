@@ -58,9 +58,11 @@ def infer_columns(
     if split:
         notes.append(f"split: {split} (column that says train, valid or test)")
     free = [column for column in table.columns if column not in (input, target, split)]
-    if task == "tag":
-        return _as_tags(require_tags(table, free, input=input, target=target), task, split=split, notes=notes)
-    if task is None and (tagged := find_tags(table, free, input=input, target=target)):
+    if task == "generate":
+        read = input or _longest_text(table, free)
+        notes += [f"input: {read} (longest text column)"] * (input is None)
+        return Columns("generate", read, read, split, tuple(notes))
+    if tagged := _tag_columns(table, free, task, input=input, target=target):
         return _as_tags(tagged, task, split=split, notes=notes)
     if task == "translate" or (
         task is None and _is_named_pair(table, free, input=input, target=target, label_separator=label_separator)
@@ -82,6 +84,15 @@ def infer_columns(
     if task == "classify" and label_separator is None and (cut := _likely_separator(table.values(learned))):
         said.append(f'{learned}: looks like several labels a row. To learn each: --set label_separator="{cut}"')
     return Columns(task, read, learned, split, tuple(said))
+
+
+def _tag_columns(
+    table: Table, free: list[str], task: Task | None, *, input: str | None, target: str | None
+) -> Tagged | None:
+    """The columns of words and tags; None where the task is another, or where it is not known and there are none."""
+    if task == "tag":
+        return require_tags(table, free, input=input, target=target)
+    return find_tags(table, free, input=input, target=target) if task is None else None
 
 
 def read_split(value: Value) -> str | None:

@@ -9,7 +9,7 @@ import re
 import stat
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from seqloom.errors import DataError, nearest
 
@@ -120,10 +120,19 @@ def _refuse_binary(data: bytes, *, encoding: str, name: str) -> None:
 
 
 def _read_regular(path: Path) -> bytes:
+    with open_regular(path) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}.") from None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file, open for reading. Raises DataError for a missing or forbidden one, a folder, a pipe, a device."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):
-            return path.read_bytes()
+            return path.open("rb")
     except FileNotFoundError:
         raise DataError(f"there is no file {path}{_neighbour(path)}") from None
     except OSError as error:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from seqloom.data.rows import Rejected, Row, Table, Value, read_text
 from seqloom.data.tag_targets import TagTargets, as_text, read_tags
 from seqloom.data.tagged import Spelled, Speller
-from seqloom.data.targets import Target
+from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import DataError
 from seqloom.text import Tokeniser, Vocabulary
@@ -80,6 +80,7 @@ def _with_target(example: Example, value: Value, targets: AnyTargets, *, max_len
     if isinstance(targets, TextTargets):
         text = read_text(value, role="target").strip()
         return example._replace(target=targets.encode(text)[:max_length], target_text=text)
+    assert isinstance(targets, Targets)  # what goes on with texts reads no rows
     return example._replace(target=targets.encode(value))
 
 

@@ -19,6 +19,18 @@ from seqloom.errors import ConfigError
 from seqloom.text import Tokeniser, Vocabulary, train_subwords
 
 MOST_TOKENS = 50_000
+_TIMES = dict.fromkeys(("series", "time", "frequency"), "forecast")
+_PAIRS = dict.fromkeys(("target_tokens", "joint_vocabulary"), "translate")
+_LABELS = {"label_separator": "classify"}
+_ROWS = {"max_length": "tasks that cut texts, row by row"}
+# The settings that a task does not have, and whose they are.
+FOREIGN: dict[Task, dict[str, str]] = {
+    "classify": _TIMES | _PAIRS,
+    "regress": _TIMES | _PAIRS,
+    "translate": _TIMES | _LABELS,
+    "tag": _TIMES | _PAIRS | _LABELS | _ROWS | {"tokens": "tasks that cut texts; here words are given"},
+    "generate": _TIMES | _PAIRS | _LABELS | _ROWS | {"target": "tasks with an answer"},
+}
 
 
 class _Side(NamedTuple):
@@ -40,32 +52,19 @@ class Learned(NamedTuple):
 
 def check_settings(settings: DataSettings, *, task: Task) -> None:
     """Raise ConfigError for a setting that the task would ignore in silence, or that contradicts another."""
-    for name in ("series", "time", "frequency"):
-        if getattr(settings, name) is not None:
-            raise ConfigError(f"{name} is a setting of forecast, the task is {task}.")
-    if task == "translate":
-        if settings.label_separator is not None:
-            raise ConfigError("label_separator is a setting of classify, the task is translate.")
-        if settings.joint_vocabulary and len({settings.tokens, settings.target_tokens} - {None}) > 1:
-            raise ConfigError(
-                f"joint_vocabulary needs the same tokens on both sides, but tokens is {settings.tokens} and "
-                f"target_tokens is {settings.target_tokens}. Give one of them only, or leave joint_vocabulary out."
-            )
-        return
-    if task == "tag":
-        if settings.label_separator is not None:
-            raise ConfigError("label_separator is a setting of classify, the task is tag.")
-        for name, value in (("tokens", settings.tokens), ("max_length", settings.max_length)):
-            if value is not None:
-                raise ConfigError(f"{name} is no setting of tag: it reads every word of a row as it is given.")
-    for name, given in (("target_tokens", settings.target_tokens), ("joint_vocabulary", settings.joint_vocabulary)):
-        if given:
-            raise ConfigError(f"{name} is a setting of translate, the task is {task}.")
+    for name, whose in FOREIGN.get(task, {}).items():
+        if getattr(settings, name) not in (None, False):
+            raise ConfigError(f"{name} is a setting of {whose}, the task is {task}.")
+    if settings.joint_vocabulary and len({settings.tokens, settings.target_tokens} - {None}) > 1:
+        raise ConfigError(
+            f"joint_vocabulary needs the same tokens on both sides, but tokens is {settings.tokens} and "
+            f"target_tokens is {settings.target_tokens}. Give one of them only, or leave joint_vocabulary out."
+        )
 
 
 def word_tokeniser(settings: DataSettings, *, task: Task) -> Tokeniser:
-    """The tokeniser of these settings if words are read; capitals count for translate where nothing else is said."""
-    lowercase = task != "translate" if settings.lowercase is None else settings.lowercase
+    """The tokeniser of these settings if words are read; where texts are written capitals count, unless it is said."""
+    lowercase = task not in ("translate", "generate") if settings.lowercase is None else settings.lowercase
     return Tokeniser("word", lowercase, settings.normal_form)
 
 

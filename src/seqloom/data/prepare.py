@@ -136,7 +136,7 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
     """
     files, names, columns = gathered.files, gathered.names, gathered.columns
     settings = _settings(config, task=columns.task)
-    parts, notes = _part(files, columns, config, settings)
+    parts, notes = part_rows(files, columns, config, settings)
     rejected = list(gathered.rejected)
     learned = learn(parts["train"], columns, settings)
 
@@ -216,7 +216,7 @@ def _check_values(read: Value, target: Value, *, task: Task, settings: DataSetti
         read_target(target, task=task, label_separator=settings.label_separator)
 
 
-def _part(
+def part_rows(
     files: dict[str, Table], columns: Columns, config: Config, settings: DataSettings
 ) -> tuple[dict[str, Table], list[str]]:
     """The rows of train, valid and test: from files, from the split column, or cut by fraction and seed."""
@@ -262,7 +262,7 @@ def _by_column(table: Table, column: str) -> dict[str, Table]:
 
 
 def _strata(table: Table, columns: Columns, settings: DataSettings) -> list[Stratum] | None:
-    if columns.task in ("regress", "translate", "tag"):
+    if columns.task in ("regress", "translate", "tag", "generate"):
         return None
     read = [
         read_target(value, task=columns.task, label_separator=settings.label_separator)

@@ -7,12 +7,11 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from seqloom.errors import DataError, nearest
 
 Value = str | tuple[str, ...]
-Level = Literal["ok", "note", "warning", "error"]
 
 KINDS: dict[type, str] = {tuple: "a list", list: "a list", int: "a number", float: "a number", type(None): "None"}
 

@@ -18,6 +18,8 @@ PIECES = (500, 32_000)
 PIECES_PER_ROOT = 14.0
 REJOINED = 0.95
 REJOINED_OF = 1_000
+APART = 0.95
+SMALL_TEXT = 20_000_000
 
 
 def choose_tokens(texts: Sequence[str], *, tokeniser: Tokeniser) -> tuple[Tokens, str]:
@@ -38,6 +40,22 @@ def choose_tokens(texts: Sequence[str], *, tokeniser: Tokeniser) -> tuple[Tokens
     if importlib.util.find_spec("sentencepiece") is None:
         return "word", "subwords would read rare words too, but need a package: pip install 'seqloom[text]'"
     return "subword", f"{len(words):,} different words"
+
+
+def choose_stream_tokens(sample: Sequence[str], *, size: int) -> tuple[Tokens, str]:
+    """The kind of tokens that suits a text of `size` bytes which begins with the lines of `sample`, and why."""
+    words = Counter(word for line in sample for word in line.split())
+    if words["<unk>"]:
+        return "whitespace", "<unk> stands in it: it is cut into words already"
+    alone, all_of_them = words[","] + words["."], sum(words[word] for word in words if word[-1] in ",.")
+    lower = not any(map(str.isupper, "".join(words)))
+    if lower and all_of_them >= OFTEN and alone >= APART * all_of_them:
+        return "whitespace", "small letters, and signs stand alone: it is cut into words already"
+    if size <= SMALL_TEXT:
+        return "character", f"{size / 1e6:,.1f} MB are few to learn words from"
+    if importlib.util.find_spec("sentencepiece") is None:
+        return "word", "subwords would read rare words too, but need a package: pip install 'seqloom[text]'"
+    return "subword", f"{size / 1e6:,.0f} MB"
 
 
 def enough_pieces(texts: Sequence[str]) -> int:

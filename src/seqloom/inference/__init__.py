@@ -1,5 +1,6 @@
 """A trained model at work: rows in, answers out, in order. The one path of predict, evaluate and serve."""
 
+from seqloom.inference.completing import complete, features_of, losses_of
 from seqloom.inference.forecasting import (
     Forecast,
     forecast_all,
@@ -20,12 +21,15 @@ __all__ = [
     "Wanted",
     "Written",
     "answer_table",
+    "complete",
     "decide",
     "encode",
+    "features_of",
     "forecast_all",
     "forecast_answers",
     "forecasts_of",
     "logits_of",
+    "losses_of",
     "series_of",
     "series_of_numbers",
     "tag_probabilities",

@@ -5,10 +5,12 @@ from typing import Any
 
 from seqloom.bundle import AnyBundle, Bundle, SeriesBundle
 from seqloom.data import Example, Rejected, encode_rows
+from seqloom.data.next_targets import NextTargets
 from seqloom.data.rows import Table, Value
 from seqloom.data.tag_targets import TagTargets, as_text
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import DataError
+from seqloom.inference.completing import Show, completions, refuse_suggestions
 from seqloom.inference.forecasting import forecast_answers, series_of
 from seqloom.inference.labels import label_answers
 from seqloom.inference.tagging import tag_answers
@@ -44,16 +46,23 @@ def encode(bundle: Bundle, table: Table, *, with_target: bool) -> list[Example |
     return rows
 
 
-def answer_table(bundle: AnyBundle, table: Table, *, suggest: int | None = None) -> Iterator[dict[str, Any]]:
+def answer_table(
+    bundle: AnyBundle, table: Table, *, suggest: int | None = None, show: Show | None = None
+) -> Iterator[dict[str, Any]]:
     """One plain answer for each record of `table`, in order.
 
     `{"input", "prediction", "probabilities": {label: p}}` for classes (the prediction of several labels is a list),
     `{"input", "prediction"}` for a number, `{"input", "prediction", "score", "alternatives"}` for a text, the score its
     mean log-probability a token, `{"input", "tokens", "tags"}` for a tagged sentence, `{"input", "error"}` for a row
     that cannot be read; its input is None where not even that is known. With `suggest` so many short texts that
-    differ. A forecaster answers each series, as `forecast_answers` says. Raises DataError where the input column is not
-    there, ConfigError for `suggest` where no texts are written.
+    differ. A text that is gone on with may be empty; `show` is given what is written of it at once. A forecaster
+    answers each series, as `forecast_answers` says. Raises DataError where the input column is not there, ConfigError
+    for `suggest` where no texts are written.
     """
+    if isinstance(bundle.targets, NextTargets):
+        refuse_suggestions(suggest)
+        yield from completions(bundle, table, show=show)
+        return
     if suggest is not None:
         bundle = suggesting(bundle, suggest)
     if isinstance(bundle, SeriesBundle):

@@ -2,6 +2,17 @@
 
 from seqloom.lens.attention import AttentionMap, attention_map
 from seqloom.lens.series import SeriesView, series_view
+from seqloom.lens.surprise import Surprises, surprises
 from seqloom.lens.tags import Chance, TagTable, tag_table
 
-__all__ = ["AttentionMap", "Chance", "SeriesView", "TagTable", "attention_map", "series_view", "tag_table"]
+__all__ = [
+    "AttentionMap",
+    "Chance",
+    "SeriesView",
+    "Surprises",
+    "TagTable",
+    "attention_map",
+    "series_view",
+    "surprises",
+    "tag_table",
+]

@@ -1,11 +1,23 @@
 """The models, one file a topology."""
 
 from seqloom.models.forecaster import Forecaster
+from seqloom.models.language_model import LanguageModel, LanguageWriter
 from seqloom.models.many_to_one import ManyToOne, Problem
 from seqloom.models.parts import LossOptions
 from seqloom.models.seq2seq import Seq2Seq, TextWriter
 from seqloom.models.tagger import Tagger
 
-AnyModel = Forecaster | ManyToOne | Seq2Seq | Tagger
+AnyModel = Forecaster | LanguageModel | ManyToOne | Seq2Seq | Tagger
 
-__all__ = ["AnyModel", "Forecaster", "LossOptions", "ManyToOne", "Problem", "Seq2Seq", "Tagger", "TextWriter"]
+__all__ = [
+    "AnyModel",
+    "Forecaster",
+    "LanguageModel",
+    "LanguageWriter",
+    "LossOptions",
+    "ManyToOne",
+    "Problem",
+    "Seq2Seq",
+    "Tagger",
+    "TextWriter",
+]

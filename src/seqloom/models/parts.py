@@ -48,7 +48,7 @@ def stack(settings: ModelSettings, *, input_size: int) -> Stack:
     sizes = [input_size] + [size] * (settings.num_layers - 1)
     layers = [layer(settings, input_size=each) for each in sizes]
     parts = [Bidirectional(each) for each in layers] if settings.bidirectional else layers
-    return Stack(parts, dropout=settings.dropout, residual=settings.residual)
+    return Stack(parts, dropout=settings.dropout, residual=settings.residual, variational=settings.variational_dropout)
 
 
 def layer(settings: ModelSettings, *, input_size: int) -> Recurrent:
@@ -58,7 +58,7 @@ def layer(settings: ModelSettings, *, input_size: int) -> Recurrent:
         "lstm": LSTM,
         "gru": functools.partial(GRU, reset_after=settings.reset_after),
     }
-    return kinds[settings.cell](
+    made = kinds[settings.cell](
         input_size,
         settings.hidden_size,
         init=settings.init,
@@ -67,6 +67,8 @@ def layer(settings: ModelSettings, *, input_size: int) -> Recurrent:
         layer_norm=settings.layer_norm,
         bias=settings.bias,
     )
+    made.weight_dropout = settings.weight_dropout
+    return made
 
 
 def embedding(settings: ModelSettings, vocabulary_size: int, *, padding: bool = True) -> tuple[nn.Module, int]:

@@ -37,6 +37,8 @@ class Recurrent(nn.Module, ABC):
     """
 
     gates: tuple[str, ...]
+    # The share of `weight_hidden` that each reading in training does without (Wan et al. 2013; Merity et al. 2018).
+    weight_dropout: float = 0.0
     state_type: type[RNNState] | type[LSTMState] = RNNState
 
     def __init__(
@@ -118,13 +120,16 @@ class Recurrent(nn.Module, ABC):
 
     def parameters_of_cell(self, *, batch: int) -> CellParameters:
         """The weights as the cell takes them, with this sequence's recurrent dropout mask where training draws one."""
-        mask = None
+        mask: Tensor | None = None
+        weight_hidden: Tensor = self.weight_hidden
+        if self.training and self.weight_dropout:
+            weight_hidden = nn.functional.dropout(weight_hidden, self.weight_dropout)
         if self.training and self.recurrent_dropout:
             kept = 1 - self.recurrent_dropout
             mask = self.weight_hidden.new_empty(batch, self.hidden_size).bernoulli_(kept) / kept
         return CellParameters(
             weight_input=self.weight_input,
-            weight_hidden=self.weight_hidden,
+            weight_hidden=weight_hidden,
             bias=self.bias,
             norm_input=self.norm_input,
             norm_hidden=self.norm_hidden,

@@ -71,21 +71,38 @@ class Bidirectional(nn.Module):
         )
 
 
+class SequenceDropout(nn.Dropout):
+    """Dropout of the same units at every step of a row (Gal & Ghahramani 2016): x (B, T, I), one mask (B, I)."""
+
+    def forward(self, input: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
+        """`input` with a share `p` of the units of each row at zero and the others larger, while training."""
+        if not self.training or not self.p:
+            return input
+        return input * nn.functional.dropout(torch.ones_like(input[:, :1]), self.p)
+
+
 class Stack(nn.Module):
     """Layers on top of each other, each reading the outputs of the one below.
 
-    `dropout` falls between the layers while training; `residual` adds a layer's input to its output, from the second
-    layer on, where sizes are equal by need.
+    `dropout` falls between the layers while training, with `variational` on the same units at every step; `residual`
+    adds a layer's input to its output, from the second layer on, where sizes are equal by need.
     """
 
-    def __init__(self, layers: Sequence[Recurrent | Bidirectional], *, dropout: float = 0.0, residual: bool = False):
+    def __init__(
+        self,
+        layers: Sequence[Recurrent | Bidirectional],
+        *,
+        dropout: float = 0.0,
+        residual: bool = False,
+        variational: bool = False,
+    ) -> None:
         super().__init__()
         _check_layers(layers)
         _check_sizes(layers, residual=residual)
         if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise ConfigError(f"Stack: dropout is {dropout!r}. It must lie in 0..1.")
         self.layers = nn.ModuleList(layers)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = SequenceDropout(dropout) if variational else nn.Dropout(dropout)
         self.residual = residual
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
 

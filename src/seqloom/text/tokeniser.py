@@ -16,7 +16,7 @@ from seqloom.errors import ConfigError, DataError, import_extra
 from seqloom.text.normalise import AlignedText, NormalForm, normalise, normalise_aligned
 from seqloom.text.spacing import WITHOUT_BLANKS, join_words
 
-TokenKind = Literal["word", "character", "byte", "subword"]
+TokenKind = Literal["word", "character", "byte", "subword", "whitespace"]
 
 
 class Token(NamedTuple):
@@ -39,6 +39,7 @@ class Tokeniser:
 
     character: one code point. byte: one UTF-8 byte as two hex digits. subword: a piece of a model that `train_subwords`
     made, "▁" standing for a blank; the pieces tile the text, the first beginning with a blank that is not there.
+    whitespace: what stands between white space, for texts that are cut into words already.
 
     Tokens are in order. They are disjoint, but those cut from one original character (its bytes, or "1⁄2" from "½"
     under NFKC) each cover it. Raises ConfigError for a setting that does not exist.
@@ -66,6 +67,8 @@ class Tokeniser:
         normalised = normalise(text, form=self.normal_form, lowercase=self.lowercase)
         if self.kind == "word":
             return _find_words(normalised.replace("’", "'"))
+        if self.kind == "whitespace":
+            return normalised.split()
         if self.kind == "character":
             return list(normalised)
         if self.kind == "byte":
@@ -75,8 +78,11 @@ class Tokeniser:
     def tokens(self, text: str) -> list[Token]:
         """The tokens with their places in `text`. Raises DataError for a lone surrogate."""
         aligned = normalise_aligned(text, form=self.normal_form, lowercase=self.lowercase)
-        if self.kind == "word":
-            matches = _WORD.finditer(aligned.text.replace("’", "'"))
+        if self.kind in ("word", "whitespace"):
+            words = self.kind == "word"
+            matches = (
+                _WORD.finditer(aligned.text.replace("’", "'")) if words else _BETWEEN_BLANKS.finditer(aligned.text)
+            )
             return [_token(match[0], *match.span(), aligned) for match in matches]
         if self.kind == "character":
             return [_token(character, index, index + 1, aligned) for index, character in enumerate(aligned.text)]
@@ -100,6 +106,8 @@ class Tokeniser:
         """
         if self.kind == "word":
             return join_words(tokens)
+        if self.kind == "whitespace":
+            return " ".join(tokens)
         if self.kind == "byte":
             return bytes.fromhex("".join(tokens)).decode("utf-8", "replace")
         text = "".join(tokens)
@@ -210,5 +218,6 @@ def _word_pattern() -> re.Pattern[str]:
     return re.compile(f"{word}|{ascii_sign}|(?!\\s)(?:{flag}|{other})")
 
 
+_BETWEEN_BLANKS = re.compile(r"\S+")
 _WORD = _word_pattern()
 _find_words: Callable[[str], list[str]] = _WORD.findall

@@ -29,7 +29,7 @@ __all__ = ["GROUPS", "JSON", "Checkpoint", "load_latest", "save_checkpoint"]
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
-GROUPS = ("weights", "best", "average", "optimizer")
+GROUPS = ("weights", "best", "average", "optimizer", "carried")
 
 STATE = "state.json"
 LATEST = "latest"

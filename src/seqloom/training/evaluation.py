@@ -2,38 +2,52 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from seqloom.bundle import AnyBundle, SeriesBundle
-from seqloom.data import AnyPrepared, Example, Prepared, SeriesTargets, Window
+from seqloom.data import (
+    AnyPrepared,
+    Example,
+    NextTargets,
+    Prepared,
+    PreparedSeries,
+    PreparedStreams,
+    SeriesTargets,
+    TokenStream,
+    Window,
+)
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
-from seqloom.models import AnyModel, Forecaster, ManyToOne, Seq2Seq, Tagger
+from seqloom.models import AnyModel, Forecaster, LanguageModel, ManyToOne, Seq2Seq, Tagger
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import MONITORED, Scores, score
 from seqloom.training.series_evaluation import about_windows, compare_windows, judge_windows, judged_by_windows
 from seqloom.training.state import TrainingState
+from seqloom.training.stream_evaluation import compare_stream, judge_stream, score_stream, size_of
 from seqloom.training.tag_evaluation import compare_tags, score_tag_rows, tags_judged_by
 from seqloom.training.text_evaluation import compare_texts, judge_texts, judged_by, score_text_rows, signatures_of
 
-Rows = Sequence[Example] | Sequence[Window]
+Rows = Sequence[Example] | Sequence[Window] | TokenStream
 
 REJECTED_KEPT = 1000
 FEW_ROWS = 30
 FLATTERING = "scored on the validation rows, which also chose the epoch: the model's score flatters a little"
 
 
-def final_metrics(bundle: AnyBundle, data: AnyPrepared, state: TrainingState, *, report: Report) -> dict[str, Any]:
+def final_metrics(
+    bundle: AnyBundle, data: AnyPrepared | PreparedStreams, state: TrainingState, *, report: Report
+) -> dict[str, Any]:
     """Model and baselines on the test rows, or on the validation rows if there are none: what metrics.json holds."""
     started = time.perf_counter()
+    rows: Rows
     split, rows = ("test", data.test) if data.test else ("valid", data.valid)
     if split == "valid":
         report(Said(f"no test rows: {FLATTERING}"))
@@ -47,13 +61,13 @@ def final_metrics(bundle: AnyBundle, data: AnyPrepared, state: TrainingState, *,
     if isinstance(bundle, SeriesBundle):
         baselines = compare_windows(bundle.targets, _windows(rows))
     else:
-        learn_from = data if learned and isinstance(data, Prepared) else None
-        baselines = compare(bundle.targets, bundle.constant, _examples(rows), learn_from=learn_from, report=report)
+        learn_from = data if learned and not isinstance(data, PreparedSeries) else None
+        baselines = compare(bundle.targets, bundle.constant, rows, learn_from=learn_from, report=report)
     # Some baselines write texts, others only say how likely one is.
-    of_texts = [("error_rate", -1), ("perplexity", -1)]
-    judged = of_texts if isinstance(bundle.targets, TextTargets) else [monitored(bundle.targets, rows)]
+    writes = isinstance(bundle.targets, TextTargets | NextTargets)
+    judged = [("error_rate", -1), ("perplexity", -1)] if writes else [monitored(bundle.targets, rows)]
     _warn(scores, baselines, judged=judged, rows=len(rows), report=report)
-    counts = {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)}
+    counts = {"train": _texts(data.train), "valid": _texts(data.valid), "test": _texts(data.test)}
     return {
         "task": bundle.targets.task,
         "intervals": scores.pop("intervals"),
@@ -63,7 +77,7 @@ def final_metrics(bundle: AnyBundle, data: AnyPrepared, state: TrainingState, *,
         "baselines": baselines,
         "split": split,
         "fingerprint": data.split_files.get(split),
-        "rows": {"used": len(rows), **counts, "rejected": len(data.rejected)},
+        "rows": {"used": _texts(rows), **counts, "rejected": len(data.rejected)},
         "rejected": [row._asdict() for row in data.rejected[:REJECTED_KEPT]],
         "seconds": round(state.seconds + time.perf_counter() - started, 3),
         "parameters": summary(bundle.model).total,
@@ -73,14 +87,22 @@ def final_metrics(bundle: AnyBundle, data: AnyPrepared, state: TrainingState, *,
 
 
 def about(targets: AnyTargets | SeriesTargets, rows: Rows) -> dict[str, Any]:
-    """What the figures of `rows` were computed by, where their names do not say it all."""
+    """What else a figure needs to be compared with others: how BLEU was computed, how many tokens there were."""
+    if isinstance(rows, TokenStream):
+        return {"tokens": size_of(rows)}
     if isinstance(targets, SeriesTargets):
         return about_windows(targets, _windows(rows))
     return {"signatures": signatures_of(_examples(rows))} if isinstance(targets, TextTargets) else {}
 
 
+def _texts(rows: Rows) -> int:
+    return rows.texts if isinstance(rows, TokenStream) else len(rows)
+
+
 def monitored(targets: AnyTargets | SeriesTargets, rows: Rows) -> tuple[str, int]:
     """The metric that says which model is better on `rows`, and whether more of it is."""
+    if isinstance(targets, NextTargets):
+        return "perplexity", -1
     if isinstance(targets, SeriesTargets):
         return judged_by_windows(targets, _windows(rows))
     if isinstance(targets, TagTargets):
@@ -109,21 +131,26 @@ def _warn(
 def compare(
     targets: AnyTargets,
     constant: Target | str,
-    rows: Sequence[Example],
+    rows: Rows,
     *,
-    learn_from: Prepared | None,
+    learn_from: Prepared | PreparedStreams | None,
     report: Report,
 ) -> dict[str, dict[str, Any]]:
     """The baselines' scores on `rows`: the constant answer and, with data to learn from, the linear model.
 
     Where texts are written: `compare_texts`; where words are tagged: `compare_tags`.
     """
+    if isinstance(rows, TokenStream):
+        assert not isinstance(learn_from, Prepared)
+        return compare_stream(rows, learn_from=learn_from)
+    assert not isinstance(learn_from, PreparedStreams)
+    rows = _examples(rows)
     if isinstance(targets, TextTargets):
         return compare_texts(targets, str(constant), rows, learn_from=learn_from)
     if isinstance(targets, TagTargets):
         assert isinstance(constant, int)
         return compare_tags(targets, constant, rows, learn_from=learn_from, report=report)
-    assert not isinstance(constant, str)
+    assert isinstance(targets, Targets) and not isinstance(constant, str)
     truth = _truth(targets, rows)
     decided = decide_constant(targets, constant, rows=len(rows))
     scores = {"mean" if targets.problem == "squared" else "majority": score(targets, truth, decided)}
@@ -137,7 +164,10 @@ def compare(
 
 
 def score_rows(bundle: AnyBundle, rows: Rows) -> Scores:
-    """The model's scores and loss on rows that have targets, or on windows."""
+    """The model's scores and loss on rows that have targets, on windows, or on a text."""
+    if isinstance(rows, TokenStream):
+        assert isinstance(bundle.model, LanguageModel)
+        return score_stream(bundle.model, rows)
     if isinstance(bundle, SeriesBundle):
         return judge_windows(bundle.model, bundle.targets, _windows(rows))
     rows = _examples(rows)
@@ -151,7 +181,10 @@ def score_rows(bundle: AnyBundle, rows: Rows) -> Scores:
 
 
 def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> Scores:
-    """What one epoch is told from another by: as `score_rows`, but texts are written in the quickest way."""
+    """What one epoch is told from another by: as `score_rows`, but texts are written or read in the quickest way."""
+    if isinstance(rows, TokenStream):
+        assert isinstance(model, LanguageModel)
+        return judge_stream(model, rows)
     if isinstance(model, Forecaster):
         assert isinstance(targets, SeriesTargets)
         return judge_windows(model, targets, _windows(rows))
@@ -162,7 +195,7 @@ def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> S
     if isinstance(model, Tagger):
         assert isinstance(targets, TagTargets)
         return score_tag_rows(model, targets, rows)
-    assert isinstance(targets, Targets)
+    assert isinstance(targets, Targets) and isinstance(model, ManyToOne)
     return _score_answers(model, targets, rows)
 
 
@@ -175,12 +208,12 @@ def _score_answers(model: ManyToOne, targets: Targets, rows: Sequence[Example]) 
     return score(targets, _truth(targets, rows), decided)._replace(loss=loss.item())
 
 
-def _windows(rows: Rows) -> list[Window]:
-    return [row for row in rows if isinstance(row, Window)]
+def _windows(rows: Rows) -> Sequence[Window]:
+    return cast("Sequence[Window]", rows)
 
 
-def _examples(rows: Rows) -> list[Example]:
-    return [row for row in rows if isinstance(row, Example)]
+def _examples(rows: Rows) -> Sequence[Example]:
+    return cast("Sequence[Example]", rows)
 
 
 def _truth(targets: Targets, rows: Sequence[Example]) -> Tensor:

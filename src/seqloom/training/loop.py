@@ -4,23 +4,24 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from seqloom.data import AnyPrepared, batch_order
+from seqloom.config import Config
+from seqloom.data import AnyPrepared, PreparedStreams, TextWindows, batch_order
 from seqloom.errors import Interrupted, TrainingError
 from seqloom.training.checkpoints import save_checkpoint
 from seqloom.training.evaluation import judge, monitored
 from seqloom.training.events import Progress, Report, Said, Validated
 from seqloom.training.metrics import Scores
-from seqloom.training.state import TrainingState, batch_size_for
+from seqloom.training.state import TrainingState, batch_size_for, windows_of
 
 
 def fit(
     state: TrainingState,
-    data: AnyPrepared,
+    data: AnyPrepared | PreparedStreams,
     folder: Path,
     *,
     about: dict[str, Any],
@@ -33,20 +34,13 @@ def fit(
     checkpoint saved; TrainingError where the loss or a gradient is not finite.
     """
     settings = state.config.training
-    lengths, written = data.lengths, data.target_lengths
-    size = batch_size_for(settings, len(lengths))
+    turns = _turns(data, state.config)
     saved_at = time.monotonic()
     with _Signals() as signals:
         while not state.finished:
-            order = batch_order(
-                lengths,
-                batch_size=size,
-                seed=state.config.seed,
-                epoch=state.epoch,
-                target_lengths=written,
-            )
+            order = turns(state.epoch)
             while state.position < len(order) and not state.out_of_time:
-                state.learn([data.train[row] for row in order[state.position]])
+                state.learn(order[state.position])
                 report(_progress(state, len(order)))
                 if signals.asked:
                     save_checkpoint(folder, state.checkpoint(**about), step=state.step)
@@ -76,7 +70,32 @@ def fit(
         report(Said(f"stopped after epoch {state.epoch} of {state.epochs}: {why} (best: epoch {best})"))
 
 
-def _judge(state: TrainingState, data: AnyPrepared) -> tuple[Scores, bool]:
+class _Batches:
+    """The batches of one epoch, each made when it is its turn."""
+
+    def __init__(self, rows: Sequence[Any], order: list[list[int]]) -> None:
+        self._rows, self._order = rows, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, position: int) -> list[Any]:
+        return [self._rows[row] for row in self._order[position]]
+
+
+def _turns(data: AnyPrepared | PreparedStreams, config: Config) -> Callable[[int], _Batches | TextWindows]:
+    """What is learned from, one after the other, in the epoch of that number."""
+    if isinstance(data, PreparedStreams):
+        windows = windows_of(data.train, config.training)
+        return lambda epoch: windows
+    rows, lengths, written = data.train, data.lengths, data.target_lengths
+    size = batch_size_for(config.training, len(rows))
+    return lambda epoch: _Batches(
+        rows, batch_order(lengths, batch_size=size, seed=config.seed, epoch=epoch, target_lengths=written)
+    )
+
+
+def _judge(state: TrainingState, data: AnyPrepared | PreparedStreams) -> tuple[Scores, bool]:
     """Score the judged model on the validation rows and keep it where it is the best so far."""
     started = time.perf_counter()
     scores = judge(state.judged, data.targets, data.valid)

@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from seqloom.bundle import AnyBundle, Bundle, SeriesBundle, load_bundle, save_bundle
-from seqloom.config import Config
-from seqloom.data import AnyPrepared, Prepared, PreparedSeries, prepare
+from seqloom.config import Config, for_task
+from seqloom.data import (
+    AnyPrepared,
+    Prepared,
+    PreparedSeries,
+    PreparedStreams,
+    is_stream,
+    prepare,
+    prepare_streams,
+)
 from seqloom.data.tag_targets import TagTargets
-from seqloom.data.targets import Target
+from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import BundleError, TrainingError
 from seqloom.files import lock_folder
@@ -45,7 +53,9 @@ def train_model(
     TrainingError where `folder` holds something else, Interrupted where the user stops it.
     """
     _open(folder, resume=resume)
-    prepared = prepare(config, data, valid=valid, test=test)
+    get_ready = prepare_streams if is_stream(config, data) else prepare
+    prepared: AnyPrepared | PreparedStreams = get_ready(config, data, valid=valid, test=test)
+    config = for_task(config, prepared.targets.task)
     if not prepared.valid:
         raise TrainingError(
             "no validation rows: the best epoch cannot be chosen. Give --valid FILE, more rows, or a larger "
@@ -84,7 +94,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def _refused(data: AnyPrepared) -> list[str]:
+def _refused(data: AnyPrepared | PreparedStreams) -> list[str]:
     """The first rows that could not be used, and where the others are listed."""
     lines = [f"{row.file}, line {row.line}: not used: {row.reason}" for row in data.rejected[:REFUSED_SHOWN]]
     more = len(data.rejected) - len(lines)
@@ -158,7 +168,7 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _bundle(state: TrainingState, data: AnyPrepared, metrics: dict[str, Any]) -> AnyBundle:
+def _bundle(state: TrainingState, data: AnyPrepared | PreparedStreams, metrics: dict[str, Any]) -> AnyBundle:
     """The best model so far, with all it needs to answer."""
     model = copy.deepcopy(state.judged).cpu()
     model.load_state_dict(state.best)
@@ -180,12 +190,15 @@ def _bundle(state: TrainingState, data: AnyPrepared, metrics: dict[str, Any]) ->
     )
 
 
-def _constant(data: Prepared) -> Target | str:
-    """The answer of one who never looks."""
+def _constant(data: Prepared | PreparedStreams) -> Target | str:
+    """The answer of one who never looks; where texts are gone on with, the most frequent token."""
+    if isinstance(data, PreparedStreams):
+        return data.vocabulary.known[0]
     if isinstance(data.targets, TextTargets):
         return constant_text(data.train)
     if isinstance(data.targets, TagTargets):
         return constant_tag(data.train)
+    assert isinstance(data.targets, Targets)
     return constant_target(data.targets, data.train)
 
 

@@ -1,43 +1,44 @@
 """Where a training begins: an untrained model and its optimizer, a function of settings, data and seed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 
 from seqloom.bundle import build_forecaster, build_model
 from seqloom.config import Config, DecodingSettings, ForecastSettings, ModelSettings, Settings, Task
-from seqloom.data import AnyPrepared, Prepared, PreparedSeries
+from seqloom.data import AnyPrepared, Prepared, PreparedSeries, PreparedStreams
 from seqloom.errors import ConfigError, TrainingError
 from seqloom.models import AnyModel, LossOptions
 from seqloom.nn import summary
 from seqloom.text import read_vectors
 from seqloom.training.events import Report, Said
-from seqloom.training.state import TrainingState, batch_size_for
+from seqloom.training.state import TrainingState, batch_size_for, windows_of
 
-TO_WRITE = {
-    "model": ("attention", "reverse_source", "readout", "tied_embeddings"),
-    "training": ("scheduled_sampling",),
-    "decoding": tuple(DecodingSettings.model_fields),
+ANSWERS: tuple[Task, ...] = ("classify", "regress")
+WRITES: tuple[Task, ...] = ("translate", "generate")
+TEXTS: tuple[Task, ...] = (*ANSWERS, *WRITES, "tag")
+# The tasks of a setting that not all have.
+WHOSE: dict[str, tuple[Task, ...]] = {
+    "model.pooling": ANSWERS,
+    **dict.fromkeys(("model.attention", "model.reverse_source", "model.readout"), ("translate",)),
+    "model.tied_embeddings": WRITES,
+    **dict.fromkeys(("model.output", "model.characters", "model.character_size"), ("tag",)),
+    "model.softmax": ("generate",),
+    "model.variational_dropout": ("generate",),
+    "training.window": ("generate",),
+    "training.scheduled_sampling": ("translate",),
+    **{f"decoding.{name}": WRITES for name in DecodingSettings.model_fields},
+    **dict.fromkeys(("decoding.coverage_penalty", "decoding.replace_unknown"), ("translate",)),
+    **{f"forecast.{name}": ("forecast",) for name in ForecastSettings.model_fields},
+    **dict.fromkeys(("model.embedding", "model.embedding_size", "model.freeze_embedding", "model.word_dropout"), TEXTS),
+    **dict.fromkeys(("training.class_weights", "training.label_smoothing", "training.baselines"), TEXTS),
 }
-TO_ANSWER = {"model": ("pooling",)}
-TO_TAG = {"model": ("output", "characters", "character_size")}
-TO_FORECAST = {"forecast": tuple(ForecastSettings.model_fields)}
-OF_TEXTS = {
-    "model": ("embedding", "embedding_size", "freeze_embedding", "word_dropout"),
-    "training": ("class_weights", "label_smoothing", "baselines"),
-}
-TEXTS: tuple[Task, ...] = ("classify", "regress", "translate", "tag")
-OWNERS: tuple[tuple[tuple[Task, ...], Mapping[str, tuple[str, ...]]], ...] = (
-    (("translate",), TO_WRITE),
-    (("classify", "regress"), TO_ANSWER),
-    (("tag",), TO_TAG),
-    (("forecast",), TO_FORECAST),
-    (TEXTS, OF_TEXTS),
-)
 
 
-def start_training(config: Config, data: AnyPrepared, *, resumed: bool, report: Report) -> TrainingState:
+def start_training(
+    config: Config, data: AnyPrepared | PreparedStreams, *, resumed: bool, report: Report
+) -> TrainingState:
     """A training at its first step.
 
     Raises ConfigError for settings that would do nothing, TrainingError for a device or vectors that cannot be used.
@@ -53,22 +54,27 @@ def start_training(config: Config, data: AnyPrepared, *, resumed: bool, report: 
             _use_vectors(model, config.data.vectors, data, report=report)
     device = _device(config)
     model.to(device)
-    batches = -(-len(data.train) // batch_size_for(config.training, len(data.train)))
-    rows = "windows" if isinstance(data, PreparedSeries) else "rows"
-    report(Said(f"{summary(model).total:,} parameters, {len(data.train):,} {rows}, {batches:,} batches an epoch"))
+    total = f"{summary(model).total:,} parameters"
+    if isinstance(data, PreparedStreams):
+        batches = len(windows_of(data.train, config.training))
+        report(Said(f"{total}, {len(data.train):,} tokens, {batches:,} windows an epoch"))
+    else:
+        batches = -(-len(data.train) // batch_size_for(config.training, len(data.train)))
+        rows = "windows" if isinstance(data, PreparedSeries) else "rows"
+        report(Said(f"{total}, {len(data.train):,} {rows}, {batches:,} batches an epoch"))
     weights = None if isinstance(data, PreparedSeries) else _class_weights(config, data)
     options = LossOptions(None if weights is None else weights.to(device), config.training.label_smoothing)
+    if isinstance(data, PreparedStreams):  # its windows are batches already
+        return TrainingState(model, config, batches=batches, loss_options=options)
     return TrainingState(model, config, batches=batches, loss_options=options, collate=data.collate)
 
 
 def check_settings(config: Config, *, task: Task) -> None:
     """Raise ConfigError for a setting of model, training or decoding that the task would ignore in silence."""
-    for owners, settings in OWNERS:
-        for section, names in settings.items() if task not in owners else ():
-            for name in changed(getattr(config, section)):
-                if name in names:
-                    whose = "models of texts" if owners == TEXTS else " and ".join(owners)
-                    raise ConfigError(f"{section}.{name} is a setting of {whose}, the task is {task}.")
+    for section in ("model", "training", "decoding", "forecast"):
+        check_belong(task, section, changed(getattr(config, section)))
+    if task == "generate":
+        check_language(config)
     if config.model.output == "crf" and config.training.label_smoothing:
         raise ConfigError("training.label_smoothing is a setting of model.output=softmax; it is crf. Leave out one.")
     if task == "forecast" and config.forecast.decoder == "recursive" and config.model.bidirectional:
@@ -82,6 +88,28 @@ def check_settings(config: Config, *, task: Task) -> None:
             "Set model.bidirectional=false, or model.attention=general."
         )
     check_decoding(config.decoding, config.model, asked=changed(config.decoding))
+
+
+def check_belong(task: Task, section: str, names: Collection[str]) -> None:
+    """Raise ConfigError for a setting of a section that the task does not have."""
+    for name in names:
+        whose = WHOSE.get(f"{section}.{name}", (task,))
+        if task not in whose:
+            raise ConfigError(f"{section}.{name} is a setting of {' and '.join(whose)}, the task is {task}.")
+
+
+def check_language(config: Config) -> None:
+    """Raise ConfigError for settings of a language model that contradict each other or do nothing."""
+    if config.model.bidirectional:
+        raise ConfigError("model.bidirectional: what comes next cannot be read before it is told. Leave it out.")
+    if config.model.softmax == "adaptive":
+        for name, given in (
+            ("model.tied_embeddings", config.model.tied_embeddings),
+            ("training.label_smoothing", config.training.label_smoothing),
+            ("decoding.weights=int8", config.decoding.weights == "int8"),
+        ):
+            if given:
+                raise ConfigError(f"{name} is for a full softmax, but model.softmax is adaptive. Leave out one.")
 
 
 def check_decoding(settings: DecodingSettings, model: ModelSettings, *, asked: Collection[str]) -> None:
@@ -113,7 +141,7 @@ def _device(config: Config) -> str:
     return "cuda" if found and config.device != "cpu" else "cpu"
 
 
-def _class_weights(config: Config, data: Prepared) -> torch.Tensor | None:
+def _class_weights(config: Config, data: Prepared | PreparedStreams) -> torch.Tensor | None:
     """rows / (classes x rows of the class): every class weighs the same in sum.
 
     Raises ConfigError where a setting for classes meets a problem that has none.
@@ -123,13 +151,13 @@ def _class_weights(config: Config, data: Prepared) -> torch.Tensor | None:
         raise ConfigError("training.label_smoothing is a setting for classes; the target is a number.")
     if config.training.class_weights == "none":
         return None
-    if problem not in ("binary", "multiclass"):
+    if problem not in ("binary", "multiclass") or isinstance(data, PreparedStreams):
         raise ConfigError(f"training.class_weights is a setting for one label a row; the problem is {problem}.")
     counts = torch.tensor([example.target for example in data.train]).bincount(minlength=len(data.targets.labels))
     return len(data.train) / (len(counts) * counts.clamp(min=1).float())
 
 
-def _use_vectors(model: AnyModel, path: str, data: Prepared, *, report: Report) -> None:
+def _use_vectors(model: AnyModel, path: str, data: Prepared | PreparedStreams, *, report: Report) -> None:
     """Start the known tokens from a file of pretrained vectors."""
     vectors = read_vectors(path, wanted=data.vocabulary)
     table = getattr(model.tables[0], "weight", None)

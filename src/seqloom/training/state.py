@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from seqloom.config import Config, TrainingSettings
-from seqloom.data import Example, Window, collate
+from seqloom.data import TextWindow, TextWindows, TokenStream, collate
 from seqloom.errors import TrainingError
-from seqloom.models import AnyModel, LossOptions
-from seqloom.shapes import Batch
+from seqloom.models import AnyModel, LanguageModel, LossOptions
+from seqloom.nn import Recurrent
+from seqloom.shapes import Batch, StackState
 from seqloom.training.checkpoints import Checkpoint
 
 ENOUGH_STEPS = 1500
@@ -49,6 +50,7 @@ class TrainingState:
         self.epoch_loss, self.epoch_rows, self.epoch_tokens = 0.0, 0, 0
         self.tokens, self.learn_seconds, self.seconds, self.epoch_seconds = 0, 0.0, 0.0, 0.0
         self.history: list[dict[str, Any]] = []
+        self.carried: StackState | None = None  # what a language model knows of the text before the next window
 
     @property
     def judged(self) -> AnyModel:
@@ -73,26 +75,33 @@ class TrainingState:
         lower = min(0.01, self.config.training.learning_rate / 4)
         return f"Try --set training.learning_rate={lower:g}, or a smaller training.clip_norm"
 
-    def learn(self, examples: Sequence[Example | Window]) -> None:
-        """One step on one batch. Raises TrainingError, before a weight moves, where loss or gradient is not finite."""
+    def learn(self, examples: list[Any] | TextWindow) -> None:
+        """One step on one batch or window.
+
+        Raises TrainingError, before a weight moves, where loss or gradient is not finite.
+        """
         started = time.perf_counter()
-        device = next(self.model.parameters()).device
         torch.manual_seed(step_seed(self.config.seed, self.step))
         self.model.train()
-        batch, targets = self.collate(examples)
-        tokens = int(batch.lengths.sum()) + (int(targets.lengths.sum()) if isinstance(targets, Batch) else 0)
-        share = self.config.training.scheduled_sampling * self.step / self.total_steps
-        options = self.loss_options._replace(own_tokens=share)
-        loss = self.model.batch_loss(batch.to(device), targets.to(device), options)
+        carried = self.carried
+        if isinstance(examples, TextWindow):
+            loss, carried = self._window_loss(examples)
+            rows = tokens = examples.tokens
+        else:
+            loss, tokens = self._batch_loss(examples)
+            rows = len(examples)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
         self._check_finite(loss, norm, examples)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config.training, step=self.step, total=self.total_steps)
+            group["lr"] = learning_rate(
+                self.config.training, step=self.step, total=self.total_steps, epochs=self.epochs
+            )
         self.optimizer.step()
         self._update_average()
-        self._count(loss.item() * len(examples), rows=len(examples), tokens=tokens)
+        self.carried = carried
+        self._count(loss.item() * rows, rows=rows, tokens=tokens)
         elapsed = time.perf_counter() - started
         self.epoch_seconds += elapsed
         self.learn_seconds += elapsed
@@ -112,6 +121,7 @@ class TrainingState:
         """Count the next epoch from zero."""
         self.epoch += 1
         self.position = 0
+        self.carried = None
         self.epoch_loss, self.epoch_rows, self.epoch_tokens, self.epoch_seconds = 0.0, 0, 0, 0.0
 
     def checkpoint(self, **about: Any) -> Checkpoint:
@@ -121,6 +131,7 @@ class TrainingState:
             "best": self.best,
             "average": self.averaged.state_dict() if self.averaged else {},
             "optimizer": _flatten(self.optimizer.state_dict()["state"]),
+            "carried": _flatten(_numbered(self.carried)),
         }
         counters = {name: getattr(self, name) for name in _COUNTERS}
         return Checkpoint(tensors, {**about, "counters": counters})
@@ -137,6 +148,36 @@ class TrainingState:
         for name in _COUNTERS:
             setattr(self, name, counters[name])
         self.best_key = tuple(counters["best_key"]) if counters["best_key"] else None
+        self.carried = self._restored_state(_unflatten(checkpoint.tensors.get("carried", {})))
+
+    def _batch_loss(self, examples: list[Any]) -> tuple[Tensor, int]:
+        """The mean loss of a batch, and the tokens in it."""
+        assert not isinstance(self.model, LanguageModel)
+        device = next(self.model.parameters()).device
+        batch, targets = self.collate(examples)
+        tokens = int(batch.lengths.sum()) + (int(targets.lengths.sum()) if isinstance(targets, Batch) else 0)
+        share = self.config.training.scheduled_sampling * self.step / self.total_steps
+        options = self.loss_options._replace(own_tokens=share)
+        return self.model.batch_loss(batch.to(device), targets.to(device), options), tokens
+
+    def _window_loss(self, window: TextWindow) -> tuple[Tensor, StackState]:
+        """The mean loss of a window, and what is carried into the next one."""
+        assert isinstance(self.model, LanguageModel)
+        device = next(self.model.parameters()).device
+        return self.model.window_loss(
+            window.batch.to(device), window.targets.to(device), self.carried, self.loss_options
+        )
+
+    def _restored_state(self, layers: dict[int, dict[str, Tensor]]) -> StackState | None:
+        if not layers or not isinstance(self.model, LanguageModel):
+            return None
+        device = next(self.model.parameters()).device
+        kinds = [layer.state_type for layer in self.model.recurrent.parts if isinstance(layer, Recurrent)]
+        states = (
+            kind(**{name: path.to(device) for name, path in layers[number].items()})
+            for number, kind in enumerate(kinds)
+        )
+        return StackState(tuple(states))
 
     def _update_average(self) -> None:
         if self.averaged is None:
@@ -155,15 +196,18 @@ class TrainingState:
         self.epoch_tokens += tokens
         self.tokens += tokens
 
-    def _check_finite(self, loss: Tensor, norm: Tensor, examples: Sequence[Example | Window]) -> None:
+    def _check_finite(self, loss: Tensor, norm: Tensor, examples: list[Any] | TextWindow) -> None:
         if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
             return
         what = "gradient" if bool(torch.isfinite(loss)) else "loss"
-        lines = ", ".join(str(example.line) for example in examples[:10])
-        more = f" and {len(examples) - 10} more" if len(examples) > 10 else ""
+        where, look = f"window {self.position + 1} of the text", ""
+        if not isinstance(examples, TextWindow):
+            lines = ", ".join(str(example.line) for example in examples[:10])
+            more = f" and {len(examples) - 10} more" if len(examples) > 10 else ""
+            where, look = f"rows at lines {lines}{more}", ", and look at these rows"
         raise TrainingError(
-            f"the {what} is not finite at step {self.step + 1}, epoch {self.epoch + 1} (rows at lines {lines}{more}). "
-            f"No weight was changed by it. {self.calmer}, and look at these rows; what was saved before is whole."
+            f"the {what} is not finite at step {self.step + 1}, epoch {self.epoch + 1} ({where}). "
+            f"No weight was changed by it. {self.calmer}{look}; what was saved before is whole."
         )
 
 
@@ -196,18 +240,29 @@ def batch_size_for(settings: TrainingSettings, rows: int) -> int:
     return min(64, max(8, 1 << (rows // 12).bit_length() - 1)) if rows >= 12 else 8
 
 
-def make_optimizer(model: AnyModel, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019); token vectors, biases, gains and first states do not decay."""
+def windows_of(stream: TokenStream, settings: TrainingSettings) -> TextWindows:
+    """The windows of one epoch: as many tracks as a batch has rows, by the number of windows that the stream makes."""
+    tracks = batch_size_for(settings, -(-len(stream) // settings.window))
+    return TextWindows(stream, tracks=tracks, steps=settings.window)
+
+
+def make_optimizer(model: AnyModel, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019) or plain SGD; token vectors, biases, gains and first states do not decay."""
     embedded = {id(parameter) for table in model.tables for parameter in table.parameters()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed = [p for p in trained if p.dim() > 1 and id(p) not in embedded]
     others = [p for p in trained if p.dim() <= 1 or id(p) in embedded]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, fused=True)
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
-def learning_rate(settings: TrainingSettings, *, step: int, total: int) -> float:
-    """The learning rate of a step: a straight rise to the peak, then the decay asked for, to zero at the end."""
+def learning_rate(settings: TrainingSettings, *, step: int, total: int, epochs: int = 1) -> float:
+    """The learning rate of a step: a straight rise to the peak, then the decay asked for, to zero at the end.
+
+    Halving stays at the peak for a third of the epochs, then halves it at the start of each (Zaremba et al. 2014).
+    """
     rise = settings.warmup * total
     if step < rise:
         return settings.learning_rate * (step + 1) / (rise + 1)
@@ -216,6 +271,8 @@ def learning_rate(settings: TrainingSettings, *, step: int, total: int) -> float
         return settings.learning_rate * left
     if settings.decay == "cosine":
         return settings.learning_rate * (1 - math.cos(math.pi * left)) / 2
+    if settings.decay == "halving":
+        return settings.learning_rate * 0.5 ** max(0, step * epochs // total - epochs // 3 + 1)
     return settings.learning_rate
 
 
@@ -234,3 +291,8 @@ def _unflatten(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
         number, _, name = path.partition(".")
         state.setdefault(int(number), {})[name] = tensor
     return state
+
+
+def _numbered(state: StackState | None) -> dict[int, dict[str, Tensor]]:
+    layers = () if state is None else state.layers
+    return {number: layer._asdict() for number, layer in enumerate(layers)}

@@ -4,7 +4,6 @@ knows which tokens follow each other but nothing of the source."""
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import numpy.typing as npt
 DISCOUNTS = tuple(np.linspace(0.05, 0.95, 19).tolist())
 
 Ids = npt.NDArray[np.int64]
+Row = Sequence[int] | Ids
 Shares = npt.NDArray[np.float64]
 
 
@@ -41,8 +41,11 @@ def ngram_perplexity(
     many there would be. Counts are those of `train`; the discount is the one of `DISCOUNTS` best on `valid`.
     Raises ValueError for ids outside the vocabulary, other orders, and no rows.
     """
-    model = Ngrams(train, vocabulary_size=vocabulary_size, order=order)
-    valid = list(valid)
+    return best_perplexity(Ngrams(train, vocabulary_size=vocabulary_size, order=order), list(valid), rows)
+
+
+def best_perplexity(model: "Ngrams", valid: Sequence[Row], rows: Iterable[Row]) -> float:
+    """The perplexity of `rows` with the discount of `DISCOUNTS` that is best on `valid`."""
     return model.perplexity(rows, discount=min(DISCOUNTS, key=lambda each: model.perplexity(valid, discount=each)))
 
 
@@ -56,13 +59,14 @@ class Ngrams:
         p(w | v) = (max(c(v w) - d, 0)  + d kinds(v ·) p(w)   ) / c(v ·)
         p(w)     = (max(kinds(· w) - d, 0) + d |w seen| / (V + 1)) / kinds(· ·)
 
-    With order 1, p(w) alone, of plain counts c(w) in place of kinds(· w). A context never seen leaves p(w).
+    With order 1, p(w) alone, of plain counts c(w) in place of kinds(· w). A context never seen leaves p(w). Without
+    `ends` nothing follows the last token of a row.
     """
 
-    def __init__(self, rows: Iterable[Sequence[int]], *, vocabulary_size: int, order: int) -> None:
+    def __init__(self, rows: Iterable[Row], *, vocabulary_size: int, order: int, ends: bool = True) -> None:
         if order not in (1, 2):
             raise ValueError(f"order {order} is not one of 1, 2")
-        self.end, self.order = vocabulary_size, order
+        self.end, self.order, self._ends = vocabulary_size, order, ends
         self._outcomes = vocabulary_size + 1
         pairs, counts = np.unique(self._pairs(*self._follow(rows)), return_counts=True)
         before, tokens = pairs // self._outcomes, pairs % self._outcomes
@@ -78,20 +82,21 @@ class Ngrams:
             return single
         return self._mix(self._count_of(before, tokens), self._kinds[before], self._total[before], single, discount)
 
-    def perplexity(self, rows: Iterable[Sequence[int]], *, discount: float) -> float:
+    def perplexity(self, rows: Iterable[Row], *, discount: float) -> float:
         """exp(mean -ln p) over all tokens of `rows` and their ends."""
         before, tokens = self._follow(rows)
         if not len(tokens):
             raise ValueError("there are no rows to measure the perplexity of")
         return math.exp(-np.log(self.probabilities(before, tokens, discount=discount)).mean())
 
-    def _follow(self, rows: Iterable[Sequence[int]]) -> tuple[Ids, Ids]:
+    def _follow(self, rows: Iterable[Row]) -> tuple[Ids, Ids]:
         """What stands before every token and end of the rows, and these themselves, in order: (N,) each."""
         rows = list(rows)
-        ids = np.fromiter(chain.from_iterable(rows), np.int64)
+        ids = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]) if rows else np.empty(0, np.int64)
         if len(ids) and not 0 <= ids.min() <= ids.max() < self.end:
             raise ValueError(f"ids {ids.min()}..{ids.max()} do not lie in 0..{self.end - 1}")
-        tokens = np.insert(ids, np.cumsum([len(row) for row in rows], dtype=np.int64), self.end)
+        places = np.cumsum([len(row) for row in rows], dtype=np.int64)
+        tokens = np.insert(ids, places, self.end) if self._ends else ids
         return np.concatenate([[self.end], tokens])[:-1], tokens
 
     def _pairs(self, before: Ids, tokens: Ids) -> Ids:
