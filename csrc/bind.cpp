@@ -160,6 +160,13 @@ static void outer(i64 tokens, address a, i64 a_row, i64 depth, address d, i64 d_
                           columns, reinterpret_cast<float*>(c), reinterpret_cast<float*>(sums), threads);
 }
 
+static void cross_entropy(i64 words, i64 tokens, address logits, address targets, float smoothing, float weight, address losses, address sums,
+                          int threads) {
+    nb::gil_scoped_release unlocked;
+    active().cross_entropy({words, tokens, smoothing, weight, reinterpret_cast<float*>(logits), reinterpret_cast<const i64*>(targets),
+                            reinterpret_cast<float*>(losses), reinterpret_cast<float*>(sums), threads});
+}
+
 static double fma_peak(int threads) {
     nb::gil_scoped_release unlocked;
     std::vector<double> each(static_cast<std::size_t>(threads), 0);
@@ -207,5 +214,7 @@ NB_MODULE(_core, module) {
                "start_stride"_a = 0, "c = start + a b: csrc/linear.h says what every argument is.");
     module.def("outer", &outer, "tokens"_a, "a"_a, "a_stride"_a, "depth"_a, "d"_a, "d_stride"_a, "columns"_a, "c"_a, "sums"_a,
                "threads"_a, "c = a' d, and the column sums of d.");
+    module.def("cross_entropy", &cross_entropy, "words"_a, "tokens"_a, "logits"_a, "targets"_a, "smoothing"_a, "weight"_a, "losses"_a,
+               "sums"_a, "threads"_a, "The loss of a softmax, and its gradient over the logits: csrc/kernels.h.");
     module.def("fma_peak", &fma_peak, "threads"_a, "Billions of float operations a second: what no kernel can exceed.");
 }

@@ -102,14 +102,15 @@ void tile(operand a, const real* const* b, i64 depth, const real* const* start, 
             }
         }
     }
-    for (i64 done = 0; done < depth; done += panel, a.data += a.block) {
+    const i64 piece = a.block == panel * Step ? depth : panel;  // rows in one piece need no visit a block
+    for (i64 done = 0; done < depth; done += piece, a.data += a.block) {
         const real* base[groups];
         for (int g = 0; g < groups; ++g) base[g] = a.data + 3 * g * a.row;
         const auto advance = [&](int count) {
             for (int g = 0; g < groups; ++g) base[g] += count * Step;
             for (int p = 0; p < P; ++p) right[p] += count * panel;
         };
-        i64 left = std::min(panel, depth - done);
+        i64 left = std::min(piece, depth - done);
         for (; left >= at_once; left -= at_once) {
             sum.template add<Step, at_once>(base, a.row, right);
             advance(at_once);

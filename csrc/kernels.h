@@ -24,6 +24,18 @@ struct dense {
                   std::int64_t columns, float* c, float* sums, int threads);
 };
 
+// The cross entropy of a softmax over V words, of N tokens, a column each. All memory is the caller's; none overlaps another.
+struct softmax_loss {
+    std::int64_t words, tokens;
+    float smoothing;              // in 0..1: the share of each target that all words have alike
+    float weight;                 // by which each loss counts in the gradient; 0: no gradient, and logits hold nothing of use
+    float* logits;                // (V, N), contiguous; on return the gradient
+    const std::int64_t* targets;  // (N,), each in 0..V-1
+    float* losses;                // (N,), written
+    float* sums;                  // (V,): the sums of the gradient's rows are added; or null
+    int threads;
+};
+
 struct kernels {
     const char* isa;
     elementwise sigmoid;
@@ -31,6 +43,7 @@ struct kernels {
     recurrent<float> cells[6];  // in the order of cell_kind
     dense linear;
     seqloom::attention attention;
+    void (*cross_entropy)(const softmax_loss&);
     std::uint64_t (*fingerprint)(const void* from, std::int64_t bytes);  // csrc/fingerprint.h
     double (*multiply_adds)(std::int64_t rounds);  // the seconds that `rounds` independent fma on a whole vector take
     std::int64_t lanes;

@@ -51,7 +51,8 @@ inline void apply_edge(const matrix& b, i64 rows, operand left, const real* star
 inline void apply_panels(const matrix& b, i64 rows, const real* a, i64 a_row, const real* start, i64 start_row, real* c, i64 first,
                          i64 last) {
     static constexpr real zeros[panel] = {};
-    constexpr i64 rows_at_once = 32 * tallest;
+    constexpr i64 most_numbers = (i64{256} << 10) / static_cast<i64>(sizeof(real));
+    const i64 rows_at_once = tallest * std::max<i64>(1, std::min<i64>(32, most_numbers / std::max<i64>(1, b.depth) / tallest));
     for (i64 from = 0; from < rows; from += rows_at_once) {
         const i64 height = std::min(rows_at_once, rows - from), at_once = panels_at_once(std::min(height, tallest));
         const operand left = by_rows(a + from * a_row, a_row);

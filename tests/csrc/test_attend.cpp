@@ -1,6 +1,6 @@
-// Runs attention and the dense product of every level that runs here on buffers that have exactly their size, under the
-// sanitisers: a number read or written beyond any of them ends the program. What must not be read is NaN; what must be written
-// is NaN before. The number of threads and a row alone are compared to the bit.
+// Runs attention, the dense product and the loss of a softmax of every level that runs here on buffers that have exactly their
+// size, under the sanitisers: a number read or written beyond any of them ends the program. What must not be read is NaN; what
+// must be written is NaN before. The number of threads and a row alone are compared to the bit.
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -144,6 +144,42 @@ static void try_dense(const kernels& level, i64 rows, i64 depth, i64 columns, in
     }
 }
 
+// The loss of a softmax and its gradient, each against double; with and without gradient, and on several threads.
+static void try_loss(const kernels& level, i64 words, i64 tokens, float smoothing) {
+    const buffer logits = filled(words * tokens, 5);
+    std::vector<i64> targets;
+    for (i64 j = 0; j < tokens; ++j) targets.push_back((j * 7 + 3) % words);
+    const auto solve = [&](float weight, int threads, buffer& z, buffer& losses, buffer& sums) {
+        for (i64 i = 0; i < z.size(); ++i) z[i] = 8 * logits[i];
+        for (i64 v = 0; v < sums.size(); ++v) sums[v] = 1;  // added to
+        level.cross_entropy({words, tokens, smoothing, weight, z.data(), targets.data(), losses.data(), sums.size() > 0 ? sums.data() : nullptr, threads});
+    };
+    buffer z(words * tokens), losses(tokens), sums(words), unchanged(words), alone(tokens), nothing;
+    solve(0.5f, 1, z, losses, sums);
+    std::vector<double> rows(static_cast<std::size_t>(words), 1);
+    for (i64 j = 0; j < tokens; ++j) {
+        double all = 0, mean = 0;
+        for (i64 v = 0; v < words; ++v) all += std::exp(8.0 * logits[v * tokens + j]), mean += 8.0 * logits[v * tokens + j] / static_cast<double>(words);
+        const i64 target = targets[static_cast<std::size_t>(j)];
+        check(std::fabs(std::log(all) - (1.0 - smoothing) * 8 * logits[target * tokens + j] - smoothing * mean - losses[j]) < 1e-5, level.isa, "a loss is right");
+        for (i64 v = 0; v < words; ++v) {
+            const double d = 0.5 * (std::exp(8.0 * logits[v * tokens + j]) / all - smoothing / static_cast<double>(words) - (v == target ? 1.0 - smoothing : 0));
+            check(std::fabs(d - z[v * tokens + j]) < 1e-6, level.isa, "the gradient of a logit is right");
+            rows[static_cast<std::size_t>(v)] += d;
+        }
+    }
+    for (i64 v = 0; v < words; ++v) check(std::fabs(rows[static_cast<std::size_t>(v)] - sums[v]) < 1e-5, level.isa, "sums are added to");
+    for (int threads = 2; threads <= 4; ++threads) {
+        buffer other(words * tokens), losses_of(tokens), sums_of(words);
+        solve(0.5f, threads, other, losses_of, sums_of);
+        check(other.same(z) && losses_of.same(losses) && sums_of.same(sums), level.isa, "the number of threads changes a loss");
+    }
+    solve(0, 1, z, alone, unchanged);
+    check(alone.same(losses), level.isa, "losses need no gradient");
+    for (i64 v = 0; v < words; ++v) check(unchanged[v] == 1, level.isa, "no gradient, no sums");
+    solve(0.5f, 2, z, alone, nothing);
+}
+
 int main() {
     for (const kernels* level : runnable()) {
         for (const bool score : {true, false})
@@ -155,7 +191,9 @@ int main() {
         for (int threads = 1; threads <= 3; ++threads)
             for (const auto& [rows, depth, columns] : {std::array<i64, 3>{0, 3, 4}, {1, 1, 1}, {3, 70, 200}, {13, 33, 64}, {64, 40, 1000}, {300, 35, 65}, {520, 17, 130}})
                 try_dense(*level, rows, depth, columns, threads);
-        std::printf("%-7s attention and dense products: %d failed so far\n", level->isa, failures);
+        for (const float smoothing : {0.0f, 0.1f})
+            for (const auto& [words, tokens] : {std::array<i64, 2>{1, 1}, {2, 3}, {5, 0}, {300, 1}, {129, 70}, {2000, 37}}) try_loss(*level, words, tokens, smoothing);
+        std::printf("%-7s attention, dense products and losses: %d failed so far\n", level->isa, failures);
     }
     return failures == 0 ? 0 : 1;
 }

@@ -16,12 +16,13 @@ def random_problem(rows: int, *, words: int = 11, dtype: torch.dtype = torch.flo
 
 @pytest.mark.parametrize("chunk", [1, 30, 33, 1000])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-@pytest.mark.parametrize("rows", [1, 7, 12])
+@pytest.mark.parametrize("rows", [1, 7, 12, 80])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_equals_cross_entropy_with_all_gradients(
-    chunk: int, smoothing: float, rows: int, monkeypatch: pytest.MonkeyPatch
+    chunk: int, smoothing: float, rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("seqloom.nn.losses.CHUNK", chunk)
-    *numbers, targets = random_problem(rows)
+    *numbers, targets = random_problem(rows, dtype=dtype)
     features, weight, bias = numbers
     expected = functional.cross_entropy(features @ weight.t() + bias, targets, label_smoothing=smoothing)
     found = vocabulary_loss(features, weight, bias, targets, label_smoothing=smoothing)
@@ -66,3 +67,24 @@ def test_no_second_derivative() -> None:
     loss = vocabulary_loss(features, weight, bias, targets)
     with pytest.raises(NotImplementedError, match="no second derivative"):
         torch.autograd.grad(loss, weight, create_graph=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("wrong", [-1, 11])
+def test_a_target_that_is_no_word_is_refused(dtype: torch.dtype, wrong: int) -> None:
+    features, weight, bias, targets = random_problem(3, dtype=dtype)
+    targets[1] = wrong
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+        vocabulary_loss(features, weight, bias, targets)
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+        token_losses(features, weight, bias, targets)
+
+
+def test_autocast_takes_torch_s_products() -> None:
+    *numbers, targets = random_problem(6, dtype=torch.float32)
+    features, weight, bias = numbers
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = vocabulary_loss(features, weight, bias, targets)
+    expected = functional.cross_entropy(features @ weight.t() + bias, targets)
+    assert found.dtype == torch.float32 and found != expected
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)

@@ -28,7 +28,7 @@ def linear(
 
     Elsewhere (another dtype or device, autocast, torch.compile, torch.func, no compiled core) it is torch's product.
     """
-    if not _fits(x, weight, bias):
+    if not fits(x, weight, bias):
         return torch.nn.functional.linear(x, weight.t(), bias)
     rows = x.reshape(-1, x.shape[-1])
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
@@ -97,7 +97,7 @@ def _observed() -> bool:
     return forward_ad._current_level >= 0 or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
-def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+def fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether the core can do this, and nobody must see each operation of torch."""
     parts = [part for part in (x, weight, bias) if part is not None]
     if _observed() or x is None or not all(map(_is_plain, parts)):
@@ -123,7 +123,7 @@ class _Linear(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         for_x, for_weight, for_bias = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not _fits(gradient, weight.t(), None):  # to be differentiated again
+        if torch.is_grad_enabled() or not fits(gradient, weight.t(), None):  # to be differentiated again
             return (
                 gradient @ weight.t() if for_x else None,
                 x.t() @ gradient if for_weight else None,

@@ -1,6 +1,6 @@
 """The loss of a softmax over a large vocabulary, without ever holding all of its logits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from seqloom.kernels import linear
+from seqloom.kernels.softmax_loss import SoftmaxLoss, Solved, fits_core, solve
 from seqloom.shapes import Float, Int
 
 CHUNK = 1 << 21  # logits at once: more are faster, and take the memory that this saves
@@ -36,8 +37,11 @@ def token_losses(
     features: Float[Tensor, "N I"], weight: Float[Tensor, "V I"], bias: Float[Tensor, " V"] | None, targets: Tensor
 ) -> Float[Tensor, " N"]:
     """The cross entropy of each row by itself, in nats; a row's does not depend on the others."""
+    problem = SoftmaxLoss(features, weight, bias, targets)
+    if fits_core(problem):
+        return solve(problem, (False, False, False), numbers=CHUNK).losses
     found = [features.new_zeros(0)]
-    for rows in _chunks(len(features), len(weight)):
+    for rows in _chunks(len(features), len(weight), CHUNK):
         logits = linear(features[rows], weight.t(), bias=bias)
         found.append(-logits.log_softmax(dim=-1).gather(1, targets[rows, None]).squeeze(1))
     return torch.cat(found)
@@ -48,25 +52,11 @@ class _VocabularyLoss(Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, label_smoothing: float
     ) -> Tensor:
-        of_features, of_weight, of_bias = ctx.needs_input_grad[:3]
-        grad_features = torch.empty_like(features) if of_features else None
-        grad_weight = torch.zeros_like(weight) if of_weight else None
-        grad_bias = torch.zeros_like(bias) if of_bias and bias is not None else None
-        total, (rows, words) = features.new_zeros(()), (len(features), len(weight))
-        for chunk in _chunks(rows, words):
-            read, wanted = features[chunk], targets[chunk, None]
-            # torch's own products: the core's would pack a copy of the weights, both ways.
-            logits = functional.linear(read, weight, bias)
-            losses, gradient = _losses_and_gradient(logits, wanted, label_smoothing, 1 / rows)
-            total += losses.sum()
-            if grad_features is not None:
-                torch.mm(gradient, weight, out=grad_features[chunk])
-            if grad_weight is not None:
-                grad_weight.addmm_(gradient.t(), read)
-            if grad_bias is not None:
-                grad_bias += gradient.sum(dim=0)
-        ctx.save_for_backward(grad_features, grad_weight, grad_bias)
-        return total / max(1, rows)
+        problem = SoftmaxLoss(features, weight, bias, targets, label_smoothing)
+        find = solve if fits_core(problem) else _solve_by_torch
+        losses, *gradients = find(problem, ctx.needs_input_grad[:3], numbers=CHUNK)
+        ctx.save_for_backward(*gradients)
+        return (losses.sum() / max(1, len(features))).to(features.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -75,6 +65,28 @@ class _VocabularyLoss(Function):
         one = bool(gradient == 1)  # the usual case: nothing to multiply
         found = (part if part is None or one else part * gradient for part in ctx.saved_tensors)
         return *found, None, None
+
+
+def _solve_by_torch(s: SoftmaxLoss, wanted: Sequence[bool], *, numbers: int) -> Solved:
+    """As `solve`, wherever torch computes."""
+    of_features, of_weight, of_bias = wanted
+    grad_features = torch.empty_like(s.features) if of_features else None
+    grad_weight = torch.zeros_like(s.weight) if of_weight else None
+    grad_bias = torch.zeros_like(s.bias) if of_bias and s.bias is not None else None
+    found, rows, weight_type = [s.features.new_zeros(0, 1)], len(s.features), s.weight.dtype
+    for chunk in _chunks(rows, len(s.weight), numbers):
+        read, wanted_words = s.features[chunk], s.targets[chunk, None]
+        logits = functional.linear(read, s.weight, s.bias).to(weight_type)
+        losses, gradient = _losses_and_gradient(logits, wanted_words, s.smoothing, 1 / rows)
+        found.append(losses)
+        with torch.autocast(gradient.device.type, enabled=False):
+            if grad_features is not None:
+                grad_features[chunk] = gradient @ s.weight
+            if grad_weight is not None:
+                grad_weight.addmm_(gradient.t(), read.to(weight_type))
+        if grad_bias is not None:
+            grad_bias += gradient.sum(dim=0)
+    return Solved(torch.cat(found).squeeze(1), grad_features, grad_weight, grad_bias)
 
 
 def _losses_and_gradient(logits: Tensor, wanted: Tensor, smoothing: float, weight: float) -> tuple[Tensor, Tensor]:
@@ -89,6 +101,6 @@ def _losses_and_gradient(logits: Tensor, wanted: Tensor, smoothing: float, weigh
     return losses, gradient.scatter_add_(1, wanted, gradient.new_full(wanted.shape, weight * (smoothing - 1)))
 
 
-def _chunks(rows: int, words: int) -> Iterator[slice]:
-    height = max(1, CHUNK // words)
+def _chunks(rows: int, words: int, numbers: int) -> Iterator[slice]:
+    height = max(1, numbers // words)
     return (slice(start, start + height) for start in range(0, rows, height))
