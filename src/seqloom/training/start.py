@@ -68,6 +68,10 @@ def check_settings(config: Config, *, task: Task) -> None:
             "forecast.decoder=recursive reads on from the last step, which only one direction can. "
             "Set model.bidirectional=false, or forecast.decoder=direct."
         )
+    if forecasts and config.forecast.decoder == "recursive" and not config.forecast.highway:
+        raise ConfigError(
+            "forecast.highway is a part of forecast.decoder=direct: a recursive one has none. Leave it out."
+        )
     if writes and config.model.attention == "dot" and config.model.bidirectional:
         raise ConfigError(
             "model.attention=dot compares states of one size, but what is read from both sides is twice as long. "
