@@ -161,6 +161,8 @@ def _allowed(value: dict[str, Any]) -> str:
     value = next((kind for kind in value.get("anyOf", []) if kind["type"] != "null"), value)
     if "enum" in value:
         return ", ".join(value["enum"])
+    if value["type"] == "array":
+        return f"numbers {_allowed(value['items'])}"
     if value["type"] in ("boolean", "string"):
         return {"boolean": "true, false", "string": "a text"}[value["type"]]
     bounds = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}

@@ -122,6 +122,18 @@ WRITES = {"task": "translate", "data.target": "title", "training.learning_rate":
 WRITES_LONG = WRITES | {"decoding.length_penalty": 3.0}
 DRAWS = WRITES | {"decoding.temperature": 1.0}
 
+FORECASTS = {
+    "task": "forecast",
+    "data.input": None,
+    "data.target": "sold",
+    "forecast.horizon": 4,
+    "forecast.context": 12,
+    "forecast.windows": 60,
+    "model.embedding_size": 128,  # the default: series have none
+    "training.baselines": True,
+}
+FORECASTS_ONE_WAY = FORECASTS | {"model.bidirectional": False}
+
 ALIVE: dict[str, Alive] = {
     "task": Alive(
         "regress",
@@ -152,6 +164,17 @@ ALIVE: dict[str, Alive] = {
     "data.vectors": Alive("vectors.txt", lambda a, b: "vectors: 2 of " in b.said and other_weights(a, b)),
     "data.label_separator": Alive(
         "|", lambda a, b: (len(a.whole.targets.labels), len(b.whole.targets.labels)) == (3, 2), {"data.target": "tags"}
+    ),
+    "data.series": Alive(
+        "shop", lambda a, b: [r.whole.targets.layout.series for r in (a, b)] == ["store", "shop"], FORECASTS
+    ),
+    "data.time": Alive(
+        "later", lambda a, b: [r.whole.targets.layout.time for r in (a, b)] == ["when", "later"], FORECASTS
+    ),
+    "data.frequency": Alive(
+        "30 minutes",
+        lambda a, b: [str(r.whole.targets.frequency) for r in (a, b)] == ["1 hour", "30 minutes"],
+        FORECASTS,
     ),
     "data.valid_fraction": Alive(0.3, lambda a, b: (rows(a, "valid"), rows(b, "valid")) == (6, 18)),
     "data.test_fraction": Alive(0.3, lambda a, b: (rows(a, "test"), rows(b, "test")) == (6, 18)),
@@ -225,6 +248,18 @@ ALIVE: dict[str, Alive] = {
     "decoding.temperature": Alive(1.0, lambda a, b: other_answers(a, b) and answers(b) == answers(b), WRITES),
     "decoding.top_k": Alive(1, other_answers, DRAWS),
     "decoding.top_p": Alive(0.01, other_answers, DRAWS),
+    "forecast.horizon": Alive(3, lambda a, b: [r.whole.targets.reader.horizon for r in (a, b)] == [4, 3], FORECASTS),
+    "forecast.context": Alive(9, lambda a, b: [r.whole.targets.reader.context for r in (a, b)] == [12, 9], FORECASTS),
+    "forecast.season": Alive(5, lambda a, b: [r.whole.targets.reader.season for r in (a, b)] == [24, 5], FORECASTS),
+    "forecast.transform": Alive(
+        "none", lambda a, b: [r.whole.targets.reader.log for r in (a, b)] == [True, False], FORECASTS
+    ),
+    "forecast.quantiles": Alive([0.2, 0.8], other_weights, FORECASTS),
+    "forecast.decoder": Alive("recursive", other_tensors, FORECASTS_ONE_WAY),
+    "forecast.highway": Alive(False, tensors_lost("highway"), FORECASTS),
+    "forecast.calendar": Alive(False, other_tensors, FORECASTS),
+    "forecast.origins": Alive(2, lambda a, b: (rows(a, "test") > 4, rows(b, "test")) == (True, 4), FORECASTS),
+    "forecast.windows": Alive(30, lambda a, b: [rows(r, "train") for r in (a, b)] == [60, 30], FORECASTS),
 }
 
 
@@ -241,6 +276,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         tags = chosen.choice(["a", "b", "a|b"])
         table.append((said, f"{label} título {NAMES[number % 7]}", label, str(1 + number % 2), tags))
     write_rows(folder / "rows.csv", table, ("text", "title", "label", "two", "tags"))
+    hours = [
+        f"2024-{month}-{day:02} {hour:02}:00" for month in ("01", "03") for day in range(1, 6) for hour in range(24)
+    ]
+    sold = [
+        (store, "xy"[of], hours[step], hours[120 + step], str(round(chosen.gauss(10, 2) + step % 24, 2)))
+        for of, store in enumerate("ab")
+        for step in range(120)
+    ]
+    write_rows(folder / "series.csv", sold, ("store", "shop", "when", "later", "sold"))
     (folder / "vectors.txt").write_text("good 1 2 3 4\nbad -1 -2 -3 -4\nunheard 0 0 0 0\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -251,11 +295,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def run_with(**changed: Any) -> Run:
     settings = {"data.input": "text", "data.target": "label", "task": "classify"} | changed
-    return run(tuple(sorted(settings.items())))
+    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    return run(tuple(sorted(frozen.items())))
 
 
 @functools.cache
-def run(settings: tuple[tuple[str, Any], ...]) -> Run:
+def run(frozen: tuple[tuple[str, Any], ...]) -> Run:
+    settings = [(key, list(value) if isinstance(value, tuple) else value) for key, value in frozen]
     said: list[str] = []
 
     def note(event: Event) -> None:
@@ -264,7 +310,8 @@ def run(settings: tuple[tuple[str, Any], ...]) -> Run:
 
     folder = Path(f"run-{len(list(Path().iterdir()))}")
     try:
-        bundle = train(Path("rows.csv"), folder, dict(settings), report=note)
+        data = "series.csv" if dict(settings)["task"] == "forecast" else "rows.csv"
+        bundle = train(Path(data), folder, dict(settings), report=note)
     except SeqloomError as error:
         return Run(None, str(error), [])
     checkpoints = sorted(path.name for path in (folder / "checkpoints").glob("step-*"))
@@ -315,14 +362,15 @@ CHOICES = {key: found for key, kind in fields(Config).items() if key not in UNTR
 
 def test_choices_that_may_be_left_to_the_data_are_choices_too() -> None:
     assert CHOICES["data.tokens"] == ("word", "character", "byte", "subword")
-    assert CHOICES["task"] == ("classify", "regress", "translate")
+    assert CHOICES["task"] == ("classify", "regress", "translate", "forecast")
 
 
 @pytest.mark.parametrize("key", CHOICES)
 def test_each_choice_of_a_setting_is_its_own(key: str) -> None:
     if "subword" in CHOICES[key]:
         pytest.importorskip("sentencepiece")
-    runs = [run_with(**{**ALIVE[key].given, key: choice}) for choice in CHOICES[key]]
+    given = [FORECASTS if choice == "forecast" else ALIVE[key].given for choice in CHOICES[key]]
+    runs = [run_with(**{**other, key: choice}) for other, choice in zip(given, CHOICES[key], strict=True)]
     for number, one in enumerate(runs):
         for another in runs[:number]:
             assert not same_weights(one, another)
@@ -345,6 +393,13 @@ def test_a_setting_of_answers_is_refused_where_texts_are_written(key: str) -> No
     assert f"{key.removeprefix('data.')} is a setting " in refused.said
 
 
+@pytest.mark.parametrize("key", [key for key, alive in ALIVE.items() if alive.given.get("task") == "forecast"])
+def test_a_setting_of_forecasts_is_refused_where_texts_are_read(key: str) -> None:
+    refused = run_with(**{key: ALIVE[key].value})
+    assert refused.bundle is None
+    assert f"{key.removeprefix('data.')} is a setting of forecast, the task is classify." in refused.said
+
+
 SHARED = [
     key
     for key, alive in ALIVE.items()
@@ -355,6 +410,15 @@ SHARED = [
 @pytest.mark.parametrize("key", [key for key in SHARED if key != "model.pooling"])
 def test_a_setting_of_models_changes_those_that_write_too(key: str) -> None:
     given = WRITES | ALIVE[key].given | {"training.epochs": 1}
+    assert not same_weights(run_with(**given), run_with(**given | {key: ALIVE[key].value}))
+
+
+OF_TEXTS = ("embedding", "embedding_size", "freeze_embedding", "word_dropout", "pooling")
+
+
+@pytest.mark.parametrize("key", [key for key in SHARED if key.startswith("model.") and key[6:] not in OF_TEXTS])
+def test_a_setting_of_models_changes_those_that_forecast_too(key: str) -> None:
+    given = FORECASTS | ALIVE[key].given | {"training.epochs": 1}
     assert not same_weights(run_with(**given), run_with(**given | {key: ALIVE[key].value}))
 
 

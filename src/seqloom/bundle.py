@@ -92,7 +92,12 @@ def build_forecaster(config: Config, targets: SeriesTargets) -> Forecaster:
     """The untrained model that these settings and targets ask for."""
     reader = targets.reader
     return Forecaster(
-        config.model, config.forecast, input_size=reader.input_size, horizon=reader.horizon, levels=targets.levels
+        config.model,
+        config.forecast,
+        input_size=reader.input_size,
+        context=reader.context,
+        horizon=reader.horizon,
+        levels=targets.levels,
     )
 
 

@@ -211,12 +211,16 @@ class ForecastSettings(Settings):
     season: Count | None = Field(
         None, description="steps of a season; by the frequency or the data where not given; 1: none"
     )
+    transform: Literal["log", "none"] | None = Field(
+        None, description="read logarithms, so that errors are shares; log where all values are positive, if not given"
+    )
     quantiles: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         [0.1, 0.5, 0.9], min_length=1, description="shares of the values that lie below what is forecast, rising"
     )
     decoder: Literal["direct", "recursive"] = Field(
         "direct", description="all steps at once from the last state, or one after the other, each fed back in"
     )
+    highway: bool = Field(True, description="direct: add a linear map of the steps that were read (Lai et al. 2018)")
     calendar: bool = Field(True, description="read the hour, weekday and month of each step, where there are dates")
     origins: Count | None = Field(
         None, description="forecasts scored a series at most, begun at different steps; four a horizon where not given"

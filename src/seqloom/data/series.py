@@ -4,7 +4,7 @@ A window is read alone, in float64, whatever batch it is in: its numbers cannot 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,8 @@ from seqloom.data.series_times import Clock
 
 Numbers = NDArray[np.float64]
 
+LARGEST = 1e100  # beyond, errors and their squares are no numbers any more
+LEAST_SPREAD = 0.05  # of a series that repeats itself, or errors of nearly nothing would be all that is learned
 FLAT = 1e-6  # below this share of the level a spread is rounding, and no scale
 
 
@@ -75,13 +77,17 @@ class Windows(NamedTuple):
     """A batch of windows as a model reads them.
 
     `values` (B, T, I): the scaled value, 1 where there is one, the numbers beside it each with the same mark, and the
-    calendar. `future` (B, K, F): the calendar of the steps to forecast. `anchor` (B, K): what was a season before each.
+    calendar. `recent` (B, context): the scaled values alone, the last one last, zeros before the first. `future`
+    (B, K, F): the calendar of the steps to forecast. `anchor` (B, K): what was a season before each of them. `spread`
+    (B, 1): how far, in the window, a value usually is from the one a season before.
     """
 
     values: Tensor
     lengths: Tensor
+    recent: Tensor
     future: Tensor
     anchor: Tensor
+    spread: Tensor
 
     def to(self, device: torch.device) -> "Windows":
         """The same on `device`."""
@@ -98,13 +104,17 @@ class Beside(NamedTuple):
 
 @dataclass(frozen=True)
 class Reader:
-    """How a window becomes numbers: `context` steps at most, `horizon` to forecast, a season of `season` steps."""
+    """How a window becomes numbers: `context` steps at most, `horizon` to forecast, a season of `season` steps.
+
+    With `log` the logarithms of the values are read and forecast: their errors are shares of the values.
+    """
 
     context: int
     horizon: int
     season: int
     beside: tuple[Beside, ...] = ()
     calendar: tuple[str, ...] = ()
+    log: bool = False
 
     @property
     def fewest(self) -> int:
@@ -121,38 +131,54 @@ class Reader:
         return Window(series, max(0, at - self.context), at, at if insample is None else insample)
 
     def usable(self, window: Window) -> bool:
-        """Whether there is enough to read."""
-        return window.length >= self.fewest and bool(np.isfinite(window.read).any())
+        """Whether there is enough to read, and of logarithms nothing that has none."""
+        known = window.read[np.isfinite(window.read)]
+        return window.length >= self.fewest and len(known) > 0 and not (self.log and known.min() <= 0)
 
     def batch(self, windows: Sequence[Window]) -> Windows:
         """The batch of these windows, shorter ones padded with zeros at their end."""
         longest = max((window.length for window in windows), default=0)
         values = np.zeros((len(windows), longest, self.input_size), dtype=np.float32)
+        recent = np.zeros((len(windows), self.context), dtype=np.float32)
         future = np.zeros((len(windows), self.horizon, 2 * len(self.calendar)), dtype=np.float32)
         anchor = np.zeros((len(windows), self.horizon), dtype=np.float32)
+        spread = np.zeros((len(windows), 1), dtype=np.float32)
         for row, window in enumerate(windows):
-            level, scale = level_and_scale(window.read)
-            values[row, : window.length] = self._steps(window, level, scale)
+            read = self._transformed(window.read)
+            level, scale = level_and_scale(read)
+            values[row, : window.length] = self._steps(window, (read - level) / scale)
+            recent[row, self.context - window.length :] = values[row, : window.length, 0]
             future[row] = self._calendar(window.series, window.at, window.at + self.horizon)
-            anchor[row] = (season_before(window.read, self.season, self.horizon) - level) / scale
+            anchor[row] = (season_before(read, self.season, self.horizon) - level) / scale
+            spread[row] = max(seasonal_error(read, self.season) / scale, LEAST_SPREAD)
         lengths = torch.tensor([window.length for window in windows], dtype=torch.int64)
-        return Windows(torch.from_numpy(values), lengths, torch.from_numpy(future), torch.from_numpy(anchor))
+        parts = map(torch.from_numpy, (recent, future, anchor, spread))
+        return Windows(torch.from_numpy(values), lengths, *parts)
 
     def targets(self, windows: Sequence[Window]) -> Tensor:
         """The scaled values to forecast, float32 (B, K), NaN where there is none."""
         scaled = np.full((len(windows), self.horizon), np.nan, dtype=np.float32)
         for row, window in enumerate(windows):
-            level, scale = level_and_scale(window.read)
-            scaled[row] = (ahead(window, self.horizon) - level) / scale
+            level, scale = level_and_scale(self._transformed(window.read))
+            scaled[row] = (self._transformed(ahead(window, self.horizon)) - level) / scale
         return torch.from_numpy(scaled)
 
     def collate(self, windows: Sequence[Window]) -> tuple[Windows, Tensor]:
         """The batch of these windows and what is to be forecast."""
         return self.batch(windows), self.targets(windows)
 
-    def _steps(self, window: Window, level: float, scale: float) -> Numbers:
-        there = np.isfinite(window.read)
-        parts = [np.where(there, (window.read - level) / scale, 0.0), there]
+    def in_unit(self, window: Window, scaled: Numbers) -> Numbers:
+        """Forecasts of a window, of any shape, in the unit of its series."""
+        level, scale = level_and_scale(self._transformed(window.read))
+        forecasts = level + scale * scaled
+        return np.exp(np.minimum(forecasts, math.log(LARGEST))) if self.log else forecasts
+
+    def _transformed(self, values: Numbers) -> Numbers:
+        return np.log(values) if self.log else values
+
+    def _steps(self, window: Window, scaled: Numbers) -> Numbers:
+        there = np.isfinite(scaled)
+        parts = [np.where(there, scaled, 0.0), there]
         for column, known in enumerate(self.beside):
             given = window.series.beside[window.start : window.at, column]
             there = np.isfinite(given)
@@ -202,6 +228,8 @@ def season_before(values: Numbers, season: int, horizon: int) -> Numbers:
     return found
 
 
-def by_name(series: Sequence[Series]) -> Mapping[str, Series]:
-    """The series by their names."""
-    return {one.name: one for one in series}
+def seasonal_error(values: Numbers, season: int) -> float:
+    """The mean of |y_t - y_(t - season)|, 0 where no two values are so far apart."""
+    changes = np.abs(values[season:] - values[:-season]) if len(values) > season else np.empty(0)
+    changes = changes[np.isfinite(changes)]
+    return math.fsum(changes) / len(changes) if len(changes) else 0.0

@@ -6,7 +6,7 @@ season, the spread of columns read beside) it learns from the steps before both.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -105,6 +105,8 @@ def gather_series(config: Config, files: dict[str, Table], names: dict[str, str]
     """
     _check_settings(config.data)
     layout, notes = infer_layout(files["train"], config.data)
+    if config.task is None:
+        notes.insert(0, "task: forecast (numbers, and no text to read)")
     if layout.time is None and config.data.frequency is not None:
         raise ConfigError("data.frequency says how far times are apart, but there is no column of times. Leave it out.")
     frequency = None if config.data.frequency is None else parse_frequency(config.data.frequency)
@@ -157,7 +159,7 @@ def prepare_series(gathered: GatheredSeries, config: Config) -> PreparedSeries:
             "A shorter --set forecast.horizon or forecast.context needs fewer steps."
         )
     beside = _spreads(gathered.layout, parted)
-    reader = Reader(reader.context, reader.horizon, reader.season, beside, reader.calendar)
+    reader = replace(reader, beside=beside)
     targets = SeriesTargets(gathered.layout, gathered.frequency, reader, tuple(config.forecast.quantiles))
     train, said = _training_windows(parted, reader, config.forecast)
     if not train:
@@ -201,7 +203,9 @@ def scored_windows_of(
             fraction = config.data.test_fraction or config.data.valid_fraction
             start = one.steps - max(targets.reader.horizon, int(fraction * one.steps))
         parts = Parts(one, start, start)
-        if _scored_windows([parts], "test", targets.reader, config.forecast):
+        if targets.reader.log and np.nanmin(one.values) <= 0:
+            refused.append((one, f"series {one.name} has a value of 0 or less, and this model reads logarithms"))
+        elif _scored_windows([parts], "test", targets.reader, config.forecast):
             parted.append(parts)
         else:
             needed = targets.reader.fewest + targets.reader.horizon
@@ -212,7 +216,8 @@ def scored_windows_of(
 def infer_season(values: Sequence[Numbers]) -> int:
     """The season of series without times: the shortest lag at which changes go together nearly as much as at any.
 
-    1 where they go together at none: an autocorrelation of 0.2 at least, and a peak, is needed.
+    1 where they go together at none: an autocorrelation of 0.2 at least is needed, and a peak, beyond the lags at which
+    a smooth series resembles itself.
     """
     longest = min(LONGEST_SEASON, max((len(one) // 3 for one in values), default=0))
     total, count = np.zeros(longest + 2), 0
@@ -227,7 +232,9 @@ def infer_season(values: Sequence[Numbers]) -> int:
     if not count:
         return 1
     mean = total / count
-    peaks = [lag for lag in range(2, longest + 1) if mean[lag - 1] < mean[lag] > mean[lag + 1] and mean[lag] > CLEAR]
+    first = next((lag for lag in range(1, longest + 1) if mean[lag] < 0), longest)
+    lags = range(first + 1, longest + 1)
+    peaks = [lag for lag in lags if mean[lag - 1] < mean[lag] > mean[lag + 1] and mean[lag] > CLEAR]
     best = max((mean[lag] for lag in peaks), default=0.0)
     return next((lag for lag in peaks if mean[lag] >= NEARLY_BEST * best), 1)
 
@@ -277,14 +284,20 @@ def _reader(gathered: GatheredSeries, config: Config) -> tuple[Reader, list[str]
         context = max(2, min(context, longest - horizon))
     calendar = gathered.frequency.calendar if gathered.frequency is not None and given.calendar else ()
     notes.append(f"horizon: {horizon} steps ({so}); context: {context} ({how}); season: {season} ({why})")
+    log = given.transform == "log"
+    if given.transform is None and all(np.nanmin(one.values) > 0 for one in gathered.series):
+        log = True
+        notes.append("transform: log (all values are positive)")
     if calendar:
         notes.append(f"calendar: {', '.join(calendar)} of each step")
-    return Reader(context, horizon, season, (), calendar), notes
+    return Reader(context, horizon, season, (), calendar, log), notes
 
 
 def _parts(series: Series, continued: Mapping[str, Mapping[str, int]], reader: Reader, config: Config) -> Parts:
     """Where the parts of a series end. Raises DataError where it is too short for them."""
     settings, horizon = config.data, reader.horizon
+    if reader.log and np.nanmin(series.values) <= 0:
+        raise DataError(f"series {series.name} has a value of 0 or less: no logarithm. Set forecast.transform=none")
     added = {part: steps.get(series.name, 0) for part, steps in continued.items()}
     own = series.steps - sum(added.values())
     test = added.get("test", 0)
@@ -325,6 +338,8 @@ def _training_windows(parted: Sequence[Parts], reader: Reader, settings: Forecas
         for at in range(parts.train - reader.horizon, reader.fewest - 1, -stride)
     ]
     whole = [window for window in windows if reader.usable(window) and np.isfinite(ahead(window, reader.horizon)).any()]
+    if len(whole) > settings.windows:  # each series began one more
+        whole = [whole[number * len(whole) // settings.windows] for number in range(settings.windows)]
     return (
         whole,
         f"a training window begins at every {stride}. step" if stride > 1 else "a training window at each step",

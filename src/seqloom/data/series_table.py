@@ -13,7 +13,7 @@ import numpy as np
 
 from seqloom.config import DataSettings
 from seqloom.data.rows import Rejected, Row, Table, Value
-from seqloom.data.series import Numbers, Series
+from seqloom.data.series import LARGEST, Numbers, Series
 from seqloom.data.series_times import Clock, Frequency, Instant, infer_frequency, is_time, read_time, style_of
 from seqloom.data.targets import is_number, read_number
 from seqloom.errors import DataError
@@ -38,7 +38,6 @@ SAMPLED = 200
 MOSTLY = 0.9
 FEWEST_COLUMNS = 8  # of a file with a row a series
 FAR, FAR_TIMES = 1000, 10  # a gap of more steps than both allow is a wrong time
-LARGEST = 1e100  # beyond, errors and their squares are no numbers any more
 
 
 @dataclass(frozen=True)
@@ -200,12 +199,17 @@ def _series_column(table: Table, kinds: dict[str, Any], free: list[str], *, time
 def _has_rows(table: Table, kinds: dict[str, Any], *, name: str | None) -> bool:
     """Whether each row is a series: names that differ, or none, and below many columns nothing but numbers."""
     others = [column for column in table.columns if column != name]
-    if len(others) < FEWEST_COLUMNS or any(kinds[column] not in ("number", "empty") for column in others):
+    odd = [column for column in others if kinds[column] not in ("number", "empty")]
+    if len(others) < FEWEST_COLUMNS or not all(_half_numbers(table.values(column)) for column in odd):
         return False
     if name is None:
         return len(others) > 3 * len(table.rows)
     values = table.values(name)
-    return len(set(values)) > MOSTLY * len(values)
+    return 2 * len(set(values)) > len(values)
+
+
+def _half_numbers(values: list[Value]) -> bool:
+    return 2 * sum(map(is_number, values)) >= len(values)
 
 
 def _value_column(table: Table, numbers: list[str]) -> tuple[str, str]:

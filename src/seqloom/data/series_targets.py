@@ -11,7 +11,7 @@ from seqloom.data.series_times import PARTS, Frequency, parse_frequency
 from seqloom.errors import ConfigError, DataError
 
 MEDIAN = 0.5
-KEYS = ("problem", "layout", "frequency", "context", "horizon", "season", "beside", "calendar", "quantiles")
+KEYS = ("problem", "layout", "frequency", "context", "horizon", "season", "beside", "calendar", "log", "quantiles")
 KINDS = ("long", "columns", "rows")
 
 
@@ -48,6 +48,7 @@ class SeriesTargets:
             "season": self.reader.season,
             "beside": [column._asdict() for column in self.reader.beside],
             "calendar": list(self.reader.calendar),
+            "log": self.reader.log,
             "quantiles": list(self.quantiles),
         }
 
@@ -61,7 +62,9 @@ class SeriesTargets:
             raise DataError(f"saved series targets have the problem {values['problem']!r}; allowed: {cls.problem}.")
         beside = tuple(map(_beside, _list(values, "beside")))
         context, horizon, season = (_count(values, name) for name in ("context", "horizon", "season"))
-        reader = Reader(context, horizon, season, beside, tuple(_list(values, "calendar")))
+        if not isinstance(values["log"], bool):
+            raise DataError(f"saved series targets: log is {values['log']!r:.40}, but must be true or false.")
+        reader = Reader(context, horizon, season, beside, tuple(_list(values, "calendar")), values["log"])
         try:
             frequency = None if values["frequency"] is None else parse_frequency(str(values["frequency"]))
         except ConfigError as error:

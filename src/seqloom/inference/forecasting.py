@@ -9,8 +9,8 @@ import torch
 from seqloom.bundle import SeriesBundle
 from seqloom.data import Rejected, SeriesTargets, Window, evaluation_order
 from seqloom.data.rows import Table
-from seqloom.data.series import Numbers, Reader, Series, level_and_scale
-from seqloom.data.series_table import LARGEST, SeriesFile, read_series
+from seqloom.data.series import LARGEST, Numbers, Reader, Series
+from seqloom.data.series_table import SeriesFile, read_series
 from seqloom.errors import DataError
 from seqloom.models import Forecaster
 
@@ -39,8 +39,7 @@ def forecasts_of(
     for rows in evaluation_order([window.length for window in windows], batch_size=batch_size):
         batch = targets.reader.batch([windows[row] for row in rows]).to(device)
         for row, scaled in zip(rows, model.quantiles(batch).cpu().double().numpy(), strict=True):
-            level, scale = level_and_scale(windows[row].read)
-            found[row] = level + scale * scaled
+            found[row] = targets.reader.in_unit(windows[row], scaled)
     model.train(training)
     return found
 
@@ -111,6 +110,8 @@ def forecast_answers(bundle: SeriesBundle, read: SeriesFile) -> Iterator[dict[st
 
 def _why_not(reader: Reader, window: Window) -> str | None:
     """Why a window cannot be read; None where it can."""
+    if reader.log and (window.read <= 0).any():
+        return "a value of 0 or less, and this model reads logarithms"
     if not reader.usable(window):
         steps = f"{window.series.steps:,} steps, but at least {reader.fewest:,} are read"
         return f"{steps}, with a value among the last {reader.context:,}"

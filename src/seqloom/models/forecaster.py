@@ -1,7 +1,8 @@
 """Forecaster: the steps of a series so far in, quantiles of each of the next steps out.
 
 scaled values, marks of gaps, calendar -> (bi)recurrent stack -> last state -> head, added to what was a season before.
-`direct` gives all steps at once; `recursive` gives one, reads it as if it had happened, and gives the next.
+`direct` gives all steps at once, with a linear map of the window beside the recurrent layers (LSTNet, Lai et al. 2018);
+`recursive` gives one, reads it as if it had happened, and gives the next.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ class Forecaster(nn.Module):
         forecast: ForecastSettings,
         *,
         input_size: int,
+        context: int,
         horizon: int,
         levels: Sequence[float],
     ) -> None:
@@ -40,6 +42,9 @@ class Forecaster(nn.Module):
         steps = 1 if self.recursive else horizon
         self.head = Linear(self.recurrent.output_size, steps * len(levels))
         self.levels = tuple(levels)
+        self.highway = Linear(context, horizon, bias=False) if forecast.highway and not self.recursive else None
+        if self.highway is not None and not self.highway.weight.is_meta:
+            nn.init.zeros_(self.highway.weight)  # to begin with, what was a season before is the forecast
 
     @property
     def tables(self) -> tuple[nn.Module, ...]:
@@ -52,10 +57,11 @@ class Forecaster(nn.Module):
         last = last_pool(outputs, batch.lengths, bidirectional=self.bidirectional)
         if not self.recursive:
             changes: Tensor = self.head(self.dropout(last)).view(len(last), self.horizon, -1)
-            return changes + batch.anchor[:, :, None]
+            level = batch.anchor if self.highway is None else batch.anchor + self.highway(batch.recent)
+            return level[:, :, None] + batch.spread[:, :, None] * changes
         steps = []
         for step in range(self.horizon):
-            forecast = self.head(self.dropout(last)) + batch.anchor[:, step, None]
+            forecast = batch.anchor[:, step, None] + batch.spread * self.head(self.dropout(last))
             steps.append(forecast)
             read = torch.zeros_like(batch.values[:, :1])
             read[:, 0, 0] = forecast[:, self.median]
@@ -73,12 +79,17 @@ class Forecaster(nn.Module):
 
     def batch_loss(self, batch: Windows, targets: Tensor, options: LossOptions = PLAIN_LOSS) -> Float[Tensor, ""]:
         """The mean pinball loss over the steps of `targets` (B, K) that are not NaN, and over the levels."""
-        return self.loss(self(batch), targets)
+        return self.loss(self(batch), targets, batch.spread)
 
-    def loss(self, forecasts: Float[Tensor, "B K Q"], targets: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-        """The mean pinball loss: `level` a unit for a value above its quantile, 1 - level for one below."""
+    def loss(
+        self, forecasts: Float[Tensor, "B K Q"], targets: Float[Tensor, "B K"], spread: Float[Tensor, "B 1"]
+    ) -> Float[Tensor, ""]:
+        """The mean pinball loss: `level` a unit for a value above its quantile, 1 - level for one below.
+
+        A unit is the `spread` of the window: series that are hard to forecast do not outweigh the others.
+        """
         there = targets.isfinite()
-        errors = torch.where(there, targets, 0.0)[:, :, None] - forecasts
+        errors = (torch.where(there, targets, 0.0)[:, :, None] - forecasts) / spread[:, :, None]
         levels = forecasts.new_tensor(self.levels)
         losses = torch.maximum(levels * errors, (levels - 1) * errors).mean(dim=-1)
         return torch.where(there, losses, 0.0).sum() / there.sum().clamp(min=1)

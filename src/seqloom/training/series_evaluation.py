@@ -93,7 +93,7 @@ def mean_loss(model: Forecaster, targets: SeriesTargets, windows: Sequence[Windo
     for rows in evaluation_order([window.length for window in windows], batch_size=BATCH):
         batch, wanted = targets.reader.collate([windows[row] for row in rows])
         forecasts = model(batch.to(device)).cpu()
-        for row, forecast, values in zip(rows, forecasts, wanted, strict=True):
-            losses[row] = float(model.loss(forecast[None], values[None]))
+        for row, *parts in zip(rows, forecasts, wanted, batch.spread, strict=True):
+            losses[row] = float(model.loss(*(part[None] for part in parts)))
     model.train(training)
     return sum(losses) / len(losses)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from seqloom.data import SeriesTargets, Window
-from seqloom.data.series import Numbers, Series, ahead, season_before
+from seqloom.data.series import Numbers, ahead, season_before, seasonal_error
 from seqloom.data.series_targets import MEDIAN
 from seqloom.training.metrics import Scores, mean_interval
 
@@ -85,15 +85,8 @@ def insample_errors(windows: Sequence[Window], season: int) -> Numbers:
     for window in windows:
         key = id(window.series), window.insample
         if key not in known:
-            known[key] = _seasonal_error(window.series, window.insample, season)
+            known[key] = seasonal_error(window.series.values[: window.insample], season)
     return np.array([known[id(window.series), window.insample] for window in windows])
-
-
-def _seasonal_error(series: Series, stop: int, season: int) -> float:
-    values = series.values[:stop]
-    changes = np.abs(values[season:] - values[:-season]) if len(values) > season else np.empty(0)
-    changes = changes[np.isfinite(changes)]
-    return float(changes.mean()) if len(changes) else 0.0
 
 
 def _truth(windows: Sequence[Window], targets: SeriesTargets) -> Numbers:

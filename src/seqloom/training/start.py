@@ -77,11 +77,8 @@ def check_settings(config: Config, *, task: Task) -> None:
         check_language(config)
     if config.model.output == "crf" and config.training.label_smoothing:
         raise ConfigError("training.label_smoothing is a setting of model.output=softmax; it is crf. Leave out one.")
-    if task == "forecast" and config.forecast.decoder == "recursive" and config.model.bidirectional:
-        raise ConfigError(
-            "forecast.decoder=recursive reads on from the last step, which only one direction can. "
-            "Set model.bidirectional=false, or forecast.decoder=direct."
-        )
+    if task == "forecast" and config.forecast.decoder == "recursive":
+        _check_recursive(config)
     if task == "translate" and config.model.attention == "dot" and config.model.bidirectional:
         raise ConfigError(
             "model.attention=dot compares states of one size, but what is read from both sides is twice as long. "
@@ -93,9 +90,22 @@ def check_settings(config: Config, *, task: Task) -> None:
 def check_belong(task: Task, section: str, names: Collection[str]) -> None:
     """Raise ConfigError for a setting of a section that the task does not have."""
     for name in names:
-        whose = WHOSE.get(f"{section}.{name}", (task,))
-        if task not in whose:
-            raise ConfigError(f"{section}.{name} is a setting of {' and '.join(whose)}, the task is {task}.")
+        owners = WHOSE.get(f"{section}.{name}", (task,))
+        if task not in owners:
+            whose = "models of texts" if owners == TEXTS else " and ".join(owners)
+            raise ConfigError(f"{section}.{name} is a setting of {whose}, the task is {task}.")
+
+
+def _check_recursive(config: Config) -> None:
+    if config.model.bidirectional:
+        raise ConfigError(
+            "forecast.decoder=recursive reads on from the last step, which only one direction can. "
+            "Set model.bidirectional=false, or forecast.decoder=direct."
+        )
+    if not config.forecast.highway:
+        raise ConfigError(
+            "forecast.highway is a part of forecast.decoder=direct: a recursive one has none. Leave it out."
+        )
 
 
 def check_language(config: Config) -> None:
