@@ -151,7 +151,9 @@ def test_evaluate_shows_confusions_and_the_baseline_on_any_file(model: seqloom.M
     counted = Counter(wrong)
     assert found["confusions"][0]["words"] == max(counted.values())
     assert all(counted[each["tag"], each["taken_for"]] == each["words"] for each in found["confusions"])
-    unknown = [tag == answer for (word, tag), (_, answer) in zip(truth, pairs, strict=True) if word not in targets.lexicon]
+    unknown = [
+        tag == answer for (word, tag), (_, answer) in zip(truth, pairs, strict=True) if word not in targets.lexicon
+    ]
     assert found["metrics"]["unknown_word_accuracy"] == pytest.approx(sum(unknown) / len(unknown))
 
 
@@ -167,7 +169,11 @@ def test_a_file_it_was_scored_on_shows_all_baselines(tmp_path: Path) -> None:
 
 def trained(tmp_path: Path, **changed: Any) -> Bundle:
     data = write_tagged(tmp_path / "data.conll", 40)
-    settings = {"task": "tag", "training.epochs": 1, **{name.replace("__", "."): value for name, value in changed.items()}}
+    settings = {
+        "task": "tag",
+        "training.epochs": 1,
+        **{name.replace("__", "."): value for name, value in changed.items()},
+    }
     return train(data, tmp_path / f"out-{len(list(tmp_path.iterdir()))}", settings)
 
 
@@ -273,7 +279,9 @@ def test_stopped_and_resumed_is_as_never_stopped(tmp_path: Path) -> None:
 
 
 def test_lists_of_jsonl_are_tagged_too(tmp_path: Path) -> None:
-    rows = [{"tokens": words, "ner_tags": tags, "id": str(number)} for number, (words, tags) in enumerate(named(40, seed=1))]
+    rows = [
+        {"tokens": words, "ner_tags": tags, "id": str(number)} for number, (words, tags) in enumerate(named(40, seed=1))
+    ]
     rows[3]["ner_tags"] = rows[3]["ner_tags"][:-1]
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))

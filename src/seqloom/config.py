@@ -92,7 +92,9 @@ class ModelSettings(Settings):
     bias: bool = Field(True, description="add a bias to each gate")
     layer_norm: bool = Field(False, description="normalise what enters the gates")
     dropout: Fraction = Field(0.3, description="share of the vector values dropped around and between the layers")
-    word_dropout: Fraction = Field(0.1, description="share of the tokens read as unknown while training")
+    word_dropout: Fraction | None = Field(
+        None, description="share of the tokens read as unknown while training; 0.1 where not given, for tag 0.3"
+    )
     recurrent_dropout: Fraction = Field(0.0, description="share of the fed-back units dropped, one mask a sequence")
 
     @model_validator(mode="after")
@@ -115,10 +117,13 @@ class TrainingSettings(Settings):
     """How it is trained."""
 
     epochs: Count | None = Field(
-        None, description="passes over the training rows at most; 1,500 steps and 5 to 40 passes where not given"
+        None,
+        description="passes over the training rows at most; 1,500 steps (tag 6,000) and 5 to 40 passes where not given",
     )
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
-    batch_size: Count | None = Field(None, description="rows of one step; where not given 64, fewer for few rows")
+    batch_size: Count | None = Field(
+        None, description="rows of one step; where not given 64 (tag 16), fewer for few rows"
+    )
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="peak learning rate of AdamW")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="weight decay of AdamW")
     warmup: Fraction = Field(0.05, description="share of the steps in which the learning rate rises")

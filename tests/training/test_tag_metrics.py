@@ -30,8 +30,8 @@ def test_spans_are_those_of_conlleval(tags: str, spans: list[tuple[int, int, str
 
 
 def test_span_f1_wants_place_and_kind() -> None:
-    truth = ["B-A I-A O B-B O".split(), "O B-A".split()]
-    decided = ["B-A I-A O B-C O".split(), "B-A B-A".split()]
+    truth = [["B-A", "I-A", "O", "B-B", "O"], ["O", "B-A"]]
+    decided = [["B-A", "I-A", "O", "B-C", "O"], ["B-A", "B-A"]]
     scores = score_tags(truth, decided, [[True] * 5, [True] * 2], has_spans=True)
     # right: A at 0..2 and A at 1..2; there are 3, found 4
     assert scores.metrics == {"accuracy": pytest.approx(5 / 7), "span_f1": pytest.approx(2 * 2 / (3 + 4))}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqloom.config import ModelSettings
-from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, read_tokens, stack
+from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, read_tokens, stack, word_dropout
 from seqloom.nn import AttentionPool, Linear, last_pool, max_pool, mean_pool
 from seqloom.shapes import Batch, Float, Int, Tokens
 
@@ -27,7 +27,7 @@ class ManyToOne(nn.Module):
     def __init__(self, settings: ModelSettings, *, vocabulary_size: int, outputs: int, problem: Problem) -> None:
         super().__init__()
         self.problem = problem
-        self.word_dropout = settings.word_dropout
+        self.word_dropout = word_dropout(settings)
         self.embedding, size = embedding(settings, vocabulary_size)
         self.recurrent = stack(settings, input_size=size)
         self.pooling, self.bidirectional = settings.pooling, settings.bidirectional

@@ -26,7 +26,7 @@ class LossOptions(NamedTuple):
 PLAIN_LOSS = LossOptions()
 
 
-def read_tokens(table: nn.Module, batch: Batch, *, dropout: nn.Dropout, word_dropout: float) -> Tokens:
+def read_tokens(table: nn.Module, batch: Batch, *, dropout: nn.Module, word_dropout: float) -> Tokens:
     """One vector a different token of `batch`, ids (B, T), with word and vector dropout while `table` is in training.
 
     Dropout takes the same numbers from a word wherever it stands in the batch (after Gal & Ghahramani 2016).
@@ -40,6 +40,11 @@ def read_tokens(table: nn.Module, batch: Batch, *, dropout: nn.Dropout, word_dro
     # A batch of one row: what embeds ids takes (B, T) of them.
     vectors: Tensor = dropout(table(different[None]))
     return Tokens(places, vectors[0])
+
+
+def word_dropout(settings: ModelSettings, *, usual: float = 0.1) -> float:
+    """The share of the tokens read as unknown while training: that of the settings, else the usual one."""
+    return usual if settings.word_dropout is None else settings.word_dropout
 
 
 def stack(settings: ModelSettings, *, input_size: int) -> Stack:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqloom.config import ModelSettings
-from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, layer, read_tokens, stack
+from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, layer, read_tokens, stack, word_dropout
 from seqloom.nn import Attentive, Linear, Recurrent, token_losses, vocabulary_loss
 from seqloom.nn.stream import Precision
 from seqloom.shapes import (
@@ -56,7 +56,7 @@ class Seq2Seq(nn.Module):
 
     def __init__(self, settings: ModelSettings, *, vocabulary_size: int, target_size: int, joint: bool = False) -> None:
         super().__init__()
-        self.word_dropout, self.residual = settings.word_dropout, settings.residual
+        self.word_dropout, self.residual = word_dropout(settings), settings.residual
         self.reverse_source, self.tied = settings.reverse_source, settings.tied_embeddings
         self.embedding, size = embedding(settings, vocabulary_size, padding=False)
         self.target_embedding, target_vector = (

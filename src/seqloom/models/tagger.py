@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqloom.config import ModelSettings
-from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, layer, read_tokens, stack
+from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, layer, read_tokens, stack, word_dropout
 from seqloom.nn import CRF, Bidirectional, Linear, last_hidden
 from seqloom.shapes import Batch, Float, Int, Tokens, Words, valid_steps
 from seqloom.text import UNKNOWN
+
+WORD_DROPOUT = 0.3  # words that stand in training once or twice are learned by heart, and the characters little
 
 
 class Tagger(nn.Module):
@@ -24,7 +26,7 @@ class Tagger(nn.Module):
 
     def __init__(self, settings: ModelSettings, *, vocabulary_size: int, characters: int, tags: int) -> None:
         super().__init__()
-        self.word_dropout = settings.word_dropout
+        self.word_dropout = word_dropout(settings, usual=WORD_DROPOUT)
         self.embedding, size = embedding(settings, vocabulary_size)
         self.characters = CharacterReader(settings, characters) if settings.characters else None
         read = 0 if self.characters is None else self.characters.output_size
@@ -102,11 +104,11 @@ class CharacterReader(nn.Module):
         size = settings.character_size
         self.embedding, _ = embedding(ModelSettings(embedding_size=size), characters)
         self.recurrent = Bidirectional(layer(settings.model_copy(update={"hidden_size": size}), input_size=size))
-        self.dropout = nn.Dropout(0.0)
+        self.undropped = nn.Identity()  # what is dropped is dropped of the whole word
         self.output_size = self.recurrent.output_size
 
     def forward(self, words: Batch) -> Float[Tensor, "R S"]:
         """What is known of each word, (R, S), from the ids of its characters (R, C)."""
-        read = read_tokens(self.embedding, words, dropout=self.dropout, word_dropout=0.0)
+        read = read_tokens(self.embedding, words, dropout=self.undropped, word_dropout=0.0)
         _, state = self.recurrent(read, words.lengths)
         return last_hidden(state)

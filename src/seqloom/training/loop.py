@@ -16,7 +16,7 @@ from seqloom.training.checkpoints import save_checkpoint
 from seqloom.training.evaluation import judge, monitored
 from seqloom.training.events import Progress, Report, Said, Validated
 from seqloom.training.metrics import Scores
-from seqloom.training.state import TrainingState, batch_size_for
+from seqloom.training.state import TrainingState, batch_size_for, pace_of
 
 
 def fit(
@@ -36,7 +36,7 @@ def fit(
     settings = state.config.training
     lengths = [len(example.ids) for example in data.train]
     written = [len(written_ids(example)) for example in data.train]
-    size = batch_size_for(settings, len(lengths))
+    size = batch_size_for(settings, len(lengths), most=pace_of(state.model).rows)
     saved_at = time.monotonic()
     with _Signals() as signals:
         while not state.finished:

@@ -13,7 +13,7 @@ from seqloom.models import AnyModel, LossOptions
 from seqloom.nn import summary
 from seqloom.text import read_vectors
 from seqloom.training.events import Report, Said
-from seqloom.training.state import TrainingState, batch_size_for
+from seqloom.training.state import TrainingState, batch_size_for, pace_of
 
 TO_WRITE = {
     "model": ("attention", "reverse_source", "readout", "tied_embeddings"),
@@ -41,7 +41,8 @@ def start_training(config: Config, data: Prepared, *, resumed: bool, report: Rep
         _use_vectors(model, config.data.vectors, data, report=report)
     device = _device(config)
     model.to(device)
-    batches = -(-len(data.train) // batch_size_for(config.training, len(data.train)))
+    size = batch_size_for(config.training, len(data.train), most=pace_of(model).rows)
+    batches = -(-len(data.train) // size)
     report(Said(f"{summary(model).total:,} parameters, {len(data.train):,} rows, {batches:,} batches an epoch"))
     weights = _class_weights(config, data)
     options = LossOptions(None if weights is None else weights.to(device), config.training.label_smoothing)
