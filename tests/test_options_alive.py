@@ -4,6 +4,7 @@ A setting without an entry here fails, as does an entry without a setting.
 """
 
 import functools
+import json
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -120,6 +121,7 @@ NAMES = ("one", "two", "three", "four", "five", "six", "seven")
 PLAIN_CELL = {"model.cell": "simple_rnn"}
 WRITES = {"task": "translate", "data.target": "title", "training.learning_rate": 0.05, "training.epochs": 4}
 WRITES_LONG = WRITES | {"decoding.length_penalty": 3.0}
+TAGS = {"task": "tag", "training.learning_rate": 0.01}
 DRAWS = WRITES | {"decoding.temperature": 1.0}
 
 FORECASTS = {
@@ -199,6 +201,11 @@ ALIVE: dict[str, Alive] = {
             == [False, True]
         ),
         WRITES,
+    ),
+    "model.output": Alive("crf", tensors_gained("crf."), TAGS),
+    "model.characters": Alive(False, tensors_lost("characters."), TAGS),
+    "model.character_size": Alive(
+        5, lambda a, b: [r.weights["characters.embedding.weight"].shape[1] for r in (a, b)] == [64, 5], TAGS
     ),
     "model.activation": Alive("relu", other_weights, PLAIN_CELL),
     "model.init": Alive("identity", other_weights),
@@ -285,6 +292,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for step in range(120)
     ]
     write_rows(folder / "series.csv", sold, ("store", "shop", "when", "later", "sold"))
+    lists = [{"text": said.split(), "label": [word[-1] for word in said.split()]} for said, *_ in table]
+    lists = [row | {"two": row["label"]} for row in lists]
+    (folder / "lists.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lists), encoding="utf-8")
     (folder / "vectors.txt").write_text("good 1 2 3 4\nbad -1 -2 -3 -4\nunheard 0 0 0 0\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -310,8 +320,9 @@ def run(frozen: tuple[tuple[str, Any], ...]) -> Run:
 
     folder = Path(f"run-{len(list(Path().iterdir()))}")
     try:
-        data = "series.csv" if dict(settings)["task"] == "forecast" else "rows.csv"
-        bundle = train(Path(data), folder, dict(settings), report=note)
+        kinds = {"forecast": "series.csv", "tag": "lists.jsonl"}
+        data = Path(kinds.get(dict(settings).get("task", ""), "rows.csv"))
+        bundle = train(data, folder, dict(settings), report=note)
     except SeqloomError as error:
         return Run(None, str(error), [])
     checkpoints = sorted(path.name for path in (folder / "checkpoints").glob("step-*"))
@@ -362,7 +373,7 @@ CHOICES = {key: found for key, kind in fields(Config).items() if key not in UNTR
 
 def test_choices_that_may_be_left_to_the_data_are_choices_too() -> None:
     assert CHOICES["data.tokens"] == ("word", "character", "byte", "subword")
-    assert CHOICES["task"] == ("classify", "regress", "translate", "forecast")
+    assert CHOICES["task"] == ("classify", "regress", "translate", "tag", "generate", "forecast")
 
 
 @pytest.mark.parametrize("key", CHOICES)
@@ -400,11 +411,45 @@ def test_a_setting_of_forecasts_is_refused_where_texts_are_read(key: str) -> Non
     assert f"{key.removeprefix('data.')} is a setting of forecast, the task is classify." in refused.said
 
 
+@pytest.mark.parametrize("key", [key for key, alive in ALIVE.items() if alive.given.get("task") == "tag"])
+def test_a_setting_of_tagging_is_refused_where_no_words_are_tagged(key: str) -> None:
+    for given in ({}, WRITES):
+        refused = run_with(**given | {key: ALIVE[key].value})
+        assert refused.bundle is None
+        assert f"{key} is a setting of tag, the task is {given.get('task', 'classify')}." in refused.said
+
+
+REFUSED_BY_TAG = [
+    *("data.tokens", "data.target_tokens", "data.joint_vocabulary", "data.max_length", "data.label_separator"),
+    *("model.pooling", "model.attention", "model.reverse_source", "training.class_weights", "decoding.beam"),
+]
+
+
+@pytest.mark.parametrize("key", REFUSED_BY_TAG)
+def test_a_setting_of_other_tasks_is_refused_where_words_are_tagged(key: str) -> None:
+    refused = run_with(**TAGS, **{key: ALIVE[key].value})
+    assert refused.bundle is None
+    assert f"{key.removeprefix('data.')} is " in refused.said
+
+
 SHARED = [
     key
     for key, alive in ALIVE.items()
     if (key.startswith("model.") or key == "training.label_smoothing") and not {"task"} & set(alive.given)
 ]
+
+
+@pytest.mark.parametrize("key", [key for key in SHARED if key != "model.pooling"])
+def test_a_setting_of_models_changes_those_that_tag_too(key: str) -> None:
+    given = TAGS | ALIVE[key].given | {"training.epochs": 1}
+    assert not same_weights(run_with(**given), run_with(**given | {key: ALIVE[key].value}))
+
+
+def test_settings_of_tagging_that_would_do_nothing_beside_others_are_refused() -> None:
+    refused = run_with(**TAGS | {"model.output": "crf", "training.label_smoothing": 0.1})
+    assert "training.label_smoothing is a setting of model.output=softmax; it is crf." in refused.said
+    with pytest.raises(ValueError, match="character_size is a setting of models that read characters"):
+        run_with(**TAGS | {"model.characters": False, "model.character_size": 5})
 
 
 @pytest.mark.parametrize("key", [key for key in SHARED if key != "model.pooling"])

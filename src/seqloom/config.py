@@ -59,6 +59,8 @@ class Config(Settings):
 
 # What suits a task better than the default of all.
 OWN_DEFAULTS: dict[Task, dict[str, dict[str, Any]]] = {
+    # Words that stand in training once or twice are learned by heart, and their characters little.
+    "tag": {"model": {"word_dropout": 0.3}},
     "generate": {
         "model": {"bidirectional": False, "word_dropout": 0.0},
         "decoding": {"max_output": 200, "temperature": 0.8},

@@ -102,7 +102,8 @@ class ModelSettings(Settings):
         False, description="generate: dropout takes the same units at all steps of a window, not others at each"
     )
     word_dropout: Fraction = Field(
-        0.1, description="share of the tokens read as unknown while training; for generate 0 where not given"
+        0.1,
+        description="share of the tokens read as unknown while training; tag 0.3, generate 0 if not given",
     )
     recurrent_dropout: Fraction = Field(0.0, description="share of the fed-back units dropped, one mask a sequence")
     weight_dropout: Fraction = Field(0.0, description="share of the feedback weights dropped, others at each step")
@@ -127,12 +128,13 @@ class TrainingSettings(Settings):
     """How it is trained."""
 
     epochs: Count | None = Field(
-        None, description="passes over the training rows at most; 1,500 steps and 5 to 40 passes where not given"
+        None,
+        description="passes over the rows at most; 1,500 steps (tag 6,000) and 5 to 40 passes if not given",
     )
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
     batch_size: Count | None = Field(
         None,
-        description="rows of one step, for generate places of the text read at once; where not given 64, fewer for few",
+        description="rows of one step, for generate places read at once; 64 (tag 16), fewer for few, if not given",
     )
     window: Count = Field(
         64, description="generate: time steps of one window; the state is carried into the next, the gradient is not"

@@ -48,7 +48,10 @@ MISTAKES = [
     ("train reviews.csv --resume --out folder", ["folder holds no checkpoint to resume from."]),
     ("train reviews.csv --valid nowhere.csv", ["there is no file nowhere.csv"]),
     ("train reviews.csv --test strange.csv", ['label "unheard" does not occur in training']),
-    ("train reviews.csv --task clasify", ["task = 'clasify': input should be 'classify', 'regress' or 'translate'"]),
+    (
+        "train reviews.csv --task clasify",
+        ["task = 'clasify': input should be 'classify', 'regress', 'translate' or 'tag'"],
+    ),
     ("train reviews.csv --task regress", ['"positive" is not a finite number']),
     ("train reviews.csv --device gpu", ["device = 'gpu': input should be 'auto', 'cpu' or 'cuda'"]),
     ("train reviews.csv --seed -1", ["seed = -1: input should be greater than or equal to 0"]),

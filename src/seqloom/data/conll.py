@@ -15,7 +15,7 @@ from seqloom.errors import DataError
 UNIVERSAL = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 WORD = re.compile("[1-9][0-9]*")
 PASSED_OVER = {
-    "lines of multi-word tokens (3-4)": re.compile("[1-9][0-9]*-[1-9][0-9]*"),
+    "multi-word tokens (3-4)": re.compile("[1-9][0-9]*-[1-9][0-9]*"),
     "empty nodes (8.1)": re.compile(r"[0-9]+\.[1-9][0-9]*"),
 }
 BLANKS = re.compile("[ \t]+")
@@ -33,7 +33,11 @@ class _Line(NamedTuple):
 
 
 class _RefusedError(Exception):
-    """Why a line makes its sentence unusable."""
+    """A line that makes its sentence unusable, and why."""
+
+    def __init__(self, line: _Line, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line.number
 
 
 def read_conllu(content: Content, *, name: str) -> Parsed:
@@ -47,7 +51,9 @@ def read_conllu(content: Content, *, name: str) -> Parsed:
         [line for line in lines if line.flaw or not line.text.startswith("#")] for lines in _sentences(content)
     )
     parsed = _parse(sentences, UNIVERSAL, lambda lines: _universal_words(lines, passed_over), name=name)
-    parsed.notes.extend(f"{count:,} {what} passed over" for what, count in sorted(passed_over.items()))
+    if passed_over:
+        counted = ", ".join(f"{what} {passed_over[what]:,}" for what in PASSED_OVER if passed_over[what])
+        parsed.notes.append(f"passed over: {counted}")
     return parsed
 
 
@@ -98,7 +104,8 @@ def _parse(
             if words := read(lines):
                 rows.append(Row(lines[0].number, tuple(zip(*words, strict=True))))
         except _RefusedError as refused:
-            rejected.append(Rejected(lines[0].number, str(refused)))
+            where = f"in line {refused.line}: " if refused.line != lines[0].number else ""
+            rejected.append(Rejected(lines[0].number, f"{where}{refused}"))
     if not rows and not rejected:
         raise DataError(f"{name} has no words. A line for each word and a blank line after each sentence are needed.")
     return Parsed(columns, rows, rejected, [])
@@ -113,10 +120,10 @@ def _universal_words(lines: list[_Line], passed_over: Counter[str]) -> Words:
         if what := next((what for what, pattern in PASSED_OVER.items() if pattern.fullmatch(number)), None):
             skipped[what] += 1
         elif not WORD.fullmatch(number):
-            raise _RefusedError(f'line {line.number}: the id is "{number[:40]}", neither 1, 2, 3 ... nor 3-4 nor 8.1')
+            raise _RefusedError(line, f'the id is "{number[:40]}", neither 1, 2, 3 ... nor 3-4 nor 8.1')
         elif number != str(len(words) + 1):
             missing = ": is a blank line missing before it?" if number == "1" else ""
-            raise _RefusedError(f"line {line.number}: the id is {number[:40]} where {len(words) + 1} is next{missing}")
+            raise _RefusedError(line, f"the id is {number[:40]} where {len(words) + 1} is next{missing}")
         else:
             words.append(fields)
     passed_over.update(skipped)
@@ -126,12 +133,12 @@ def _universal_words(lines: list[_Line], passed_over: Counter[str]) -> Words:
 def _fields(line: _Line, fields: list[str], width: int) -> list[str]:
     """The columns of a word. Raises _RefusedError where they are not `width`, one is empty, or the line flawed."""
     if line.flaw:
-        raise _RefusedError(f"line {line.number}: {line.flaw}")
+        raise _RefusedError(line, line.flaw)
     if len(fields) != width:
-        raise _RefusedError(f"line {line.number}: {len(fields)} columns where {width} are needed")
+        raise _RefusedError(line, f"{len(fields)} column{'s' * (len(fields) > 1)} where {width} are needed")
     for place, value in enumerate(fields, start=1):
         if not value.strip():
-            raise _RefusedError(f"line {line.number}: column {place} is empty")
+            raise _RefusedError(line, f"column {place} is empty")
     return fields
 
 

@@ -79,9 +79,8 @@ class Table:
 
 def table_of_texts(texts: Iterable[str | Sequence[str]], *, column: str = "text") -> Table:
     """A table with one column from texts, or lists of words, in memory; line 1 is the first of them."""
-    rows = [
-        Row(line, (cast("Value", text),)) for line, text in enumerate(texts, start=1)
-    ]  # whoever reads it, checks it
+    # What is neither a text nor a list of words is refused where it is read.
+    rows = [Row(line, (cast("Value", text),)) for line, text in enumerate(texts, start=1)]
     return Table(path=Path("texts"), columns=(column,), rows=rows, rejected=[], notes=[], fingerprint="")
 
 

@@ -26,7 +26,7 @@ class LossOptions(NamedTuple):
 PLAIN_LOSS = LossOptions()
 
 
-def read_tokens(table: nn.Module, batch: Batch, *, dropout: nn.Dropout, word_dropout: float) -> Tokens:
+def read_tokens(table: nn.Module, batch: Batch, *, dropout: nn.Module, word_dropout: float) -> Tokens:
     """One vector a different token of `batch`, ids (B, T), with word and vector dropout while `table` is in training.
 
     Dropout takes the same numbers from a word wherever it stands in the batch (after Gal & Ghahramani 2016).

@@ -80,8 +80,10 @@ class Tagger(nn.Module):
         """-ln p of all tags of each row, summed over its words."""
         if self.crf is not None:
             return -self.crf.log_likelihood(scores, lengths, targets)
-        each = scores.log_softmax(dim=-1).gather(2, targets[..., None]).squeeze(2)
-        return -torch.where(valid_steps(lengths, targets.shape[1]), each, 0).sum(dim=1)
+        real = valid_steps(lengths, targets.shape[1])
+        logs = scores[real].log_softmax(dim=-1).gather(1, targets[real][:, None]).squeeze(1)
+        rows = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+        return -logs.new_zeros(len(lengths)).index_add_(0, rows, logs)  # one by one: padding must not change a bit
 
     def decide(self, scores: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]) -> Int[Tensor, "B T"]:
         """The number of the tag of each word; what it is at padding means nothing."""
@@ -100,11 +102,11 @@ class CharacterReader(nn.Module):
         size = settings.character_size
         self.embedding, _ = embedding(ModelSettings(embedding_size=size), characters)
         self.recurrent = Bidirectional(layer(settings.model_copy(update={"hidden_size": size}), input_size=size))
-        self.dropout = nn.Dropout(settings.dropout)
+        self.undropped = nn.Identity()  # what is dropped is dropped of the whole word
         self.output_size = self.recurrent.output_size
 
     def forward(self, words: Batch) -> Float[Tensor, "R S"]:
         """What is known of each word, (R, S), from the ids of its characters (R, C)."""
-        read = read_tokens(self.embedding, words, dropout=self.dropout, word_dropout=0.0)
+        read = read_tokens(self.embedding, words, dropout=self.undropped, word_dropout=0.0)
         _, state = self.recurrent(read, words.lengths)
         return last_hidden(state)

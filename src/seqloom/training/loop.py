@@ -9,14 +9,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from seqloom.config import Config
 from seqloom.data import AnyPrepared, PreparedStreams, TextWindows, batch_order
 from seqloom.errors import Interrupted, TrainingError
 from seqloom.training.checkpoints import save_checkpoint
 from seqloom.training.evaluation import judge, monitored
 from seqloom.training.events import Progress, Report, Said, Validated
 from seqloom.training.metrics import Scores
-from seqloom.training.state import TrainingState, batch_size_for, windows_of
+from seqloom.training.state import TrainingState, batch_size_for, pace_of, windows_of
 
 
 def fit(
@@ -34,7 +33,7 @@ def fit(
     checkpoint saved; TrainingError where the loss or a gradient is not finite.
     """
     settings = state.config.training
-    turns = _turns(data, state.config)
+    turns = _turns(data, state)
     saved_at = time.monotonic()
     with _Signals() as signals:
         while not state.finished:
@@ -83,15 +82,15 @@ class _Batches:
         return [self._rows[row] for row in self._order[position]]
 
 
-def _turns(data: AnyPrepared | PreparedStreams, config: Config) -> Callable[[int], _Batches | TextWindows]:
+def _turns(data: AnyPrepared | PreparedStreams, state: TrainingState) -> Callable[[int], _Batches | TextWindows]:
     """What is learned from, one after the other, in the epoch of that number."""
     if isinstance(data, PreparedStreams):
-        windows = windows_of(data.train, config.training)
+        windows = windows_of(data.train, state.config.training)
         return lambda epoch: windows
     rows, lengths, written = data.train, data.lengths, data.target_lengths
-    size = batch_size_for(config.training, len(rows))
+    size = batch_size_for(state.config.training, len(rows), most=pace_of(state.model).rows)
     return lambda epoch: _Batches(
-        rows, batch_order(lengths, batch_size=size, seed=config.seed, epoch=epoch, target_lengths=written)
+        rows, batch_order(lengths, batch_size=size, seed=state.config.seed, epoch=epoch, target_lengths=written)
     )
 
 

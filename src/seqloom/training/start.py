@@ -13,7 +13,7 @@ from seqloom.models import AnyModel, LossOptions
 from seqloom.nn import summary
 from seqloom.text import read_vectors
 from seqloom.training.events import Report, Said
-from seqloom.training.state import TrainingState, batch_size_for, windows_of
+from seqloom.training.state import TrainingState, batch_size_for, pace_of, windows_of
 
 ANSWERS: tuple[Task, ...] = ("classify", "regress")
 WRITES: tuple[Task, ...] = ("translate", "generate")
@@ -59,7 +59,7 @@ def start_training(
         batches = len(windows_of(data.train, config.training))
         report(Said(f"{total}, {len(data.train):,} tokens, {batches:,} windows an epoch"))
     else:
-        batches = -(-len(data.train) // batch_size_for(config.training, len(data.train)))
+        batches = -(-len(data.train) // batch_size_for(config.training, len(data.train), most=pace_of(model).rows))
         rows = "windows" if isinstance(data, PreparedSeries) else "rows"
         report(Said(f"{total}, {len(data.train):,} {rows}, {batches:,} batches an epoch"))
     weights = None if isinstance(data, PreparedSeries) else _class_weights(config, data)

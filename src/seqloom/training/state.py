@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqloom.config import Config, TrainingSettings
 from seqloom.data import TextWindow, TextWindows, TokenStream, collate
 from seqloom.errors import TrainingError
-from seqloom.models import AnyModel, LanguageModel, LossOptions
+from seqloom.models import AnyModel, LanguageModel, LossOptions, Tagger
 from seqloom.nn import Recurrent
 from seqloom.shapes import Batch, StackState
 from seqloom.training.checkpoints import Checkpoint
@@ -21,6 +21,7 @@ from seqloom.training.checkpoints import Checkpoint
 ENOUGH_STEPS = 1500
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 40
 LEAST_PATIENCE = 3
+LARGEST_BATCH = 64
 
 
 class TrainingState:
@@ -39,7 +40,7 @@ class TrainingState:
         collate: Callable[[Any], tuple[Any, Any]] = collate,
     ) -> None:
         self.model, self.config, self.loss_options, self.collate = model, config, loss_options, collate
-        self.epochs = config.training.epochs or enough_epochs(batches)
+        self.epochs = config.training.epochs or enough_epochs(batches, steps=pace_of(model).steps)
         self.patience = config.training.patience or max(LEAST_PATIENCE, self.epochs // 4)
         self.total_steps = self.epochs * batches
         self.averaged = copy.deepcopy(model) if config.training.average else None
@@ -228,16 +229,28 @@ _COUNTERS = (
 )
 
 
-def enough_epochs(batches: int) -> int:
+class Pace(NamedTuple):
+    """The most rows of a step, and how many steps are enough, where the settings don't say."""
+
+    rows: int = LARGEST_BATCH
+    steps: int = ENOUGH_STEPS
+
+
+def pace_of(model: AnyModel) -> Pace:
+    """How a model is best trained: where each word of a row has a target, by smaller batches and more of them."""
+    return Pace(LARGEST_BATCH // 4, 4 * ENOUGH_STEPS) if isinstance(model, Tagger) else Pace()
+
+
+def enough_epochs(batches: int, *, steps: int = ENOUGH_STEPS) -> int:
     """How many epochs of so many batches are trained where the settings don't say: few rows are read more often."""
-    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-ENOUGH_STEPS // batches)))
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-steps // batches)))
 
 
-def batch_size_for(settings: TrainingSettings, rows: int) -> int:
-    """The rows of one step: those of the settings, or a power of two in 8..64 that makes a dozen steps of an epoch."""
+def batch_size_for(settings: TrainingSettings, rows: int, *, most: int = LARGEST_BATCH) -> int:
+    """The rows of one step: those of the settings, or a power of two in 8..most that makes an epoch a dozen steps."""
     if settings.batch_size is not None:
         return settings.batch_size
-    return min(64, max(8, 1 << (rows // 12).bit_length() - 1)) if rows >= 12 else 8
+    return min(most, max(8, 1 << (rows // 12).bit_length() - 1)) if rows >= 12 else 8
 
 
 def windows_of(stream: TokenStream, settings: TrainingSettings) -> TextWindows:
