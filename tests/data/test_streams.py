@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from seqloom.config import Config
-from seqloom.data import PreparedStreams, TokenStream, Windows, check, is_stream, prepare_streams, reviews
-from seqloom.data import token_stream
+from seqloom.data import PreparedStreams, TokenStream, Windows, check, is_stream, prepare_streams, reviews, token_stream
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.plain_text import Piece, PlainText, Range, is_prose
 from seqloom.errors import ConfigError, DataError
