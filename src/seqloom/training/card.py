@@ -4,6 +4,7 @@ from typing import Any
 
 from seqloom import __version__
 from seqloom.bundle import Bundle
+from seqloom.data.next_targets import NextTargets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.nn import summary
 
@@ -12,11 +13,12 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
     """README.md of a trained model, in Markdown: what it does, on what it was trained, how well, and its limits."""
     settings, targets = bundle.config.model, bundle.targets
     reading = "both directions" if settings.bidirectional else "one direction"
-    writes = targets.problem == "text"
+    writes, goes_on = targets.problem == "text", isinstance(targets, NextTargets)
+    does = f"reads `{bundle.input}` and {'writes' if writes else 'answers'} `{bundle.target}`"
     lines = [
-        f"# A model that reads `{bundle.input}` and {'writes' if writes else 'answers'} `{bundle.target}`",
+        f"# A model that {f'goes on with `{bundle.input}`' if goes_on else does}",
         "",
-        f"{'Writes' if writes else 'Answers'}: {_answers(targets)}.",
+        f"{'Writes' if writes or goes_on else 'Answers'}: {_answers(targets)}.",
         f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, "
         f"{settings.hidden_size} units, {reading}, {summary(bundle.model).total:,} parameters, "
         f"{len(bundle.vocabulary.known):,} known tokens, "
@@ -36,14 +38,18 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
         "",
         "## Limits",
         "It knows the words and the kind of text it was trained on; on other texts its answers mean little. "
-        + ("What it writes may sound right and be wrong. " if writes else "The probabilities are not calibrated. ")
+        + (
+            "What it writes may sound right and be wrong. "
+            if writes or goes_on
+            else "The probabilities are not calibrated. "
+        )
         + "Unknown words are all read as one.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _answers(targets: AnyTargets) -> str:
-    if isinstance(targets, TextTargets):
+    if isinstance(targets, TextTargets | NextTargets):
         return (
             f"text, {targets.tokeniser.kind} by {targets.tokeniser.kind}, of {len(targets.vocabulary.known):,} tokens"
         )
