@@ -123,6 +123,7 @@ WRITES = {"task": "translate", "data.target": "title", "training.learning_rate":
 WRITES_LONG = WRITES | {"decoding.length_penalty": 3.0}
 TAGS = {"task": "tag", "training.learning_rate": 0.01}
 DRAWS = WRITES | {"decoding.temperature": 1.0}
+GENERATES = {"task": "generate", "data.target": None}  # which is the text itself
 
 FORECASTS = {
     "task": "forecast",
@@ -134,6 +135,7 @@ FORECASTS = {
     "model.embedding_size": 128,  # the default: series have none
     "training.baselines": True,
 }
+NEEDED = {"forecast": FORECASTS, "generate": GENERATES, "tag": TAGS}
 FORECASTS_ONE_WAY = FORECASTS | {"model.bidirectional": False}
 
 ALIVE: dict[str, Alive] = {
@@ -207,6 +209,8 @@ ALIVE: dict[str, Alive] = {
     "model.character_size": Alive(
         5, lambda a, b: [r.weights["characters.embedding.weight"].shape[1] for r in (a, b)] == [64, 5], TAGS
     ),
+    "model.softmax": Alive("adaptive", other_tensors, GENERATES),
+    "model.variational_dropout": Alive(True, other_weights, GENERATES),
     "model.activation": Alive("relu", other_weights, PLAIN_CELL),
     "model.init": Alive("identity", other_weights),
     "model.initial_state": Alive("learned", tensors_gained("first_state")),
@@ -216,10 +220,13 @@ ALIVE: dict[str, Alive] = {
     "model.dropout": Alive(0.0, other_weights),
     "model.word_dropout": Alive(0.0, other_weights),
     "model.recurrent_dropout": Alive(0.4, other_weights),
+    "model.weight_dropout": Alive(0.4, other_weights),
     "training.class_weights": Alive("balanced", other_weights),
     "training.epochs": Alive(3, lambda a, b: (epochs(a), epochs(b)) == (2, 3)),
     "training.max_minutes": Alive(1e-9, lambda a, b: (epochs(a), epochs(b)) == (2, 1)),
     "training.batch_size": Alive(10, lambda a, b: ("3 batches" in a.said, "5 batches" in b.said) == (True, True)),
+    "training.window": Alive(10, other_weights, GENERATES),
+    "training.optimizer": Alive("sgd", other_weights),
     "training.learning_rate": Alive(0.01, other_weights),
     "training.weight_decay": Alive(0.5, other_weights),
     "training.warmup": Alive(0.9, other_weights),
@@ -364,7 +371,7 @@ def choices(kind: Any) -> tuple[Any, ...]:
     """The values of a `Literal`, or of one that may also be None."""
     if get_origin(kind) is Literal:
         return get_args(kind)
-    return next((get_args(one) for one in get_args(kind) if get_origin(one) is Literal), ())
+    return tuple(value for one in get_args(kind) if get_origin(one) is Literal for value in get_args(one))
 
 
 UNTRAINED = ("device", "decoding.weights")  # what is trained is the same
@@ -372,7 +379,7 @@ CHOICES = {key: found for key, kind in fields(Config).items() if key not in UNTR
 
 
 def test_choices_that_may_be_left_to_the_data_are_choices_too() -> None:
-    assert CHOICES["data.tokens"] == ("word", "character", "byte", "subword")
+    assert CHOICES["data.tokens"] == ("word", "character", "byte", "subword", "whitespace")
     assert CHOICES["task"] == ("classify", "regress", "translate", "tag", "generate", "forecast")
 
 
@@ -380,7 +387,7 @@ def test_choices_that_may_be_left_to_the_data_are_choices_too() -> None:
 def test_each_choice_of_a_setting_is_its_own(key: str) -> None:
     if "subword" in CHOICES[key]:
         pytest.importorskip("sentencepiece")
-    given = [FORECASTS if choice == "forecast" else ALIVE[key].given for choice in CHOICES[key]]
+    given = [NEEDED.get(choice, ALIVE[key].given) for choice in CHOICES[key]]
     runs = [run_with(**{**other, key: choice}) for other, choice in zip(given, CHOICES[key], strict=True)]
     for number, one in enumerate(runs):
         for another in runs[:number]:
@@ -390,11 +397,44 @@ def test_each_choice_of_a_setting_is_its_own(key: str) -> None:
 # Settings of one task in another
 
 
-@pytest.mark.parametrize("key", [key for key, alive in ALIVE.items() if alive.given.get("task") == "translate"])
+OF_TASKS = {key: task for key, alive in ALIVE.items() if (task := alive.given.get("task"))}
+
+
+@pytest.mark.parametrize("key", OF_TASKS)
 def test_a_setting_of_writing_is_refused_where_nothing_is_written(key: str) -> None:
     refused = run_with(**{key: ALIVE[key].value})
     assert refused.bundle is None
-    assert f"{key.removeprefix('data.')} is a setting of translate, the task is classify." in refused.said
+    assert f"{key.removeprefix('data.')} is a setting of {OF_TASKS[key]}" in refused.said
+    assert refused.said.endswith(", the task is classify.")
+
+
+TRANSLATES_ONLY = ["model.attention", "model.reverse_source", "model.readout", "training.scheduled_sampling"]
+TRANSLATES_ONLY += ["decoding.coverage_penalty", "decoding.replace_unknown", "data.target_tokens"]
+
+
+@pytest.mark.parametrize("key", [*TRANSLATES_ONLY, "model.pooling", "data.label_separator", "data.max_length"])
+def test_a_setting_of_other_tasks_is_refused_where_texts_are_gone_on_with(key: str) -> None:
+    refused = run_with(**GENERATES, **{key: ALIVE[key].value})
+    assert refused.bundle is None
+    assert f"{key.removeprefix('data.')} is a setting of " in refused.said
+    assert refused.said.endswith(", the task is generate.")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model.bidirectional": True}, "what comes next cannot be read before it is told"),
+        ({"model.softmax": "adaptive", "model.tied_embeddings": True}, "model.tied_embeddings is for a full softmax"),
+        ({"model.softmax": "adaptive", "training.label_smoothing": 0.1}, "label_smoothing is for a full softmax"),
+        ({"model.softmax": "adaptive", "decoding.weights": "int8"}, "decoding.weights=int8 is for a full softmax"),
+        ({"decoding.beam": 9}, "with a decoding.temperature texts are drawn. Leave out one."),
+        ({"training.class_weights": "balanced"}, "a setting for one label a row; the problem is next"),
+    ],
+)
+def test_settings_that_do_not_go_with_a_language_model_are_refused(settings: dict[str, Any], said: str) -> None:
+    refused = run_with(**GENERATES, **settings)
+    assert refused.bundle is None
+    assert said in refused.said
 
 
 @pytest.mark.parametrize("key", ["model.pooling", "training.class_weights", "data.label_separator"])

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 Task = Literal["classify", "regress", "translate", "tag", "generate", "forecast"]
-Tokens = Literal["word", "character", "byte", "subword", "whitespace"]
+WrittenTokens = Literal["word", "character", "byte", "subword"]
+Tokens = WrittenTokens | Literal["whitespace"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -31,7 +32,7 @@ class DataSettings(Settings):
         None,
         description="what one time step reads; word where not given, for translate and generate what suits the texts",
     )
-    target_tokens: Tokens | None = Field(
+    target_tokens: WrittenTokens | None = Field(
         None, description="translate: what one time step writes; what suits the texts where not given"
     )
     joint_vocabulary: bool = Field(False, description="translate: one vocabulary for both sides")

@@ -13,6 +13,13 @@ from seqloom.text import PADDING, UNKNOWN, Tokeniser, Vocabulary
 
 END = PADDING
 UNKNOWN_WORD = "<unk>"  # as many texts that are cut into words have it
+UNKNOWN_SPELLED = {
+    "word": "<unknown>",
+    "character": "\ufffd",
+    "byte": "ff",
+    "subword": "\ufffd",
+    "whitespace": UNKNOWN_WORD,
+}
 AS_IT_STANDS = ("character", "byte")  # kinds of tokens that leave nothing of a text out
 
 
@@ -61,6 +68,8 @@ class NextTargets:
 
     def join(self, tokens: Sequence[str]) -> str:
         """The text that these tokens stand for, as people write it."""
+        spelled = UNKNOWN_SPELLED[self.tokeniser.kind]
+        tokens = [spelled if token == "<unknown>" else token for token in tokens]
         if self.tokeniser.kind in AS_IT_STANDS:
             return self.tokeniser.join(tokens)
         lines: list[list[str]] = [[]]
@@ -87,7 +96,7 @@ class NextTargets:
         """The targets that `to_dict` described. Raises DataError for other keys or values."""
         if set(values) != {"problem", "ends"} or values["problem"] != cls.problem or type(values["ends"]) is not bool:
             raise DataError(
-                f'saved targets of generate are {{"problem": "next", "ends": true or false}}: {values!r:.80}.'
+                f"saved targets of generate have problem next and ends true or false; found: {values!r:.80}."
             )
         return cls(tokeniser, vocabulary, values["ends"])
 

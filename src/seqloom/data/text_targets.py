@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, ClassVar, Literal
 
-from seqloom.data.next_targets import NextTargets
+from seqloom.data.next_targets import UNKNOWN_SPELLED, NextTargets
 from seqloom.data.rows import Value, read_text
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Targets
@@ -18,7 +18,6 @@ from seqloom.text import PADDING, UNKNOWN, Tokeniser, Vocabulary, normalise
 
 NEARLY_ALL = 0.999
 SPARE = 5
-UNKNOWN_SPELLED = {"word": "<unknown>", "character": "\ufffd", "byte": "ff", "subword": "\ufffd", "whitespace": "<unk>"}
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
     def log_likelihoods(self, features: Float[Tensor, "N I"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
         """The log-probability of each row's target, with gradients."""
         frequent = self.cutoffs[0]
-        group = torch.bucketize(targets, torch.tensor(self.cutoffs[:-1], device=targets.device), right=True)
+        group = torch.bucketize(
+            targets.contiguous(), torch.tensor(self.cutoffs[:-1], device=targets.device), right=True
+        )
         head: Tensor = self.head(features).log_softmax(dim=-1)
         found = head.gather(1, torch.where(group == 0, targets, frequent + group - 1)[:, None]).squeeze(1)
         for number, tail in enumerate(self.tail, start=1):

@@ -4,6 +4,7 @@ from typing import Any
 
 from seqloom import __version__
 from seqloom.bundle import Bundle, SeriesBundle
+from seqloom.data.next_targets import NextTargets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.nn import summary
 
@@ -12,13 +13,14 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
     """README.md of a trained model, in Markdown: what it does, on what it was trained, how well, and its limits."""
     settings, targets = bundle.config.model, bundle.targets
     reading = "both directions" if settings.bidirectional else "one direction"
-    writes, tags = targets.problem == "text", targets.problem == "tags"
+    writes, tags, goes_on = (targets.problem == problem for problem in ("text", "tags", "next"))
     by_letters = tags and settings.characters
     does = "writes" if writes else "tags" if tags else "answers"
+    named = f"goes on with `{bundle.input}`" if goes_on else f"reads `{bundle.input}` and {does} `{bundle.target}`"
     lines = [
-        f"# A model that reads `{bundle.input}` and {does} `{bundle.target}`",
+        f"# A model that {named}",
         "",
-        f"{does.capitalize()}: {_answers(targets)}.",
+        f"{'Writes' if goes_on else does.capitalize()}: {_answers(targets)}.",
         f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, "
         f"{settings.hidden_size} units, {reading}, {summary(bundle.model).total:,} parameters, "
         f"{len(bundle.vocabulary.known):,} known tokens, "
@@ -39,7 +41,11 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
         "",
         "## Limits",
         "It knows the words and the kind of text it was trained on; on other texts its answers mean little. "
-        + ("What it writes may sound right and be wrong. " if writes else "The probabilities are not calibrated. ")
+        + (
+            "What it writes may sound right and be wrong. "
+            if writes or goes_on
+            else "The probabilities are not calibrated. "
+        )
         + f"Unknown words are {'read by their characters alone' if by_letters else 'all read as one'}.",
     ]
     return "\n".join(lines) + "\n"
@@ -80,7 +86,7 @@ def series_card(bundle: SeriesBundle, history: list[dict[str, Any]]) -> str:
 
 
 def _answers(targets: AnyTargets) -> str:
-    if isinstance(targets, TextTargets):
+    if isinstance(targets, TextTargets | NextTargets):
         return (
             f"text, {targets.tokeniser.kind} by {targets.tokeniser.kind}, of {len(targets.vocabulary.known):,} tokens"
         )

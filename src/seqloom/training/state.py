@@ -274,7 +274,8 @@ def make_optimizer(model: AnyModel, settings: TrainingSettings) -> torch.optim.O
 def learning_rate(settings: TrainingSettings, *, step: int, total: int, epochs: int = 1) -> float:
     """The learning rate of a step: a straight rise to the peak, then the decay asked for, to zero at the end.
 
-    Halving stays at the peak for a third of the epochs, then halves it at the start of each (Zaremba et al. 2014).
+    Halving stays at the peak for a third of the epochs, one at least, then halves it at the start of each (Zaremba et
+    al. 2014).
     """
     rise = settings.warmup * total
     if step < rise:
@@ -285,7 +286,7 @@ def learning_rate(settings: TrainingSettings, *, step: int, total: int, epochs: 
     if settings.decay == "cosine":
         return settings.learning_rate * (1 - math.cos(math.pi * left)) / 2
     if settings.decay == "halving":
-        return settings.learning_rate * 0.5 ** max(0, step * epochs // total - epochs // 3 + 1)
+        return settings.learning_rate * 0.5 ** max(0, step * epochs // total - max(1, epochs // 3) + 1)
     return settings.learning_rate
 
 
