@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from seqloom.errors import MissingExtraError
-from seqloom.lens import AttentionMap
+from seqloom.lens import AttentionMap, SeriesView
 from seqloom.lens import page as pages
-from seqloom.lens.figures import COLOURS, Curve, curves, heat_map
+from seqloom.lens.figures import COLOURS, Curve, curves, forecast_figure, heat_map
 
 SEEN = AttentionMap("a a<b", ["a", " ", "<b>"], "xx", ["x", "x"], [[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]], -0.1)
 
@@ -26,6 +26,22 @@ def test_curves_keep_every_point_and_interval() -> None:
     assert first["line"] != second["line"]
     assert first["marker"]["symbol"] != second["marker"]["symbol"]
     assert "shapes" not in figure["layout"]
+
+
+def test_a_forecast_goes_on_where_the_history_ends_within_its_band() -> None:
+    times = ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"]
+    quantiles = {"0.1": [1.0, 0.5], "0.5": [2.0, 2.5], "0.9": [3.0, 4.0]}
+    seen = SeriesView("a<b", times, [1.0, None], [2.0, 2.5], quantiles)
+    figure = forecast_figure(seen, title="It goes on")
+    before, high, low, middle = figure["data"]
+    assert (before["x"], before["y"]) == (times[:2], [1.0, None])
+    assert (high["y"], low["y"], middle["y"]) == ([3.0, 4.0], [1.0, 0.5], [2.0, 2.5])
+    assert low["fill"] == "tonexty"
+    assert low["name"] == "0.1 to 0.9"
+    assert all(part["x"] == times[2:] for part in (high, low, middle))
+    assert figure["layout"]["yaxis"]["title"]["text"] == "a&lt;b"
+    one = forecast_figure(seen._replace(quantiles={"0.5": [2.0, 2.5]}), title="")
+    assert len(one["data"]) == 2
 
 
 def test_more_curves_than_colours_are_drawn_too() -> None:
