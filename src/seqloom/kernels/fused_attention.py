@@ -82,6 +82,7 @@ class Stepper:
         self._input, self._score = pack_matrix(p.weight_input), None if a.score is None else a.score.clone()
         self._bias = None if p.bias is None else p.bias.clone()
         self._counted, self._rows = Counted(0), 0
+        self._drive, self._query = weight.new_empty(0, columns), weight.new_empty(0, compared)  # what a step works in
         self._source: Source | None = None
         self._asked: Asked | None = None
 
@@ -92,15 +93,15 @@ class Stepper:
             self._asked, self._source = Asked(source, self._score), source
         if rows != self._rows:
             self._counted, self._rows = Counted(rows), rows
-        drive, query = like.new_empty(rows, w.columns), like.new_empty(rows, w.compared)
+            self._drive, self._query = like.new_empty(rows, w.columns), like.new_empty(rows, w.compared)
         hidden, context = like.new_empty(rows, w.hidden), like.new_empty(rows, w.memory)
         weights = like.new_empty(rows, source.memory.shape[1])
         has_cell = isinstance(state, LSTMState)
         cell = torch.empty_like(like) if has_cell else None
-        z = drive.data_ptr()
+        z, query = self._drive.data_ptr(), self._query.data_ptr()
         native.core().linear(self._input, rows, x.data_ptr(), size, address(self._bias), z, threads)
         at = Places(
-            *(like.data_ptr(), state[-1].data_ptr() if has_cell else 0, 0, z, query.data_ptr(), weights.data_ptr()),
+            *(like.data_ptr(), state[-1].data_ptr() if has_cell else 0, 0, z, query, weights.data_ptr()),
             *(context.data_ptr(), z, hidden.data_ptr(), address(cell), 0),
         )
         assert self._asked is not None

@@ -5,6 +5,7 @@ encoder -> readout -> softmax. Token 0 is what the decoder reads first, and what
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -209,6 +210,8 @@ class TextWriter:
         self._lowest = model.decoder.stream() if isinstance(model.decoder, Attentive) else None
         self._readout = None if model.readout is None else model.readout.prepared(weights=weights)
         self._output = model.output.prepared(weights=weights)
+        table = model.target_embedding
+        self._vectors = partial(torch.embedding, table.weight.detach()) if type(table) is nn.Embedding else table
         rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
         self.start = Writing(rows, *self._encoded)
 
@@ -217,7 +220,7 @@ class TextWriter:
     ) -> tuple[Float[Tensor, "R V"], Float[Tensor, "R S"] | None, Writing]:
         """Read one token a row: the log-probabilities of the next, the weights of attention, and the states after."""
         model = self._model
-        vectors = model.target_embedding(tokens.to(state.rows.device)[None])[0]
+        vectors = self._vectors(tokens.to(state.rows.device)[None])[0]
         context: Tensor | None = None
         weights: Tensor | None = None
         if self._lowest is None:

@@ -12,7 +12,7 @@ from seqloom.kernels import linear
 from seqloom.kernels.softmax_loss import SoftmaxLoss, Solved, fits_core, solve
 from seqloom.shapes import Float, Int
 
-CHUNK = 1 << 21  # logits at once: more are faster, and take the memory that this saves
+CHUNK = 1 << 22  # logits at once: more are faster, and take the memory that this saves
 
 
 def vocabulary_loss(
