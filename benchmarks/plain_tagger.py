@@ -15,7 +15,7 @@ PADDED = -100  # where cross_entropy looks for no target
 
 
 class PlainBatch(NamedTuple):
-    """Word ids (B, T), lengths (B,), tags (B, T), the characters (N, C) of all N words row by row, and their numbers."""
+    """Word ids (B, T), lengths (B,), tags (B, T), characters (N, C) of all N words row by row, and their numbers."""
 
     words: Tensor
     lengths: Tensor
