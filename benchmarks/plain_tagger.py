@@ -15,7 +15,7 @@ PADDED = -100  # where cross_entropy looks for no target
 
 
 class PlainBatch(NamedTuple):
-    """Word ids (B, T), lengths (B,), tags (B, T), the characters (N, C) of all N words row by row, their numbers."""
+    """Word ids (B, T), lengths (B,), tags (B, T), characters (N, C) of all N words row by row, and their numbers."""
 
     words: Tensor
     lengths: Tensor
@@ -42,7 +42,9 @@ class PlainTagger(nn.Module):
         super().__init__()
         self.vectors = nn.Embedding(sizes.words, sizes.embedding, padding_idx=0)
         self.spelling = nn.Embedding(sizes.characters, sizes.character, padding_idx=0) if characters else None
-        self.speller = nn.LSTM(sizes.character, sizes.character, bidirectional=True, batch_first=True)
+        self.speller = (
+            nn.LSTM(sizes.character, sizes.character, bidirectional=True, batch_first=True) if characters else None
+        )
         read = sizes.embedding + (2 * sizes.character if characters else 0)
         self.reader = nn.LSTM(read, sizes.hidden, bidirectional=True, batch_first=True)
         self.head = nn.Linear(2 * sizes.hidden, sizes.tags)
@@ -51,7 +53,7 @@ class PlainTagger(nn.Module):
     def loss(self, batch: PlainBatch) -> Tensor:
         """The mean cross entropy of a word."""
         vectors = self.vectors(batch.words)
-        if self.spelling is not None:
+        if self.spelling is not None and self.speller is not None:
             spelled = self.spelling(batch.characters)
             packed = pack_padded_sequence(spelled, batch.character_lengths, batch_first=True, enforce_sorted=False)
             _, (hidden, _) = self.speller(packed)

@@ -179,6 +179,10 @@ IDLE = [
         )
         for other in ("model.embedding=one_hot", "model.readout=direct")
     ),
+    (
+        ["model.characters=false", "model.character_size=9"],
+        "settings: model: character_size is a setting of models that read characters",
+    ),
 ]
 
 
@@ -246,6 +250,7 @@ def settings_of(section: type[Any], **chosen: st.SearchStrategy[Any]) -> st.Sear
 
 # Refused beside a cell or an embedding that would ignore them.
 ONLY_FOR_SOME = {"activation": "tanh", "reset_after": False, "freeze_embedding": False, "tied_embeddings": False}
+ONLY_FOR_SOME["character_size"] = 64  # where characters are read
 
 ANY_CONFIG = settings_of(
     Config,

@@ -103,7 +103,7 @@ def test_first_column_is_the_form_and_last_the_tag(tmp_path: Path) -> None:
     )
     table = conllu(tmp_path / "a.conll", *text.split("\n"))
     assert table.columns == ("form", "column2", "column3", "tag")
-    assert table.values("form") == [("EU", "rejects"), ("It",)]
+    assert table.values("form") == [("EU", "rejects"), ("German",)]
     assert table.values("tag") == [("B-ORG", "O"), ("B-MISC",)]
     assert [row.line for row in table.rows] == [3, 8]
     assert table.notes == ["columns: form, column2, column3, tag"]
@@ -142,6 +142,11 @@ def test_a_file_without_words_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_file_of_bad_sentences_only_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="All 1 are at fault, the first in line 1: 1 column where 10 are need"):
         conllu(tmp_path / "a.conllu", "one")
+
+
+def test_universal_columns_under_the_name_of_plain_ones_are_not_taken_for_words(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^a\.conll has the ten columns of CoNLL-U, a number first\. Name it with"):
+        conllu(tmp_path / "a.conll", "# text", line(1, "Hey"), line(2, "you"))
 
 
 # Generated

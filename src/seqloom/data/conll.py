@@ -68,6 +68,8 @@ def read_columns(content: Content, *, name: str) -> Parsed:
     cut = _cut_of(sentences)
     widths = Counter(len(cut(line.text)) for lines in sentences for line in lines if not _is_document(line))
     width = widths.most_common(1)[0][0] if widths else 1
+    if width == 1 + len(UNIVERSAL) and all(_has_id(line) for lines in sentences for line in lines):
+        raise DataError(f"{name} has the ten columns of CoNLL-U, a number first. Name it with the ending .conllu.")
     columns = ("form", *(f"column{number}" for number in range(2, width)), *["tag"] * (width > 1))
     bodies = (_body(lines, cut, width) for lines in sentences)
     parsed = _parse(bodies, columns, lambda lines: [_fields(line, cut(line.text), width) for line in lines], name=name)
@@ -156,6 +158,11 @@ def _body(lines: list[_Line], cut: Callable[[str], list[str]], width: int) -> li
     while lines and lines[0].text.startswith("#") and len(cut(lines[0].text)) != width and not lines[0].flaw:
         lines = lines[1:]
     return lines
+
+
+def _has_id(line: _Line) -> bool:
+    """Whether a line begins with a number, as those of CoNLL-U do, or may be a comment."""
+    return line.text.startswith("#") or line.text[0].isdigit()
 
 
 def _is_document(line: _Line) -> bool:
