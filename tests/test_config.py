@@ -15,6 +15,7 @@ from seqloom.config import (
     Config,
     DataSettings,
     DecodingSettings,
+    ForecastSettings,
     ModelSettings,
     TrainingSettings,
     config_from_dict,
@@ -28,6 +29,7 @@ SECTIONS = {
     "model": ModelSettings,
     "training": TrainingSettings,
     "decoding": DecodingSettings,
+    "forecast": ForecastSettings,
 }
 
 
@@ -258,6 +260,7 @@ ANY_CONFIG = settings_of(
     data=settings_of(
         DataSettings,
         **{name: st.none() | text for name in ("input", "target", "vectors", "label_separator")},
+        **dict.fromkeys(("series", "time", "frequency"), st.none() | text),
         valid_fraction=SHARE,
         test_fraction=SHARE,
         min_count=COUNT,
@@ -285,6 +288,12 @@ ANY_CONFIG = settings_of(
         **dict.fromkeys(("no_repeat", "top_k"), st.integers(0, 2**62)),
         **dict.fromkeys(("length_penalty", "coverage_penalty", "temperature"), st.just(0.0) | POSITIVE),
         top_p=st.floats(0, 1, exclude_min=True),
+    ),
+    forecast=settings_of(
+        ForecastSettings,
+        quantiles=st.sets(st.floats(0, 1, exclude_min=True, exclude_max=True), min_size=1).map(sorted),
+        **dict.fromkeys(("horizon", "context", "season", "origins"), st.none() | COUNT),
+        windows=COUNT,
     ),
 )
 

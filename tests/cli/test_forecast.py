@@ -81,7 +81,7 @@ def test_look_draws_in_the_terminal_and_on_a_page(run: Run, folder: Path, tmp_pa
     code, out, err = run(*words)
     assert (code, err) == (0, "")
     assert out.startswith("a2\n")
-    assert out.count("●") <= 6
+    assert 1 < out.count("●") <= 7  # with the legend
     assert "· so far  ● forecast  ░ 0.1 to 0.9" in out
     code, out, _ = run(*words, "--json")
     assert set(json.loads(out)) == {"series", "times", "history", "forecast", "quantiles"}

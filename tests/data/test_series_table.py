@@ -8,7 +8,8 @@ import pytest
 
 from seqloom.config import DataSettings
 from seqloom.data import read_table
-from seqloom.data.series_table import SeriesFile, infer_layout, looks_like_series, read_series
+from seqloom.data.series_layout import infer_layout, looks_like_series
+from seqloom.data.series_table import SeriesFile, read_series
 from seqloom.errors import DataError
 
 HOURS = [f"2024-01-01 {hour:02}:00:00" for hour in range(24)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqloom.data.series import Reader, Series, Window
-from seqloom.data.series_table import Layout
+from seqloom.data.series_layout import Layout
 from seqloom.data.series_targets import SeriesTargets
 from seqloom.training.series_metrics import insample_errors, naive_forecasts, score_forecasts, score_points
 

@@ -12,9 +12,9 @@ SO_FAR, FORECAST, BAND = "·", "●", "░"
 
 def print_series(seen: SeriesView) -> None:
     """The end of the series, then its forecast within the band of the outer quantiles; values at the left."""
-    low, *_, high = seen.quantiles.values()
+    low, high = (list(seen.quantiles.values())[place] for place in (0, -1))
     known = [value for value in seen.history if value is not None]
-    bottom, top = min([*known, *low]), max([*known, *high])
+    bottom, top = min([*known, *low, *seen.forecast]), max([*known, *high, *seen.forecast])
     margin = max(len(_short(bottom)), len(_short(top)))
     steps = len(seen.history) + len(seen.forecast)
     width = min(steps, max(NARROWEST, min(WIDEST, width_of_output() - margin - 2)))

@@ -16,8 +16,8 @@ from seqloom.data.examples import Example, encode_rows, written_ids
 from seqloom.data.learn import Learned, check_settings, learn, telling_tokeniser
 from seqloom.data.repeats import as_read, overlaps
 from seqloom.data.rows import Rejected, RejectedRow, Row, Table, Value, read_text
+from seqloom.data.series_layout import looks_like_series
 from seqloom.data.series_prepare import GatheredSeries, PreparedSeries, gather_series, prepare_series
-from seqloom.data.series_table import looks_like_series
 from seqloom.data.splits import Stratum, split_rows
 from seqloom.data.table import read_table
 from seqloom.data.tag_targets import as_text, read_tags, read_words

@@ -15,7 +15,8 @@ from torch import Tensor
 from seqloom.config import Config, DataSettings, ForecastSettings
 from seqloom.data.rows import RejectedRow, Table
 from seqloom.data.series import Beside, Numbers, Reader, Series, Window, Windows, ahead
-from seqloom.data.series_table import Layout, infer_layout, read_series
+from seqloom.data.series_layout import Layout, infer_layout
+from seqloom.data.series_table import read_series
 from seqloom.data.series_targets import SeriesTargets
 from seqloom.data.series_times import Frequency, parse_frequency
 from seqloom.errors import ConfigError, DataError

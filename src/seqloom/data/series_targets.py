@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from seqloom.data.series import Beside, Reader
-from seqloom.data.series_table import Layout
+from seqloom.data.series_layout import Layout
 from seqloom.data.series_times import PARTS, Frequency, parse_frequency
 from seqloom.errors import ConfigError, DataError
 

@@ -63,7 +63,7 @@ def forecast_figure(seen: SeriesView, *, title: str) -> Figure:
     layout["xaxis"] = _axis("time" if "-" in seen.times[0] else "step")
     layout["yaxis"] = _axis(escape(seen.series, quote=False))
     lines = {"type": "scatter", "mode": "lines"}
-    low, *_, high = seen.quantiles
+    low, high = (list(seen.quantiles)[place] for place in (0, -1))
     drawn: list[dict[str, Any]] = [
         lines | {"name": "so far", "x": before, "y": seen.history, "line": {"color": COLOURS[0]}}
     ]
