@@ -1,5 +1,6 @@
-"""A language model from file to text: reproducible, the same in any batch, scored as a loop would score it, kept whole."""
+"""A language model from file to text: the same in any batch, scored as a loop would score it, kept whole."""
 
+import itertools
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import torch
 
 import seqloom
 from seqloom.bundle import Bundle, load_bundle, save_bundle
+from seqloom.config import Config, ModelSettings, for_task
 from seqloom.data import reviews
 from seqloom.data.prepare_streams import encode_text, open_text
 from seqloom.errors import ConfigError, DataError
@@ -33,6 +35,7 @@ SETTINGS: dict[str, Any] = {
     "training.window": 20,
     "training.batch_size": 8,
     "training.baselines": True,
+    "decoding.max_output": 30,
 }
 STARTS = ["the film was", "", "not", "i never", "the film was", "zzz", "The plot\nwas"]
 
@@ -104,11 +107,12 @@ def test_a_score_is_the_mean_log_probability_of_what_was_written(model: seqloom.
 
 
 def test_settings_of_writing_do_what_they_say(model: seqloom.Model) -> None:
-    assert model.bundle.config.decoding.temperature == 0.8 and model.bundle.config.decoding.max_output == 200
-    words = len(
-        model.with_decoding(["max_output=7"]).predict("the film")[0]["prediction"].replace("\n", " \n ").split(" ")
-    )
-    assert words <= 2 * 7 + 1
+    assert model.bundle.config.decoding.temperature == 0.8
+    assert for_task(Config(), "generate").decoding.max_output == 200
+    assert for_task(Config(model=ModelSettings(bidirectional=True)), "generate").model.bidirectional
+    assert for_task(Config(), "classify") == Config()
+    written = model.with_decoding(["max_output=7"]).predict("the film")[0]["prediction"]
+    assert 3 < len(written.split()) <= 2 * 7
     likeliest = model.with_decoding(["temperature=0", "beam=4", "max_output=6"]).predict("the film")[0]
     assert len(likeliest["alternatives"]) == 3
     sure = model.with_decoding(["top_k=1", "max_output=6"]).predict("the film")[0]["prediction"]
@@ -145,7 +149,7 @@ def test_figures_are_those_of_the_text_read_token_by_token(model: seqloom.Model,
     ids = [bundle.targets.start, *(n for line in LINES for n in [*bundle.targets.encode(line), bundle.targets.start])]  # type: ignore[union-attr]
     state, losses = None, list[float]()
     with torch.inference_mode():
-        for read, wanted in zip(ids, ids[1:], strict=False):
+        for read, wanted in itertools.pairwise(ids):
             features, state = parts(bundle)(Batch(torch.tensor([[read]]), torch.tensor([1])), state)
             losses.append(parts(bundle).losses(features[0], torch.tensor([wanted])).item())
     found = model.evaluate(text)

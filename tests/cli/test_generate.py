@@ -95,7 +95,10 @@ def test_evaluate_and_look_print_figures(run: Run, trained: Path, text: Path) ->
 
 MISTAKES = [
     ("train absent.txt --task generate", "there is no file absent.txt"),
-    ("train play.txt --target text", "target is a setting of tasks with an answer, the task is generate"),
+    (
+        "train play.txt --task generate --target text",
+        "target is a setting of tasks with an answer, the task is generate",
+    ),
     ("train play.txt --task generate --set pooling=last", "model.pooling is a setting of classify and regress"),
     ("train play.txt --set bidirectional=true", "what comes next cannot be read before it is told"),
     ("train play.txt --set window=0", "training.window = 0: input should be greater than or equal to 1"),

@@ -95,9 +95,7 @@ class NextTargets:
     def from_dict(cls, values: Mapping[str, Any], *, tokeniser: Tokeniser, vocabulary: Vocabulary) -> "NextTargets":
         """The targets that `to_dict` described. Raises DataError for other keys or values."""
         if set(values) != {"problem", "ends"} or values["problem"] != cls.problem or type(values["ends"]) is not bool:
-            raise DataError(
-                f"saved targets of generate have problem next and ends true or false; found: {values!r:.80}."
-            )
+            raise DataError(f"saved targets of generate have problem next and ends true or false, not {values!r:.80}.")
         return cls(tokeniser, vocabulary, values["ends"])
 
 
