@@ -93,6 +93,7 @@ def build_forecaster(config: Config, targets: SeriesTargets) -> Forecaster:
         context=reader.context,
         horizon=reader.horizon,
         levels=targets.levels,
+        seasons=reader.seasons,
     )
 
 
