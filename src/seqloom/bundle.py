@@ -98,6 +98,7 @@ def build_forecaster(config: Config, targets: SeriesTargets) -> Forecaster:
         context=reader.context,
         horizon=reader.horizon,
         levels=targets.levels,
+        seasons=reader.seasons,
     )
 
 

@@ -31,7 +31,7 @@ def windows(rows: int = 3, lengths: tuple[int, ...] = (6, 4, 5)) -> Windows:
         values[row, length:] = 0
         recent[row, CONTEXT - length :] = values[row, :length, 0]
     return Windows(
-        values, count, recent, torch.randn(rows, HORIZON, 2), torch.randn(rows, HORIZON), torch.rand(rows, 1) + 0.5
+        values, count, recent, torch.randn(rows, HORIZON, 2), torch.randn(rows, HORIZON, 1), torch.rand(rows, 1) + 0.5
     )
 
 
@@ -55,9 +55,29 @@ def test_every_step_that_is_read_moves_every_step_that_is_forecast(bidirectional
 def test_a_season_before_moves_its_own_step_only() -> None:
     made, batch = model(), windows()
     anchor = batch.anchor.clone()
-    anchor[1, 2] += 1
+    anchor[1, 2, 0] += 1
     assert moved(made, batch, batch._replace(anchor=anchor)).nonzero().tolist() == [[1, 2]]
     assert (made(batch._replace(anchor=anchor)) - made(batch))[1, 2].tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+
+
+def test_seasons_before_are_weighed_by_what_was_read() -> None:
+    settings = ModelSettings(hidden_size=5, bidirectional=False)
+    made = Forecaster(
+        settings, ForecastSettings(), input_size=4, context=CONTEXT, horizon=HORIZON, levels=LEVELS, seasons=3
+    ).eval()
+    assert made.seasons is not None
+    begun = made.seasons(torch.randn(2, 5)).softmax(dim=-1)
+    assert (begun[:, 0] > 0.7).all(), "to begin with, what was a season before is the forecast"
+    with torch.no_grad():
+        made.seasons.weight.normal_()
+    batch = windows()._replace(anchor=torch.randn(3, HORIZON, 3))
+    outputs, _ = made.recurrent(batch.values, batch.lengths)
+    last = outputs[torch.arange(3), batch.lengths - 1]
+    shares = (last.double() @ made.seasons.weight.double().T + made.seasons.bias.double()).softmax(dim=-1)
+    mixed = torch.einsum("bj,bkj->bk", shares, batch.anchor.double())
+    without = made(batch._replace(anchor=torch.zeros(3, HORIZON, 3)))
+    assert torch.allclose((made(batch) - without).double(), mixed[:, :, None].expand(-1, -1, 3), atol=1e-5)
+    assert shares.std(dim=0).max() > 0.01, "all windows weigh alike: it could not show"
 
 
 def test_highway_is_a_linear_map_of_the_window() -> None:
@@ -80,7 +100,7 @@ def test_recursive_reads_each_forecast_as_if_it_had_happened() -> None:
     expected, values = [], batch.values
     for step in range(HORIZON):
         outputs, _ = made.recurrent(values)
-        forecast = batch.spread * made.head(outputs[:, -1]) + batch.anchor[:, step, None]
+        forecast = batch.spread * made.head(outputs[:, -1]) + batch.anchor[:, step]
         expected.append(forecast)
         read = torch.cat([forecast[:, 1:2], torch.ones(1, 1), batch.future[:, step]], dim=1)
         values = torch.cat([values, read[:, None]], dim=1)

@@ -18,6 +18,7 @@ from seqloom.data.series_times import Clock
 Numbers = NDArray[np.float64]
 
 LARGEST = 1e100  # beyond, errors and their squares are no numbers any more
+MOST_SEASONS = 7
 LEAST_SPREAD = 0.05  # of a series that repeats itself, or errors of nearly nothing would be all that is learned
 FLAT = 1e-6  # below this share of the level a spread is rounding, and no scale
 
@@ -78,7 +79,8 @@ class Windows(NamedTuple):
 
     `values` (B, T, I): the scaled value, 1 where there is one, the numbers beside it each with the same mark, and the
     calendar. `recent` (B, context): the scaled values alone, the last one last, zeros before the first. `future`
-    (B, K, F): the calendar of the steps to forecast. `anchor` (B, K): what was a season before each of them. `spread`
+    (B, K, F): the calendar of the steps to forecast. `anchor` (B, K, J): what was one, two and more seasons
+    before each of them. `spread`
     (B, 1): how far, in the window, a value usually is from the one a season before.
     """
 
@@ -122,6 +124,11 @@ class Reader:
         return min(self.context, max(2, self.season))
 
     @property
+    def seasons(self) -> int:
+        """How many seasons before a step are offered to its forecast: as many as are read, seven at most."""
+        return max(1, min(MOST_SEASONS, self.context // self.season)) if self.season > 1 else 1
+
+    @property
     def input_size(self) -> int:
         """The numbers of one step."""
         return 2 + 2 * len(self.beside) + 2 * len(self.calendar)
@@ -141,7 +148,7 @@ class Reader:
         values = np.zeros((len(windows), longest, self.input_size), dtype=np.float32)
         recent = np.zeros((len(windows), self.context), dtype=np.float32)
         future = np.zeros((len(windows), self.horizon, 2 * len(self.calendar)), dtype=np.float32)
-        anchor = np.zeros((len(windows), self.horizon), dtype=np.float32)
+        anchor = np.zeros((len(windows), self.horizon, self.seasons), dtype=np.float32)
         spread = np.zeros((len(windows), 1), dtype=np.float32)
         for row, window in enumerate(windows):
             read = self._transformed(window.read)
@@ -149,7 +156,10 @@ class Reader:
             values[row, : window.length] = self._steps(window, (read - level) / scale)
             recent[row, self.context - window.length :] = values[row, : window.length, 0]
             future[row] = self._calendar(window.series, window.at, window.at + self.horizon)
-            anchor[row] = (season_before(read, self.season, self.horizon) - level) / scale
+            for back in range(self.seasons):
+                far = self.season * (back + 1)
+                lag = far if far <= window.length else self.season
+                anchor[row, :, back] = (season_before(read, lag, self.horizon) - level) / scale
             spread[row] = max(seasonal_error(read, self.season) / scale, LEAST_SPREAD)
         lengths = torch.tensor([window.length for window in windows], dtype=torch.int64)
         parts = map(torch.from_numpy, (recent, future, anchor, spread))

@@ -1,6 +1,6 @@
 """Forecaster: the steps of a series so far in, quantiles of each of the next steps out.
 
-scaled values, marks of gaps, calendar -> (bi)recurrent stack -> last state -> head, added to what was a season before.
+scaled values, marks of gaps, calendar -> (bi)recurrent stack -> last state -> head, added to what was seasons before.
 `direct` gives all steps at once, with a linear map of the window beside the recurrent layers (LSTNet, Lai et al. 2018);
 `recursive` gives one, reads it as if it had happened, and gives the next.
 """
@@ -15,6 +15,8 @@ from seqloom.data import Windows
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, stack
 from seqloom.nn import Linear, last_pool
 from seqloom.shapes import Float
+
+NEAREST = 2.0  # the log odds, to begin with, of the season just before against each of the others
 
 
 class Forecaster(nn.Module):
@@ -33,6 +35,7 @@ class Forecaster(nn.Module):
         context: int,
         horizon: int,
         levels: Sequence[float],
+        seasons: int = 1,
     ) -> None:
         super().__init__()
         self.horizon, self.recursive = horizon, forecast.decoder == "recursive"
@@ -43,6 +46,12 @@ class Forecaster(nn.Module):
         self.head = Linear(self.recurrent.output_size, steps * len(levels))
         self.levels = tuple(levels)
         self.highway = Linear(context, horizon, bias=False) if forecast.highway and not self.recursive else None
+        self.seasons = Linear(self.recurrent.output_size, seasons) if seasons > 1 else None
+        if self.seasons is not None and not self.seasons.weight.is_meta:
+            nn.init.zeros_(self.seasons.weight)
+            nn.init.zeros_(self.seasons.bias)
+            with torch.no_grad():
+                self.seasons.bias[0] = NEAREST
         if self.highway is not None and not self.highway.weight.is_meta:
             nn.init.zeros_(self.highway.weight)  # to begin with, what was a season before is the forecast
 
@@ -55,13 +64,14 @@ class Forecaster(nn.Module):
         """The scaled quantiles of each step, (B, K, Q), in the order of `levels`; nothing yet keeps them in order."""
         outputs, state = self.recurrent(batch.values, batch.lengths)
         last = last_pool(outputs, batch.lengths, bidirectional=self.bidirectional)
+        anchor = self._anchor(last, batch.anchor)
         if not self.recursive:
             changes: Tensor = self.head(self.dropout(last)).view(len(last), self.horizon, -1)
-            level = batch.anchor if self.highway is None else batch.anchor + self.highway(batch.recent)
+            level = anchor if self.highway is None else anchor + self.highway(batch.recent)
             return level[:, :, None] + batch.spread[:, :, None] * changes
         steps = []
         for step in range(self.horizon):
-            forecast = batch.anchor[:, step, None] + batch.spread * self.head(self.dropout(last))
+            forecast = anchor[:, step, None] + batch.spread * self.head(self.dropout(last))
             steps.append(forecast)
             read = torch.zeros_like(batch.values[:, :1])
             read[:, 0, 0] = forecast[:, self.median]
@@ -71,6 +81,16 @@ class Forecaster(nn.Module):
             outputs, state = self.recurrent(read, None, state)
             last = outputs[:, 0]
         return torch.stack(steps, dim=1)
+
+    def _anchor(self, last: Float[Tensor, "B H"], before: Float[Tensor, "B K J"]) -> Float[Tensor, "B K"]:
+        """What was one, two and more seasons before, weighed by what was read: some series repeat days, some weeks."""
+        if self.seasons is None:
+            return before[:, :, 0]
+        shares: Tensor = self.seasons(last).softmax(dim=-1)
+        mixed = shares[:, :1] * before[:, :, 0]
+        for back in range(1, before.shape[2]):  # term by term: the same bits in every batch
+            mixed = mixed + shares[:, back, None] * before[:, :, back]
+        return mixed
 
     def quantiles(self, batch: Windows) -> Float[Tensor, "B K Q"]:
         """The scaled quantiles in rising order: where two would cross they change places (Chernozhukov et al. 2010)."""
