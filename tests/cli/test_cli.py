@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seqloom.cli import predict
+from seqloom.cli import answers, predict
 from tests.cli.conftest import Run, child, command
 from tests.trained import Trained
 
@@ -50,7 +50,7 @@ MISTAKES = [
     ("train reviews.csv --test strange.csv", ['label "unheard" does not occur in training']),
     (
         "train reviews.csv --task clasify",
-        ["task = 'clasify': input should be 'classify', 'regress', 'translate' or 'tag'"],
+        ["task = 'clasify': input should be 'classify', 'regress', 'translate', 'tag', 'generate' or 'forecast'"],
     ),
     ("train reviews.csv --task regress", ['"positive" is not a finite number']),
     ("train reviews.csv --device gpu", ["device = 'gpu': input should be 'auto', 'cpu' or 'cuda'"]),
@@ -125,7 +125,7 @@ def test_a_command_written_wrong_ends_with_2_and_says_how_it_is_written(run: Run
 
 
 def test_a_bug_ends_with_1_and_asks_for_a_report(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "_print_csv", lambda answers, labels: 1 // 0)
+    monkeypatch.setattr(answers, "print_csv", lambda rows, targets: 1 // 0)
     code, _, err = run("predict", "model", "--text", "good", "--format", "csv")
     assert code == 1
     assert "ZeroDivisionError" in err
