@@ -15,7 +15,6 @@ from seqloom.data.examples import encode_rows as encode_rows
 from seqloom.data.findings import Finding as Finding
 from seqloom.data.generators import reviews as reviews
 from seqloom.data.next_targets import NextTargets as NextTargets
-from seqloom.data.prepare import AnyPrepared as AnyPrepared
 from seqloom.data.prepare import Prepared as Prepared
 from seqloom.data.prepare import prepare as prepare
 from seqloom.data.prepare_streams import PreparedStreams as PreparedStreams
@@ -40,3 +39,5 @@ from seqloom.data.text_targets import TextTargets as TextTargets
 from seqloom.data.token_stream import TextWindow as TextWindow
 from seqloom.data.token_stream import TextWindows as TextWindows
 from seqloom.data.token_stream import TokenStream as TokenStream
+
+AnyPrepared = Prepared | PreparedSeries | PreparedStreams

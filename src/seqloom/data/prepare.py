@@ -82,12 +82,9 @@ class Prepared:
         return collate(examples)
 
 
-AnyPrepared = Prepared | PreparedSeries
-
-
 def prepare(
     config: Config, path: str | Path, *, valid: str | Path | None = None, test: str | Path | None = None
-) -> AnyPrepared:
+) -> Prepared | PreparedSeries:
     """Read the files, part the rows where that is not done already, learn from the training rows, encode.
 
     Without `valid` and `test` a split column decides, else the fractions and the seed of the settings. With one of the

@@ -42,9 +42,7 @@ FEW_ROWS = 30
 FLATTERING = "scored on the validation rows, which also chose the epoch: the model's score flatters a little"
 
 
-def final_metrics(
-    bundle: AnyBundle, data: AnyPrepared | PreparedStreams, state: TrainingState, *, report: Report
-) -> dict[str, Any]:
+def final_metrics(bundle: AnyBundle, data: AnyPrepared, state: TrainingState, *, report: Report) -> dict[str, Any]:
     """Model and baselines on the test rows, or on the validation rows if there are none: what metrics.json holds."""
     started = time.perf_counter()
     rows: Rows

@@ -20,7 +20,7 @@ from seqloom.training.state import TrainingState, batch_size_for, pace_of, windo
 
 def fit(
     state: TrainingState,
-    data: AnyPrepared | PreparedStreams,
+    data: AnyPrepared,
     folder: Path,
     *,
     about: dict[str, Any],
@@ -82,7 +82,7 @@ class _Batches:
         return [self._rows[row] for row in self._order[position]]
 
 
-def _turns(data: AnyPrepared | PreparedStreams, state: TrainingState) -> Callable[[int], _Batches | TextWindows]:
+def _turns(data: AnyPrepared, state: TrainingState) -> Callable[[int], _Batches | TextWindows]:
     """What is learned from, one after the other, in the epoch of that number."""
     if isinstance(data, PreparedStreams):
         windows = windows_of(data.train, state.config.training)
@@ -94,7 +94,7 @@ def _turns(data: AnyPrepared | PreparedStreams, state: TrainingState) -> Callabl
     )
 
 
-def _judge(state: TrainingState, data: AnyPrepared | PreparedStreams) -> tuple[Scores, bool]:
+def _judge(state: TrainingState, data: AnyPrepared) -> tuple[Scores, bool]:
     """Score the judged model on the validation rows and keep it where it is the best so far."""
     started = time.perf_counter()
     scores = judge(state.judged, data.targets, data.valid)

@@ -54,7 +54,7 @@ def train_model(
     """
     _open(folder, resume=resume)
     get_ready = prepare_streams if is_stream(config, data) else prepare
-    prepared: AnyPrepared | PreparedStreams = get_ready(config, data, valid=valid, test=test)
+    prepared: AnyPrepared = get_ready(config, data, valid=valid, test=test)
     config = for_task(config, prepared.targets.task)
     if not prepared.valid:
         raise TrainingError(
@@ -94,7 +94,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def _refused(data: AnyPrepared | PreparedStreams) -> list[str]:
+def _refused(data: AnyPrepared) -> list[str]:
     """The first rows that could not be used, and where the others are listed."""
     lines = [f"{row.file}, line {row.line}: not used: {row.reason}" for row in data.rejected[:REFUSED_SHOWN]]
     more = len(data.rejected) - len(lines)
@@ -168,7 +168,7 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _bundle(state: TrainingState, data: AnyPrepared | PreparedStreams, metrics: dict[str, Any]) -> AnyBundle:
+def _bundle(state: TrainingState, data: AnyPrepared, metrics: dict[str, Any]) -> AnyBundle:
     """The best model so far, with all it needs to answer."""
     model = copy.deepcopy(state.judged).cpu()
     model.load_state_dict(state.best)

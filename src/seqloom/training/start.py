@@ -36,9 +36,7 @@ WHOSE: dict[str, tuple[Task, ...]] = {
 }
 
 
-def start_training(
-    config: Config, data: AnyPrepared | PreparedStreams, *, resumed: bool, report: Report
-) -> TrainingState:
+def start_training(config: Config, data: AnyPrepared, *, resumed: bool, report: Report) -> TrainingState:
     """A training at its first step.
 
     Raises ConfigError for settings that would do nothing, TrainingError for a device or vectors that cannot be used.
