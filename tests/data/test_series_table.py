@@ -169,7 +169,15 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
         "date,text,label\n2024-01-01,good film,1\n2024-01-02,bad film,0\n",
         "x,y\n1,2\n3,4\n",
         "series,value,label\na,1,yes\na,2,yes\nb,1,no\n",
+        "day,mood,steps\n2024-01-01,good,10\n2024-01-02,bad,9\n2024-01-03,good,8\n",
     ],
 )
 def test_other_tables_are_not_taken_for_series(tmp_path: Path, text: str) -> None:
     assert not looks_like_series(read_table(write(tmp_path, text)))
+
+
+def test_a_column_that_tells_apart_what_stands_at_one_time_names_series(tmp_path: Path) -> None:
+    days = ("2024-01-01", "2024-01-02")
+    text = "day,place,steps\n" + "".join(f"{day},{place},{len(place)}\n" for day in days for place in ("here", "there"))
+    assert looks_like_series(read_table(write(tmp_path, text)))
+    assert not looks_like_series(read_table(write(tmp_path, f"{text}2024-01-02,here,5\n")))

@@ -60,9 +60,16 @@ def looks_like_series(table: Table) -> bool:
     numbers = [column for column, kind in kinds.items() if kind == "number"]
     times = [column for column, kind in kinds.items() if kind == "time"]
     if times and numbers:
-        names = [column for column in texts if column.lower() in SERIES_NAMES]
+        names = [one for one in texts if one.lower() in SERIES_NAMES or _tells_apart(table, one, time=times[0])]
         return len(times) == 1 and len(names) == len(texts) <= 1
     return not times and len(texts) <= 1 and _has_rows(table, kinds, name=texts[0] if texts else None)
+
+
+def _tells_apart(table: Table, column: str, *, time: str) -> bool:
+    """Whether each time stands once beside each value of `column`, and some stand beside several."""
+    times = table.values(time)
+    pairs = set(zip(table.values(column), times, strict=True))
+    return len(pairs) == len(times) > len(set(times))
 
 
 def infer_layout(table: Table, settings: DataSettings) -> tuple[Layout, list[str]]:
