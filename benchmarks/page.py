@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from benchmarks import figure, length_figure, recurrent_page, writing_page
+from benchmarks import figure, length_figure, recurrent_page, tasks_page, writing_page
 from benchmarks.machine import RESULTS
 
 PAGE = RESULTS.parent.parent / "docs" / "benchmarks.md"
@@ -25,11 +25,12 @@ epoch, so figures flatter a little: the model's, and the linear baseline's, whos
 def render() -> str:
     """The page."""
     results = _all("sentiment-*")
+    tasks = tasks_page.render(_all("tagging-*"), _all("forecasting-*"))
     written = writing_page.render(_all("writing-*"), next(iter(_all("seq2seq")), None))
     rows = "".join(_row(result) for result in results if not result["settings"])
     machines = "".join(f"\n- {result['set']}, {result['date']}: {_machine(result['machine'])}" for result in results)
     parts = (_kept(part) for part in ("layers", "memory", "training", "layers-avx2"))
-    return f"{HEAD}{rows}\nMeasured on:{machines}\n{written}{recurrent_page.render(*parts)}"
+    return f"{HEAD}{rows}\nMeasured on:{machines}\n{written}{tasks}{recurrent_page.render(*parts)}"
 
 
 def pictures() -> dict[str, str]:

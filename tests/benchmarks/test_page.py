@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import length_figure, page
+from benchmarks import length_figure, page, tasks_page
 from benchmarks.figure import Mark, draw
 from benchmarks.recurrent_page import marks, render
 
@@ -141,3 +141,31 @@ def test_page_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.Monke
     page.main()
     assert "## The recurrent core: layers" in (tmp_path / "page.md").read_text(encoding="utf-8")
     assert (tmp_path / "benchmarks.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_tags_and_forecasts_stand_beside_their_baselines() -> None:
+    machine = {"threads": 2}
+    tagged = {
+        "set": "imst",
+        "characters": True,
+        "minutes": 1.25,
+        "machine": machine,
+        "final": {
+            "metrics": {"accuracy": 0.9, "unknown_word_accuracy": 0.75},
+            "intervals": {"accuracy": [0.89, 0.91], "unknown_word_accuracy": [0.7, 0.8]},
+            "baselines": {"most_frequent": {"accuracy": 0.8}, "feature_logreg": {"accuracy": 0.88}},
+        },
+    }
+    forecast = {
+        "set": "hourly",
+        "minutes": 3.0,
+        "machine": machine,
+        "test": {
+            "metrics": {"mase": 0.9, "smape": 12.5, "coverage": 0.79},
+            "baselines": {"seasonal_naive": {"mase": 1.2, "smape": 13.9}},
+        },
+    }
+    page = tasks_page.render([tagged], [forecast])
+    assert "| imst | read | 90.0 % (89.0 to 91.0) | 75.0 % (70.0 to 80.0) | 80.0 % | 88.0 % | 1.2, 2 |" in page
+    assert "| hourly | 0.900 | 12.50 | 79.0 % | 1.200 | 13.90 | 3.0, 2 |" in page
+    assert tasks_page.render([], []) == ""

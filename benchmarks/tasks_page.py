@@ -1,0 +1,64 @@
+"""The part of docs/benchmarks.md about words that are tagged and series that are forecast, on real data."""
+
+from collections.abc import Sequence
+from typing import Any
+
+TAGS = """
+## Words that are tagged
+`python -m benchmarks.tagging SET`: universal parts of speech, gold tokens, no vectors from elsewhere,
+`examples/tag.toml`, test rows scored once. Shares of words with their 95 % intervals; unknown: words that training does not have.
+
+| set | characters | accuracy | unknown words | most frequent tag | linear model | minutes, threads |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+SERIES = """
+## Series that are forecast
+`python -m benchmarks.forecasting SET`: the defaults, the test part scored once, from rolling origins. Coverage is that
+of the band between the quantiles 0.1 and 0.9, which should hold 80 %.
+
+| set | MASE | sMAPE | coverage | seasonal naive: MASE | sMAPE | minutes, threads |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def render(tagging: Sequence[dict[str, Any]], forecasting: Sequence[dict[str, Any]]) -> str:
+    """Both tables; empty where nothing was measured."""
+    page = TAGS + "".join(map(_tagged, tagging)) if tagging else ""
+    return page + (SERIES + "".join(map(_forecast, forecasting)) if forecasting else "")
+
+
+def _tagged(result: dict[str, Any]) -> str:
+    final = result["final"]
+    reached, baselines = final["metrics"], final["baselines"]
+    cells = [
+        result["set"],
+        "read" if result["characters"] else "not read",
+        *(_share(reached[name], final["intervals"][name]) for name in ("accuracy", "unknown_word_accuracy")),
+        *(_share(baselines[name]["accuracy"]) for name in ("most_frequent", "feature_logreg")),
+        _minutes(result),
+    ]
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _forecast(result: dict[str, Any]) -> str:
+    test, naive = result["test"], result["test"]["baselines"]["seasonal_naive"]
+    reached = test["metrics"]
+    cells = [
+        result["set"],
+        f"{reached['mase']:.3f}",
+        f"{reached['smape']:.2f}",
+        _share(reached["coverage"]),
+        f"{naive['mase']:.3f}",
+        f"{naive['smape']:.2f}",
+        _minutes(result),
+    ]
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _share(value: float, interval: Sequence[float] = ()) -> str:
+    ends = f" ({' to '.join(f'{100 * end:.1f}' for end in interval)})" if interval else ""
+    return f"{100 * value:.1f} %{ends}"
+
+
+def _minutes(result: dict[str, Any]) -> str:
+    return f"{result['minutes']:.1f}, {result['machine']['threads']}"
