@@ -6,7 +6,8 @@ from typing import Any
 TAGS = """
 ## Words that are tagged
 `python -m benchmarks.tagging SET`: universal parts of speech, gold tokens, no vectors from elsewhere,
-`examples/tag.toml`, test rows scored once. Shares of words with their 95 % intervals; unknown: words that training does not have.
+`examples/tag.toml`, test rows scored once. Shares of words with their 95 % intervals; unknown: words that training
+does not have.
 
 | set | characters | accuracy | unknown words | most frequent tag | linear model | minutes, threads |
 | --- | --- | --- | --- | --- | --- | --- |
