@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.machine import keep
+from benchmarks.overrides import read_overrides
 from seqloom.api import train
 from seqloom.training import Event, Validated
 
@@ -87,19 +88,10 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="section.key=value: to try")
     parser.add_argument("--out", type=Path, help="keep the model here")
     given = parser.parse_args()
-    changed = dict(each.partition("=")[::2] for each in given.set)
+    settings = read_overrides(given.set)
     for name in TASKS if given.name == "all" else [given.name]:
-        result = measure(name, settings={key: _value(text) for key, text in changed.items()}, out=given.out)
+        result = measure(name, settings=settings, out=given.out)
         print(name, result["minutes"], "minutes", result["test"]["metrics"], result["bars"])
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text, text)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from torch.nn import functional
 from benchmarks.machine import RESULTS, keep
 from benchmarks.measure import summarise
 from benchmarks.memory import reset_peak, status
+from benchmarks.overrides import read_overrides
 from benchmarks.sides import ROOT
 from benchmarks.timing import Work, take_sample, warm_up
 from seqloom.api import train
@@ -211,18 +212,9 @@ def main() -> None:
         if not given.case:
             keep("language-speed", {"cases": cases})
         return
-    changed = dict(each.partition("=")[::2] for each in given.set)
-    result = measure(given.name, settings={key: _value(text) for key, text in changed.items()}, out=given.out)
+    settings = read_overrides(given.set)
+    result = measure(given.name, settings=settings, out=given.out)
     print(given.name, result["minutes"], "minutes", result["final"]["metrics"])
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text, text)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import RESULTS, keep
+from benchmarks.overrides import read_overrides
 from benchmarks.plain_tagger import PlainTagger, Sizes, plain_batch
 from seqloom.api import train
 from seqloom.config import load_config
@@ -141,19 +142,11 @@ def main() -> None:
         keep("tagging-speed", {"results": [speed(name, turns=given.turns) for name in SETS]})
         return
     config = None if str(given.config) == "none" else given.config
-    settings = {key: value for key, _, value in (each.partition("=") for each in given.set)}
-    typed = load_config(None, [f"{key}={value}" for key, value in settings.items()])
-    changed = {key: _value_of(typed, key) for key in settings}
+    settings = read_overrides(given.set)
     for characters in (True, False):
-        result = measure(given.name, characters=characters, settings=changed, config=config)
+        result = measure(given.name, characters=characters, settings=settings, config=config)
         print(given.name, "with" if characters else "without", "characters:", result["minutes"], "minutes")
         print(result["final"]["metrics"])
-
-
-def _value_of(config: Any, key: str) -> Any:
-    for name in key.split("."):
-        config = getattr(config, name)
-    return config
 
 
 if __name__ == "__main__":

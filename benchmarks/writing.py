@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.machine import RESULTS, keep
+from benchmarks.overrides import read_overrides
 from seqloom.api import Model, load, train
 from seqloom.data import Example, read_table
 from seqloom.inference import encode, write_for
@@ -231,18 +232,9 @@ def main() -> None:
     if given.score:
         print(given.name, rescore(given.name, given.score)["test"]["metrics"])
         return
-    changed = dict(each.partition("=")[::2] for each in given.set)
-    result = measure(given.name, settings={key: _value(text) for key, text in changed.items()}, out=given.out)
+    settings = read_overrides(given.set)
+    result = measure(given.name, settings=settings, out=given.out)
     print(given.name, result["minutes"], "minutes", (result["test"] or result["valid"])["metrics"])
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text, text)
 
 
 if __name__ == "__main__":

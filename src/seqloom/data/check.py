@@ -165,10 +165,8 @@ def _copies(train: list[Example]) -> Iterator[Finding]:
 
 def _tags(prepared: Prepared) -> Iterator[Finding]:
     counts = _tag_counts(prepared, prepared.train)
-    shown = ", ".join(f"{tag} {count:,}" for tag, count in counts.most_common(20))
-    more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
     spans = ", which mark spans" if isinstance(prepared.targets, TagTargets) and prepared.targets.has_spans else ""
-    yield Finding("D201", "ok", f"{len(counts)} tags{spans}: {shown}{more}")
+    yield Finding("D201", "ok", f"{len(counts)} tags{spans}: {_most(counts)}")
     rare = [tag for tag, count in counts.items() if count < RARE]
     if rare:
         yield Finding("D203", "warning", f"{len(rare)} tags stand at fewer than {RARE} training words: {_first(rare)}")
@@ -177,6 +175,12 @@ def _tags(prepared: Prepared) -> Iterator[Finding]:
         missing = [tag for tag, count in _tag_counts(prepared, examples).items() if not count]
         if examples and missing:
             yield Finding("D205", "note", f"{len(missing)} tags do not occur in {part}: {_first(missing)}")
+
+
+def _most(counts: Counter[str]) -> str:
+    """The most frequent ones with their numbers."""
+    more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
+    return ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20)) + more
 
 
 def _tag_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
@@ -188,9 +192,7 @@ def _tag_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
 
 def _classes(prepared: Prepared) -> Iterator[Finding]:
     counts = _label_counts(prepared, prepared.train)
-    shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20))
-    more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
-    yield Finding("D201", "ok", f"{len(counts)} classes ({prepared.targets.problem}): {shown}{more}")
+    yield Finding("D201", "ok", f"{len(counts)} classes ({prepared.targets.problem}): {_most(counts)}")
     rare = [label for label, count in counts.items() if count < RARE]
     if rare:
         yield Finding("D203", "warning", f"{len(rare)} classes have fewer than {RARE} training rows: {_first(rare)}")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from seqloom import __version__
-from seqloom.bundle import Bundle, SeriesBundle
+from seqloom.bundle import AnyBundle, Bundle, SeriesBundle
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.nn import summary
@@ -33,11 +33,7 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
         'seqloom predict FOLDER --text "..."',
         "```",
         "",
-        "## Data",
-        *[f"- {name}: sha256 {digest}" for name, digest in bundle.data.items()],
-        "",
-        "## Scores",
-        *_scores(bundle.metrics),
+        *_evidence(bundle),
         "",
         "## Limits",
         "It knows the words and the kind of text it was trained on; on other texts its answers mean little. "
@@ -71,11 +67,7 @@ def series_card(bundle: SeriesBundle, history: list[dict[str, Any]]) -> str:
         "seqloom predict FOLDER FILE",
         "```",
         "",
-        "## Data",
-        *[f"- {name}: sha256 {digest}" for name, digest in bundle.data.items()],
-        "",
-        "## Scores",
-        *_scores(metrics),
+        *_evidence(bundle),
         *(["", origins + band * (len(targets.quantiles) > 1)] if "origins" in metrics else []),
         "",
         "## Limits",
@@ -83,6 +75,12 @@ def series_card(bundle: SeriesBundle, history: list[dict[str, Any]]) -> str:
         "never happened in training it does not see coming, and its quantiles do not allow for it.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _evidence(bundle: AnyBundle) -> list[str]:
+    """What it was trained on, and how good it is."""
+    data = [f"- {name}: sha256 {digest}" for name, digest in bundle.data.items()]
+    return ["## Data", *data, "", "## Scores", *_scores(bundle.metrics)]
 
 
 def _answers(targets: AnyTargets) -> str:
