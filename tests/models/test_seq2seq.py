@@ -12,7 +12,7 @@ from torch.nn import functional
 from seqloom.config import ModelSettings
 from seqloom.data import pad
 from seqloom.models import LossOptions, Seq2Seq
-from seqloom.models.seq2seq import wanted
+from seqloom.models.text_decoder import wanted
 from seqloom.shapes import Batch, LSTMState
 
 SOURCE_WORDS, TARGET_WORDS = 9, 7

@@ -6,6 +6,7 @@ from seqloom.models.many_to_one import ManyToOne, Problem
 from seqloom.models.parts import LossOptions
 from seqloom.models.seq2seq import Seq2Seq, TextWriter
 from seqloom.models.tagger import Tagger
+from seqloom.models.text_decoder import TextDecoder
 
 AnyModel = Forecaster | LanguageModel | ManyToOne | Seq2Seq | Tagger
 
@@ -19,5 +20,6 @@ __all__ = [
     "Problem",
     "Seq2Seq",
     "Tagger",
+    "TextDecoder",
     "TextWriter",
 ]
