@@ -95,11 +95,14 @@ def decode(both: Both, batch: Batch, *, beam: int, int8: bool = False) -> dict[s
     """All target steps of all rows."""
     both.ours.eval(), both.plain.eval()
     settings, steps = DecodingSettings(beam=beam), both.sizes.written
+    with torch.inference_mode():
+        writer = TextWriter(both.ours, weights="int8" if int8 else "float32")
 
     def ours() -> Any:
         with torch.inference_mode():
-            writer = TextWriter(both.ours, batch, weights="int8" if int8 else "float32")
-            return write(writer, writer.start, [steps - 1] * len(batch.lengths), settings)  # and one step for the end
+            return write(
+                writer, writer.begin(batch), [steps - 1] * len(batch.lengths), settings
+            )  # and one step for the end
 
     plain = partial(both.plain.greedy, batch.values, steps)
     return {"seqloom": ours, "plain": plain if beam == 1 else partial(both.plain.beam, batch.values, steps, beam)}

@@ -8,9 +8,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <stdexcept>
-
-#include "kernels.h"
+#include "bind.h"
 #include "pool.h"
 #include "threads.h"
 
@@ -20,48 +18,12 @@ using namespace seqloom;
 
 using input = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using output = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
-using address = std::uintptr_t;
-using i64 = std::int64_t;
 
 static void apply(elementwise f, const input& x, const output& y) {
     if (x.size() != y.size()) throw std::invalid_argument("x and y have different sizes");
     nb::gil_scoped_release unlocked;
     f(x.data(), y.data(), static_cast<i64>(x.size()));
 }
-
-static int cell_number(const std::string& name) {
-    constexpr const char* names[] = {"simple_rnn_tanh", "simple_rnn_relu", "simple_rnn_leaky_relu", "lstm", "gru", "gru_reset_after"};
-    for (int i = 0; i < 6; ++i)
-        if (name == names[i]) return i;
-    throw std::invalid_argument("no cell is named \"" + name + "\"");
-}
-
-template <class real>
-const recurrent<real>* cells();
-template <>
-const recurrent<float>* cells() { return active().cells; }
-template <>
-const recurrent<double>* cells() { return in_double(); }
-
-template <class real>
-struct layer {
-    const recurrent<real>* loops;
-    i64 hidden_size;
-    std::unique_ptr<packed<real>> weights;
-
-    layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides, address hidden,
-          std::pair<i64, i64> hidden_strides, address bias, address bias_candidate)
-        : loops(cells<real>() + cell_number(cell)), hidden_size(hidden_size) {
-        if (hidden_size < 1 || hidden == 0 || (input_size < 1) != (input == 0)) throw std::invalid_argument("a layer needs weights");
-        weights = loops->pack({static_cast<cell_kind>(cell_number(cell)), input_size, hidden_size,
-                               reinterpret_cast<const real*>(input), input_strides.first, input_strides.second,
-                               reinterpret_cast<const real*>(hidden), hidden_strides.first, hidden_strides.second,
-                               reinterpret_cast<const real*>(bias), reinterpret_cast<const real*>(bias_candidate)});
-    }
-
-    template <class number>
-    rows_of<number> rows(address at) const { return {reinterpret_cast<number*>(at), hidden_size}; }
-};
 
 template <class real>
 sequence<real> sequence_of(i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch, i64 x_time,
@@ -141,12 +103,6 @@ static nb::ndarray<nb::pytorch, float> empty(const std::vector<std::size_t>& sha
     const nb::capsule owner(memory, [](void* done) noexcept { give_block(static_cast<block*>(done)); });
     return {static_cast<float*>(memory->data), shape.size(), shape.data(), owner};
 }
-
-struct matrix {
-    std::unique_ptr<packed<float>> panels;
-    matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns, int threads)
-        : panels(active().linear.pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns, threads)) {}
-};
 
 static void linear(const matrix& b, i64 rows, address a, i64 a_row, address start, address c, int threads, i64 start_row) {
     nb::gil_scoped_release unlocked;

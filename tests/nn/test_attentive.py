@@ -83,6 +83,21 @@ def test_a_stream_reads_any_layout(strided, either_path: str) -> None:
     assert_same_bits(layer.stream().step(strided(x[:, 0]), *odd), wanted)
 
 
+def test_a_stream_looks_the_vectors_of_tokens_up(either_path: str) -> None:
+    layer = made("lstm", "additive")
+    _, source, state = given(layer)
+    vectors, ids = torch.randn(9, layer.input_size), torch.tensor([8, 0, 3, 3, 1])
+    by_id, by_vector = layer.stream(vectors), layer.stream()
+    assert_same_bits(by_id.step(ids, state, source), by_vector.step(vectors[ids], state, source))
+    with pytest.raises(IndexError):
+        by_id.step(torch.tensor([8, 0, 9, 3, 1]), state, source)
+    for wrong in (ids[:4], ids.int(), vectors[ids]):
+        with pytest.raises(ShapeError, match=r"must be int64 token ids, \(5,\): one for each row of the source"):
+            by_id.step(wrong, state, source)
+    with pytest.raises(ShapeError, match=r"vectors are \(9, 4\), but must be \(V, 5\)"):
+        layer.stream(vectors[:, :4])
+
+
 def test_a_stream_in_float64_takes_the_equations() -> None:
     layer = made("gru", "additive").double()
     x, source, state = given(made("gru", "additive"))

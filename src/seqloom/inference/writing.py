@@ -131,11 +131,11 @@ def write_texts(
     lengths = [len(ids) for ids in sequences]
     longest = [min(_longest(targets, settings, length), _room(length, followed)) for length in lengths]
     written: list[list[Written]] = [[] for _ in sequences]
+    writer = TextWriter(model, weights=settings.weights)
     for rows in _batches(lengths, longest, followed, len(targets.vocabulary), batch_size=batch_size):
-        writer = TextWriter(model, pad([sequences[row] for row in rows]).to(device), weights=settings.weights)
         texts = write(
             writer,
-            writer.start,
+            writer.begin(pad([sequences[row] for row in rows]).to(device)),
             [longest[row] for row in rows],
             settings,
             seed=wanted.seed,

@@ -18,13 +18,10 @@ from seqloom.kernels.attending import (
     Attending,
     Back,
     Call,
-    Counted,
-    Places,
     Steps,
     Weights,
     compute,
     go_back,
-    read_step,
     summed,
     tokens_of,
 )
@@ -67,10 +64,13 @@ def run(
 class Stepper:
     """One step at a time with the weights packed once; for what `dispatch.choose_attending` lets through, in rows.
 
-    Rows, source and state may be others at each step. One thread at a time may use it.
+    Rows, source and state may be others at each step. With `vectors` tokens are read, each by its own of them. One
+    thread at a time may use it.
     """
 
-    def __init__(self, step: Step, p: CellParameters, a: AttentionParameters) -> None:
+    def __init__(
+        self, step: Step, p: CellParameters, a: AttentionParameters, *, vectors: Float[Tensor, "V I"] | None = None
+    ) -> None:
         cell = name_of(step)
         assert cell is not None
         weight, (hidden, columns) = p.weight_hidden, p.weight_hidden.shape
@@ -79,34 +79,37 @@ class Stepper:
         first_cell = weight.new_empty(0, hidden) if CELLS[cell].state is LSTMState else None
         read: list[Any] = [weight, p.bias_candidate, None, weight.new_empty(0, hidden), first_cell, *a, memory, keys]
         self._weights = Weights(cell, Attending(weight.new_empty(0, columns), *read))
-        self._input, self._score = pack_matrix(p.weight_input), None if a.score is None else a.score.clone()
-        self._bias = None if p.bias is None else p.bias.clone()
-        self._counted, self._rows = Counted(0), 0
-        self._drive, self._query = weight.new_empty(0, columns), weight.new_empty(0, compared)  # what a step works in
+        self._vectors, self._score = vectors, None if a.score is None else a.score.clone()
+        w, bias = self._weights, None if p.bias is None else p.bias.contiguous()
+        self._reader = native.core().Reader(
+            *(w.cell, pack_matrix(p.weight_input), w.query, w.context),
+            *(p.weight_input.shape[0], w.memory, w.compared, w.columns, address(bias)),
+            *(address(vectors), 0 if vectors is None else len(vectors)),
+        )
         self._source: Source | None = None
         self._asked: Asked | None = None
 
-    def read(self, x: Float[Tensor, "R I"], state: State, source: Source) -> tuple[Attended, State]:
+    def read(self, x: Float[Tensor, "R I"] | Int[Tensor, " R"], state: State, source: Source) -> tuple[Attended, State]:
         """As `run` for one step, whose results have no time axis. All is float32, contiguous, of R rows."""
-        w, (rows, size), threads, like = self._weights, x.shape, torch.get_num_threads(), state.hidden
-        if source is not self._source:
+        if self._asked is None or source is not self._source:
             self._asked, self._source = Asked(source, self._score), source
-        if rows != self._rows:
-            self._counted, self._rows = Counted(rows), rows
-            self._drive, self._query = like.new_empty(rows, w.columns), like.new_empty(rows, w.compared)
-        hidden, context = like.new_empty(rows, w.hidden), like.new_empty(rows, w.memory)
-        weights = like.new_empty(rows, source.memory.shape[1])
-        has_cell = isinstance(state, LSTMState)
-        cell = torch.empty_like(like) if has_cell else None
-        z, query = self._drive.data_ptr(), self._query.data_ptr()
-        native.core().linear(self._input, rows, x.data_ptr(), size, address(self._bias), z, threads)
-        at = Places(
-            *(like.data_ptr(), state[-1].data_ptr() if has_cell else 0, 0, z, query, weights.data_ptr()),
-            *(context.data_ptr(), z, hidden.data_ptr(), address(cell), 0),
+        rows, like, cell = x.shape[0], state.hidden, state.cell if isinstance(state, LSTMState) else None
+        hidden, next_cell = torch.empty_like(like), None if cell is None else torch.empty_like(cell)
+        context, weights = like.new_empty(rows, self._weights.memory), like.new_empty(rows, source.memory.shape[1])
+        self._reader.read(
+            *(
+                self._asked.source,
+                rows,
+                x.data_ptr(),
+                like.data_ptr(),
+                address(cell),
+                weights.data_ptr(),
+                context.data_ptr(),
+            ),
+            *(hidden.data_ptr(), address(next_cell), torch.get_num_threads()),
         )
-        assert self._asked is not None
-        read_step(w, self._asked.source, rows, 0, at, self._counted, threads=threads)
-        return Attended(hidden, context, weights), LSTMState(hidden, cell) if cell is not None else RNNState(hidden)
+        state = RNNState(hidden) if next_cell is None else LSTMState(hidden, next_cell)
+        return Attended(hidden, context, weights), state
 
 
 def fits(p: CellParameters, a: AttentionParameters, source: Source) -> bool:

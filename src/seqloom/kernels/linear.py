@@ -60,6 +60,7 @@ class Prepared:
         self._packed: Any = None
         if not NO_CORE and all(map(_is_plain, parts)):
             self._packed = pack_matrix(self._weight, int8=self._int8)
+            self._multiply = native.core().linear_int8 if self._int8 else native.core().linear
         elif self._int8:
             why = NO_CORE or f"it takes float32 on the CPU, not {weight.dtype} on {weight.device}"
             self._refuse(why)
@@ -73,13 +74,12 @@ class Prepared:
                 self._refuse(f"x is {x.dtype} {tuple(x.shape)} on {x.device}, or torch must see each operation")
             with torch.no_grad():
                 return torch.nn.functional.linear(x, self._weight.t(), self._bias)
-        rows = x.detach().reshape(-1, x.shape[-1])
+        rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
         rows = rows if rows.stride(-1) == 1 else rows.contiguous()
-        product = rows.new_empty(rows.shape[0], self._shape[1])
-        multiply = native.core().linear_int8 if self._int8 else native.core().linear
+        product = rows.new_empty(len(rows), self._shape[1])
         addresses = (0 if self._bias is None else self._bias.data_ptr(), product.data_ptr())
-        multiply(self._packed, rows.shape[0], rows.data_ptr(), rows.stride(0), *addresses, torch.get_num_threads())
-        return product.view(*x.shape[:-1], self._shape[1])
+        self._multiply(self._packed, len(rows), rows.data_ptr(), rows.stride(0), *addresses, torch.get_num_threads())
+        return product if x.dim() == 2 else product.view(*x.shape[:-1], self._shape[1])
 
     def _refuse(self, why: str) -> None:
         raise ConfigError(

@@ -4,9 +4,10 @@ from seqloom.models.forecaster import Forecaster
 from seqloom.models.language_model import LanguageModel, LanguageWriter
 from seqloom.models.many_to_one import ManyToOne, Problem
 from seqloom.models.parts import LossOptions
-from seqloom.models.seq2seq import Seq2Seq, TextWriter
+from seqloom.models.seq2seq import Seq2Seq
 from seqloom.models.tagger import Tagger
 from seqloom.models.text_decoder import TextDecoder
+from seqloom.models.text_writer import TextWriter
 
 AnyModel = Forecaster | LanguageModel | ManyToOne | Seq2Seq | Tagger
 

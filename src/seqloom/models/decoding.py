@@ -173,7 +173,7 @@ def _one_each(
     for length in itertools.count(1):
         given, weights, state = writer.step(tokens, state)
         place = record.add(weights)
-        allowed = unrepeated(given, written, no_repeat)
+        allowed = unrepeated(given, written, no_repeat) if no_repeat else given
         best, chosen = allowed.max(dim=-1)
         gains = ceilings = best.tolist()
         check_given(ceilings, given, length)
@@ -181,19 +181,21 @@ def _one_each(
             chosen = draw(allowed, best, rows)
             gains = allowed.gather(1, chosen[:, None])[:, 0].tolist()
         ids = chosen.tolist()
+        going = []
         for at, row in enumerate(rows):
             if length > longest[row] or ceilings[at] == -math.inf:  # no room, or nothing that would not repeat
                 ids[at], gains[at] = END, float(given[at, END])
             scores[row] += gains[at]
             nodes[row] = Node(nodes[row], ids[at], place + at)
-        going = [at for at, token in enumerate(ids) if token != END]
+            if ids[at] != END:
+                going.append(at)
         if not going:
             break
-        tokens = torch.tensor([ids[at] for at in going])
         if len(going) < len(rows):
             kept = torch.tensor(going)
-            state, written = writer.select(state, kept), written.index_select(0, kept)
+            state, written, chosen = writer.select(state, kept), written.index_select(0, kept), chosen.cpu()[kept]
             rows = [rows[at] for at in going]
+        tokens = chosen.cpu()
         if no_repeat:
             written = torch.cat([written, tokens[:, None]], dim=1)
     lengths = [None] * len(longest) if source_lengths is None else source_lengths

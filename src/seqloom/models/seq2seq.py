@@ -4,24 +4,17 @@ ids -> vectors -> (bi)recurrent encoder -> its last states, through a bridge -> 
 encoder, as text_decoder.py has it.
 """
 
-from functools import partial
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from seqloom.config import ModelSettings
 from seqloom.models.parts import embedding, read_tokens, stack
 from seqloom.models.text_decoder import Encoded, TextDecoder
-from seqloom.nn import Attentive, Linear
-from seqloom.nn.stream import Precision
+from seqloom.nn import Linear
 from seqloom.shapes import (
     Batch,
     BidirectionalState,
-    Float,
-    Int,
     LSTMState,
-    Source,
     StackState,
     State,
     reverse_within,
@@ -67,65 +60,6 @@ class Seq2Seq(TextDecoder):
         if self.bridge is None:
             return state.layers  # type: ignore[return-value]  # of layers that read one way
         return tuple(bridge(last) for bridge, last in zip(self.bridge, state.layers, strict=True))
-
-
-class Writing(NamedTuple):
-    """Texts in the middle of being written, R of them: which row of the source each has, that source, all states."""
-
-    rows: Int[Tensor, " R"]
-    source: Source | None
-    states: tuple[State, ...]
-
-
-class TextWriter:
-    """Writes the target of a batch token by token: `models.decoding` asks it for one step after the other.
-
-    The weights are prepared once, as they are when it is made; with `weights="int8"` those of readout and softmax in 8
-    bits, on the compiled core and not to the bit. No gradient is recorded. Raises ConfigError.
-    """
-
-    def __init__(self, model: TextDecoder, batch: Batch, *, weights: Precision = "float32") -> None:
-        self._model = model
-        self._encoded = model.encode(batch)
-        self._lowest = model.decoder.stream() if isinstance(model.decoder, Attentive) else None
-        self._readout = None if model.readout is None else model.readout.prepared(weights=weights)
-        self._output = model.output.prepared(weights=weights)
-        table = model.target_embedding
-        self._vectors = partial(torch.embedding, table.weight.detach()) if type(table) is nn.Embedding else table
-        rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
-        self.start = Writing(rows, *self._encoded)
-
-    def step(
-        self, tokens: Int[Tensor, " R"], state: Writing
-    ) -> tuple[Float[Tensor, "R V"], Float[Tensor, "R S"] | None, Writing]:
-        """Read one token a row: the log-probabilities of the next, the weights of attention, and the states after."""
-        model = self._model
-        vectors = self._vectors(tokens.to(state.rows.device)[None])[0]
-        context: Tensor | None = None
-        weights: Tensor | None = None
-        if self._lowest is None:
-            outputs, first = model.decoder(vectors[:, None], None, state.states[0])
-            outputs = outputs[:, 0]
-        else:
-            assert state.source is not None
-            (outputs, context, weights), first = self._lowest.step(vectors, state.states[0], state.source)
-        above: tuple[State, ...] = ()
-        if len(model.upper):
-            outputs, above = model.read_above(outputs[:, None], state.states[1:], None)
-            outputs = outputs[:, 0]
-        features = outputs if context is None else torch.cat([outputs, context], dim=-1)
-        if self._readout is not None:
-            features = torch.tanh(self._readout(features))
-        return self._output(features).log_softmax(dim=-1), weights, state._replace(states=(first, *above))
-
-    def select(self, state: Writing, rows: Int[Tensor, " R"]) -> Writing:
-        """These rows of all of `state`; the source is gathered anew only where the sentences are others."""
-        chosen = rows.to(state.rows.device)
-        own, source = state.rows[chosen], state.source
-        if self._encoded.source is not None and not torch.equal(own, state.rows):
-            source = self._encoded.source.rows(own)
-        states = (type(each)(*(path.index_select(0, chosen) for path in each)) for each in state.states)
-        return Writing(own, source, tuple(states))
 
 
 class Bridge(nn.Module):

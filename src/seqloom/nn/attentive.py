@@ -1,6 +1,6 @@
 """A recurrent layer with attention: at every step it asks a memory what matters now, and reads the answer too."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,7 +14,18 @@ from seqloom.kernels.reference import Step
 from seqloom.nn.initialise import initialise_input
 from seqloom.nn.linear import Linear
 from seqloom.nn.recurrent import Lengths, Recurrent, Steps
-from seqloom.shapes import Attended, Float, Source, State, Tokens, check_input, check_lengths, check_like, valid_steps
+from seqloom.shapes import (
+    Attended,
+    Float,
+    Int,
+    Source,
+    State,
+    Tokens,
+    check_input,
+    check_lengths,
+    check_like,
+    valid_steps,
+)
 
 Attention = Literal["additive", "general", "dot"]
 Reader = Callable[[Tensor, State, Source], tuple[Attended, State]]
@@ -90,9 +101,12 @@ class Attentive(nn.Module):
         lengths = check_lengths(lengths, steps)
         return kernels.run_attending(layer.step(), p, self.parameters_of_attention(), x, source, lengths, start)
 
-    def stream(self) -> "AttentiveStream":
-        """What reads step by step, with all weights packed once: `stream.step(x, state, source)` with x (R, I)."""
-        return AttentiveStream(self)
+    def stream(self, vectors: Float[Tensor, "V I"] | None = None) -> "AttentiveStream":
+        """What reads step by step, with all weights packed once: `stream.step(x, state, source)` with x (R, I).
+
+        With `vectors` x are token ids (R,), each read as its own of them. Raises ShapeError.
+        """
+        return AttentiveStream(self, vectors)
 
     def parameters_of_attention(self) -> AttentionParameters:
         """The weights of attention as the equation takes them."""
@@ -118,9 +132,14 @@ class AttentiveStream:
     thread at a time may use it.
     """
 
-    def __init__(self, layer: Attentive) -> None:
+    def __init__(self, layer: Attentive, vectors: Float[Tensor, "V I"] | None = None) -> None:
         self._layer, cell = layer, layer.layer
         self._like = layer.weight_context.detach().new_empty(0)
+        if vectors is not None and (vectors.dim() != 2 or vectors.shape[1] != layer.input_size):
+            raise ShapeError(
+                f"Attentive.stream: vectors are {tuple(vectors.shape)}, but must be (V, {layer.input_size})."
+            )
+        self._vectors = None if vectors is None else _dense(vectors.detach(), self._like, "vectors")
         p = cell.parameters_of_cell(batch=0)  # of no rows: no number is drawn for dropout
         p = CellParameters._make(map(_detached, p))._replace(hidden_mask=None)
         a = AttentionParameters._make(map(_detached, layer.parameters_of_attention()))
@@ -133,33 +152,46 @@ class AttentiveStream:
         first = cell.state_type(*(self._like.new_zeros(0, cell.hidden_size) for _ in cell.state_type._fields))
         x = self._like.new_empty(0, 1, layer.input_size)
         path = kernels.choose_attending(cell.step(), p, a, x, nothing, first)
-        self._read = Stepper(cell.step(), p, a).read if path.name == "fused_cpu" else _by_equations(cell.step(), p, a)
+        fused = path.name == "fused_cpu"
+        self._ids = fused and self._vectors is not None  # the core looks their vectors up
+        self._read = (
+            Stepper(cell.step(), p, a, vectors=self._vectors).read if fused else _by_equations(cell.step(), p, a)
+        )
         self._sizes, self._checked = (layer.memory_size, compared), nothing
         self._given: Source | None = None
 
-    def step(self, x: Float[Tensor, "R I"], state: State, source: Source) -> tuple[AttendedStep, State]:
-        """Read one step of R rows, `x` (R, I), from `state` on, with `source` of R rows; others at each step.
+    def step(
+        self, x: Float[Tensor, "R I"] | Int[Tensor, " R"], state: State, source: Source
+    ) -> tuple[AttendedStep, State]:
+        """Read one step of R rows, `x` (R, I) or token ids (R,), from `state` on, with `source` of R rows.
 
-        Returns outputs (R, H), contexts (R, M) and weights (R, S), and the state after the step, whose hidden path is
-        the outputs. Raises ShapeError.
+        Others at each step. Returns outputs (R, H), contexts (R, M) and weights (R, S), and the state after the step,
+        whose hidden path is the outputs. Raises ShapeError.
         """
         if source is not self._given:  # checked once: a text has one source for all its steps
             self._checked, self._given = self._source(source), source
-        rows = self._checked.memory.shape[0]
-        x = self._rows(x, "x", rows, self._layer.input_size)
-        if not isinstance(state, self._layer.layer.state_type):
-            self._layer.layer._check_state(state, batch=rows)
-        paths = (self._rows(path, f"state.{name}", rows, self._layer.hidden_size) for name, path in _named(state))
+        rows, layer = self._checked.memory.shape[0], self._layer
+        if self._vectors is None:
+            x = self._rows(x, "x", (rows, layer.input_size))
+        elif x.shape != (rows,) or x.dtype is not torch.int64 or not x.is_contiguous():
+            raise ShapeError(
+                f"Attentive.stream: x is {x.dtype} {tuple(x.shape)}, but must be int64 token ids, ({rows},): one for "
+                "each row of the source, in one piece."
+            )
+        elif not self._ids:
+            x = torch.embedding(self._vectors, x)
+        if not isinstance(state, layer.layer.state_type):
+            layer.layer._check_state(state, batch=rows)
+        size = (rows, layer.hidden_size)
+        paths = [self._rows(path, f"state.{name}", size) for name, path in zip(state._fields, state, strict=True)]
         attended, after = self._read(x, type(state)(*paths), self._checked)
         return AttendedStep(*attended), after
 
-    def _rows(self, x: Tensor, name: str, rows: int, size: int) -> Tensor:
-        """`x` as the core reads it, (rows, size). Raises ShapeError."""
-        if not isinstance(x, Tensor) or x.shape != (rows, size):
+    def _rows(self, x: Tensor, name: str, shape: tuple[int, int]) -> Tensor:
+        """`x` as the core reads it, of this shape. Raises ShapeError."""
+        if not isinstance(x, Tensor) or x.shape != shape:
             given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise ShapeError(
-                f"Attentive.stream: {name} is {given}, but must be ({rows}, {size}): as many rows as the source."
-            )
+            raise ShapeError(f"Attentive.stream: {name} is {given}, but must be {shape}: as many rows as the source.")
         return _dense(x, self._like, name)
 
     def _source(self, source: Source) -> Source:
@@ -191,10 +223,6 @@ def _by_equations(step: Step, p: CellParameters, a: AttentionParameters) -> Read
 
 def _detached(part: Tensor | None) -> Tensor | None:
     return None if part is None else part.detach()
-
-
-def _named(state: State) -> Iterable[tuple[str, Tensor]]:
-    return zip(state._fields, state, strict=True)
 
 
 def _dense(x: Tensor, like: Tensor, name: str) -> Tensor:

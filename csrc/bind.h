@@ -1,0 +1,54 @@
+// What the files of the Python face share: packed weights as Python holds them, made of addresses that the caller has checked.
+#pragma once
+
+#include <stdexcept>
+#include <utility>
+
+#include "kernels.h"
+
+namespace seqloom {
+
+using address = std::uintptr_t;
+using i64 = std::int64_t;
+
+inline int cell_number(const std::string& name) {
+    constexpr const char* names[] = {"simple_rnn_tanh", "simple_rnn_relu", "simple_rnn_leaky_relu", "lstm", "gru", "gru_reset_after"};
+    for (int i = 0; i < 6; ++i)
+        if (name == names[i]) return i;
+    throw std::invalid_argument("no cell is named \"" + name + "\"");
+}
+
+template <class real>
+const recurrent<real>* cells();
+template <>
+inline const recurrent<float>* cells() { return active().cells; }
+template <>
+inline const recurrent<double>* cells() { return in_double(); }
+
+template <class real>
+struct layer {
+    const recurrent<real>* loops;
+    i64 hidden_size;
+    std::unique_ptr<packed<real>> weights;
+
+    layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides, address hidden,
+          std::pair<i64, i64> hidden_strides, address bias, address bias_candidate)
+        : loops(cells<real>() + cell_number(cell)), hidden_size(hidden_size) {
+        if (hidden_size < 1 || hidden == 0 || (input_size < 1) != (input == 0)) throw std::invalid_argument("a layer needs weights");
+        weights = loops->pack({static_cast<cell_kind>(cell_number(cell)), input_size, hidden_size,
+                               reinterpret_cast<const real*>(input), input_strides.first, input_strides.second,
+                               reinterpret_cast<const real*>(hidden), hidden_strides.first, hidden_strides.second,
+                               reinterpret_cast<const real*>(bias), reinterpret_cast<const real*>(bias_candidate)});
+    }
+
+    template <class number>
+    rows_of<number> rows(address at) const { return {reinterpret_cast<number*>(at), hidden_size}; }
+};
+
+struct matrix {
+    std::unique_ptr<packed<float>> panels;
+    matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns, int threads)
+        : panels(active().linear.pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns, threads)) {}
+};
+
+}  // namespace seqloom

@@ -1,0 +1,79 @@
+"""Writes with a decoder, one token of many texts at a time: what `models.decoding` asks for step after step."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seqloom.models.text_decoder import TextDecoder
+from seqloom.nn import Attentive
+from seqloom.nn.stream import Precision
+from seqloom.shapes import Batch, Float, Int, Source, State
+
+
+class Writing(NamedTuple):
+    """Texts in the middle of being written, R of them: which row of what was read each has, that row, all states."""
+
+    read: Source | None
+    rows: Int[Tensor, " R"]
+    source: Source | None
+    states: tuple[State, ...]
+
+
+class TextWriter:
+    """Writes the targets of batches token by token: `begin` reads one, then comes one `step` after the other.
+
+    The weights of the decoder are prepared once, as they are when it is made; with `weights="int8"` those of readout
+    and softmax in 8 bits, on the compiled core and not to the bit. No gradient is recorded. Raises ConfigError.
+    """
+
+    def __init__(self, model: TextDecoder, *, weights: Precision = "float32") -> None:
+        self._model = model
+        table = model.target_embedding
+        vectors = table.weight if type(table) is nn.Embedding else None
+        self._lowest = model.decoder.stream(vectors) if isinstance(model.decoder, Attentive) else None
+        self._looked_up = self._lowest is not None and vectors is not None  # by the decoder itself
+        self._readout = None if model.readout is None else model.readout.prepared(weights=weights)
+        self._output = model.output.prepared(weights=weights)
+        self._above = len(model.upper) > 0
+
+    @torch.no_grad()
+    def begin(self, batch: Batch) -> Writing:
+        """Read a batch: one text a row, of which nothing is written yet."""
+        encoded = self._model.encode(batch)
+        rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
+        return Writing(encoded.source, rows, *encoded)
+
+    def step(
+        self, tokens: Int[Tensor, " R"], state: Writing
+    ) -> tuple[Float[Tensor, "R V"], Float[Tensor, "R S"] | None, Writing]:
+        """Read one token a row: the log-probabilities of the next, the weights of attention, and the states after."""
+        read = tokens if state.rows.is_cpu else tokens.to(state.rows.device)
+        if not self._looked_up:
+            read = self._model.target_embedding(read[None])[0]
+        context: Tensor | None = None
+        weights: Tensor | None = None
+        if self._lowest is None:
+            outputs, first = self._model.decoder(read[:, None], None, state.states[0])
+            outputs = outputs[:, 0]
+        else:
+            assert state.source is not None
+            (outputs, context, weights), first = self._lowest.step(read, state.states[0], state.source)
+        states: tuple[State, ...] = (first,)
+        if self._above:
+            outputs, above = self._model.read_above(outputs[:, None], state.states[1:], None)
+            outputs, states = outputs[:, 0], (first, *above)
+        features = outputs if context is None else torch.cat([outputs, context], dim=-1)
+        if self._readout is not None:
+            features = torch.tanh(self._readout(features))
+        logits = self._output(features)
+        return logits.log_softmax(dim=-1), weights, Writing(state.read, state.rows, state.source, states)
+
+    def select(self, state: Writing, rows: Int[Tensor, " R"]) -> Writing:
+        """These rows of all of `state`; the source is gathered anew only where the sentences are others."""
+        chosen = rows.to(state.rows.device)
+        own, source = state.rows[chosen], state.source
+        if state.read is not None and not torch.equal(own, state.rows):
+            source = state.read.rows(own)
+        states = (type(each)(*(path.index_select(0, chosen) for path in each)) for each in state.states)
+        return Writing(state.read, own, source, tuple(states))
