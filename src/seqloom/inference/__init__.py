@@ -10,17 +10,25 @@ from seqloom.inference.forecasting import (
     series_of_numbers,
 )
 from seqloom.inference.labels import decide, logits_of
-from seqloom.inference.rows import answer_table, encode
+from seqloom.inference.room import batches_within
+from seqloom.inference.rows import answer_rows, answer_table, encode
+from seqloom.inference.streaming import Piece, Reading, begin, check_streams, read_on
 from seqloom.inference.tagging import TaggedRow, tag_probabilities, tag_rows
 from seqloom.inference.writing import BATCH, Wanted, Written, write_for, write_texts
 
 __all__ = [
     "BATCH",
     "Forecast",
+    "Piece",
+    "Reading",
     "TaggedRow",
     "Wanted",
     "Written",
+    "answer_rows",
     "answer_table",
+    "batches_within",
+    "begin",
+    "check_streams",
     "complete",
     "decide",
     "encode",
@@ -30,6 +38,7 @@ __all__ = [
     "forecasts_of",
     "logits_of",
     "losses_of",
+    "read_on",
     "series_of",
     "series_of_numbers",
     "tag_probabilities",
