@@ -1,6 +1,6 @@
 """A trained model at work: rows in, answers out, in order. The one path of predict, evaluate and serve."""
 
-from seqloom.inference.completing import complete, features_of, losses_of
+from seqloom.inference.completing import complete, features_of, losses_of, read_starts
 from seqloom.inference.forecasting import (
     Forecast,
     forecast_all,
@@ -14,7 +14,7 @@ from seqloom.inference.room import batches_within
 from seqloom.inference.rows import answer_rows, answer_table, encode
 from seqloom.inference.streaming import Piece, Reading, begin, check_streams, read_on
 from seqloom.inference.tagging import TaggedRow, tag_probabilities, tag_rows
-from seqloom.inference.writing import BATCH, Wanted, Written, write_for, write_texts
+from seqloom.inference.writing import BATCH, Wanted, Written, check_decoding, suggesting, write_for, write_texts
 
 __all__ = [
     "BATCH",
@@ -28,6 +28,7 @@ __all__ = [
     "answer_table",
     "batches_within",
     "begin",
+    "check_decoding",
     "check_streams",
     "complete",
     "decide",
@@ -39,8 +40,10 @@ __all__ = [
     "logits_of",
     "losses_of",
     "read_on",
+    "read_starts",
     "series_of",
     "series_of_numbers",
+    "suggesting",
     "tag_probabilities",
     "tag_rows",
     "write_for",

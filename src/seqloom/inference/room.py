@@ -1,4 +1,4 @@
-"""Which rows are computed together where nobody chose them: similar lengths, and no more padding than there is room for."""
+"""Which rows are computed together: of similar lengths, and with no more padding than there is room for."""
 
 from collections.abc import Iterator, Sequence
 

@@ -30,7 +30,7 @@ class Reading(NamedTuple):
     """A text in the middle of being read.
 
     `states` are those of the layers, of one row each. `kept` are the outputs that an answer is still made from: one row
-    where the largest or the last counts, else those of all steps. `waiting` is the end of the text that is not read yet.
+    where the largest or the last counts, else those of all steps. `waiting` is the end of the text, not read yet.
     """
 
     states: StackState

@@ -20,7 +20,9 @@ _OPEN_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]*\s*$")
 def check_arriving(tokeniser: Tokeniser) -> None:
     """Raise ConfigError for tokens that hang on the whole text."""
     if tokeniser.kind == "subword":
-        raise ConfigError("pieces of words (tokens=subword) are cut by what follows them, and cannot be read one by one.")
+        raise ConfigError(
+            "pieces of words (tokens=subword) are cut by what follows them, and cannot be read one by one."
+        )
 
 
 def settle(tokeniser: Tokeniser, text: str) -> tuple[str, str]:
@@ -50,7 +52,7 @@ def _parts(tokeniser: Tokeniser, text: str, place: int) -> bool:
 
 
 def _starts_anew(character: str) -> bool:
-    """Whether a letter or digit joins nothing before it, in no normal form, and hides nothing before it from what follows.
+    """Whether a letter or digit joins nothing before it, in no normal form, nor hides it from what follows.
 
     A sigma looks back, past signs and modifiers, for a letter.
     """
