@@ -168,10 +168,10 @@ def _expected(bundle: Bundle, features: Float[Tensor, "N F"], ids: Sequence[int]
     logs = model.log_probabilities(features).cpu()
     read = torch.tensor(ids, dtype=torch.int64)
     bits = [-value / math.log(2) for value in logs[:-1].gather(1, read[:, None])[:, 0].tolist()]
-    [best], [numbers] = (part.tolist() for part in likeliest(logs[-1:], EXPECTED))
+    best, numbers = (part[0] for part in likeliest(logs[-1:], EXPECTED))
     expected = [
-        {"token": token, "probability": math.exp(value)}
-        for token, value in zip(targets.tokens(numbers), best, strict=True)
+        {"token": token, "probability": chance}
+        for token, chance in zip(targets.tokens(numbers.tolist()), best.exp().tolist(), strict=True)
     ]
     return {"tokens": targets.tokens(ids), "bits": bits, "next": expected}
 
@@ -188,4 +188,4 @@ def _row(states: StackState, row: int) -> StackState:
 
 
 def _paths(states: StackState) -> list[Tensor]:
-    return [path for layer in states.layers for path in layer]  # type: ignore[misc]
+    return [path for layer in states.layers for path in layer]

@@ -56,13 +56,15 @@ def _add_errors(app: FastAPI) -> None:
             refusal = Refusal(
                 error.status_code, code, "there is nothing here, or not for this method", hint="see /docs"
             )
-        else:
+        elif isinstance(error, SeqloomError):
             refusal = of_ours(error)
+        else:
+            refusal = Refusal(500, "internal", "this is a bug in the server, which has noted it")
         call: Call = request.scope["seqloom"]
         request.app.state.service.metrics.errors.labels(refusal.code).inc()
         return answer(refusal, call.id)
 
-    for kind in (RequestValidationError, HTTPException, SeqloomError):
+    for kind in (RequestValidationError, HTTPException, SeqloomError, Exception):
         app.add_exception_handler(kind, refused)
 
 

@@ -16,6 +16,8 @@ from seqloom.errors import SeqloomError
 from seqloom.serve.limits import Limits
 from seqloom.serve.refusal import Refusal, busy
 
+STOP_SECONDS = 10.0
+
 Compute = Callable[[list[Any]], Sequence[Any]]  # rows to one result each
 
 
@@ -61,10 +63,12 @@ class Lane:
         self._thread.start()
 
     def stop(self) -> None:
-        """Compute what is waiting, then end."""
+        """End once what waits is computed; come back then, or where that takes long."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
 
     @property
     def depth(self) -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from seqloom.bundle import AnyBundle, Bundle, SeriesBundle
 from seqloom.config import DecodingSettings
@@ -23,9 +23,18 @@ from seqloom.inference import (
 from seqloom.lens import look as look_at
 from seqloom.lens import view_of
 from seqloom.models import LanguageModel, Seq2Seq
+from seqloom.serve.refusal import Refusal
 
 Answer = dict[str, Any]
+
 Show = Callable[[str], None]
+
+
+class Wanted(NamedTuple):
+    """A text to be gone on with, for as long as `alive` says so."""
+
+    text: str
+    alive: Callable[[], bool]
 
 
 def predict(bundle: AnyBundle, inputs: Sequence[Any], *, longest: int, suggest: int | None = None) -> list[Answer]:
@@ -55,19 +64,26 @@ def predict(bundle: AnyBundle, inputs: Sequence[Any], *, longest: int, suggest: 
     batches = whole if isinstance(bundle.model, Seq2Seq) else batches_within([len(row.ids) for row in used])
     for batch in batches:
         rows = [used[place] for place in batch]
-        for row, answer in zip(rows, answer_rows(bundle, rows), strict=True):
+        for row, answer in zip(rows, answer_rows(bundle, rows, suggest=suggest), strict=True):
             answers[row.line - 1] = answer
     return answers
 
 
 def generate(
-    bundle: Bundle, texts: Sequence[str], *, decoding: DecodingSettings, seed: int, show: Show | None = None
+    bundle: Bundle, rows: Sequence[Wanted], *, decoding: DecodingSettings, seed: int, show: Show | None = None
 ) -> list[Answer]:
     """What is written after each text, or in answer to it: `{"prediction", "score", "tokens", "finish", ...}`.
 
     `show` is given what is written of a single text, bit by bit where it is gone on with. `tokens` is the number of
-    those written, `finish` says whether the text ended or was cut. Raises DataError for a text that cannot be read.
+    those written, `finish` says whether the text ended or was cut. Where nobody wants any of them any longer, what goes
+    on with texts stops. Raises DataError for a text that cannot be read.
     """
+    texts = [row.text for row in rows]
+
+    def check() -> None:
+        if not any(row.alive() for row in rows):
+            raise Refusal(504, "too_slow", "the time for this request is up")
+
     config = bundle.config.model_copy(update={"decoding": decoding, "seed": seed})
     bundle = bundle._replace(config=config)
     table = table_of_texts(texts, column=bundle.input)
@@ -86,7 +102,7 @@ def generate(
                 "finish": "length" if len(best.tokens) >= (decoding.max_output or 0) else "end",
                 "alternatives": [{"prediction": each.text, "score": round(each.score, 6)} for each in others],
             }
-            for best, *others in complete(bundle, numbered, show=show)
+            for best, *others in complete(bundle, numbered, show=show, check=check)
         ]
     answers = []
     for text, row in zip(texts, encode(bundle, table, with_target=False), strict=True):

@@ -197,7 +197,7 @@ class _Answer:
     """What goes back: with the headers that every answer has."""
 
     def __init__(self, call: Call, send: Send) -> None:
-        self.call, self._send = call, send
+        self.call, self._send, self._ended = call, send, False
 
     async def send(self, message: Message) -> None:
         """One message of the application."""
@@ -206,12 +206,14 @@ class _Answer:
             own = {name for name, _ in message["headers"]}
             added = [(b"x-request-id", self.call.id.encode()), *SAFE, *self.call.fields]
             message["headers"] = [*message["headers"], *(each for each in added if each[0] not in own)]
+        self._ended = message["type"] == "http.response.body" and not message.get("more_body", False)
         await self._send(message)
 
     async def refuse(self, refusal: Refusal) -> None:
         """Say no, where nothing has been said yet; a body that was not read ends the connection."""
         if self.call.status:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            if not self._ended:
+                await self.send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         body = refusal.body(self.call.id)
         fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -219,7 +221,7 @@ class _Answer:
         if refusal.status_code in (408, 413, 414, 431):
             fields.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": refusal.status_code, "headers": fields})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _too_large(most: int) -> Refusal:

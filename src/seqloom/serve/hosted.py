@@ -120,7 +120,7 @@ def _why_no_look(bundle: AnyBundle, example: Any) -> str | None:
 
 def _checksum(bundle: AnyBundle) -> str:
     """A hash of all that decides the answers."""
-    described = {"settings": bundle.config.model_dump(), "targets": bundle.targets.to_dict()}
+    described: dict[str, Any] = {"settings": bundle.config.model_dump(), "targets": bundle.targets.to_dict()}
     if not isinstance(bundle, SeriesBundle):
         described |= {"tokeniser": bundle.tokeniser.to_dict(), "vocabulary": bundle.vocabulary.tokens}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())

@@ -1,10 +1,11 @@
 """Answers that come bit by bit, and texts that do: generating, sessions, and state that the client keeps."""
 
 import asyncio
+import contextlib
 import functools
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from seqloom.errors import ConfigError, DataError, SeqloomError
 from seqloom.inference import Piece, Reading, begin, check_decoding, read_on
 from seqloom.serve import computing, held
 from seqloom.serve.batching import Ran
+from seqloom.serve.computing import Wanted
 from seqloom.serve.guard import Call
 from seqloom.serve.hosted import Hosted
 from seqloom.serve.refusal import Refusal
@@ -45,11 +47,12 @@ def add_generate(app: FastAPI, service: Service) -> None:
         decoding = _decoding(bundle, body, service)
         seed = bundle.config.seed if body.seed is None else body.seed
         compute = functools.partial(computing.generate, bundle, decoding=decoding, seed=seed)
+        call: Call = request.scope["seqloom"]
         if body.stream:
-            events = _events(service, model, compute, body.input, request.scope["seqloom"])
-            return StreamingResponse(events, media_type="text/event-stream")
+            return StreamingResponse(_events(service, model, compute, body.input, call), media_type="text/event-stream")
         key = ("generate", model.name, decoding.model_dump_json(), seed)
-        ran = await service.slow.run(key, compute, [body.input])
+        with _alive(call) as alive:
+            ran = await service.slow.run(key, compute, [Wanted(body.input, alive)])
         [answer] = ran.results
         return told(request, model, ran, {"input": body.input, **answer})
 
@@ -70,47 +73,55 @@ def _decoding(bundle: Bundle, body: GenerateBody, service: Service) -> DecodingS
     return decoding
 
 
+@contextlib.contextmanager
+def _alive(call: Call) -> Iterator[Callable[[], bool]]:
+    """Whether a request still waits for what is written: not once it is left, or its time is up."""
+    left = False
+    try:
+        yield lambda: not left and time.monotonic() < call.deadline - LEAVE_SECONDS
+    finally:
+        left = True
+
+
 async def _events(
     service: Service, model: Hosted, compute: functools.partial[Any], text: str, call: Call
 ) -> AsyncIterator[bytes]:
     """What is written as server-sent events: `token`s, then `done`, or `error`; a comment now and then between them.
 
-    Where the client leaves, this ends, and the next token that is written ends the writing.
+    Where the client leaves, this ends, and with it the writing, before its next token.
     """
     loop = asyncio.get_running_loop()
     pieces: asyncio.Queue[str] = asyncio.Queue()
-    left = False
     first = True
 
     def show(piece: str) -> None:
         nonlocal first
-        if left or time.monotonic() > call.deadline - LEAVE_SECONDS:
-            raise Refusal(504, "too_slow", "the time for this request is up")
         if first:
             first = False  # the beginning, which the client has
         else:
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
-    ran = asyncio.ensure_future(service.slow.run(object(), functools.partial(compute, show=show), [text]))
-    sent = kept = ""
-    try:
-        while not (ran.done() and pieces.empty()):
-            get = asyncio.ensure_future(pieces.get())
-            await asyncio.wait({get, ran}, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if get.done():
+    with _alive(call) as alive:
+        writing = service.slow.run(object(), functools.partial(compute, show=show), [Wanted(text, alive)])
+        ran = asyncio.ensure_future(writing)
+        try:
+            sent = kept = ""
+            while not (ran.done() and pieces.empty()):
+                get = asyncio.ensure_future(pieces.get())
+                await asyncio.wait({get, ran}, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if not get.done():
+                    get.cancel()
+                    if not ran.done():
+                        yield b": still here\n\n"
+                    continue
                 whole = kept + get.result()
                 kept = "\n" if whole.endswith("\n") else ""  # the last piece has one more, which is no part of the text
                 if piece := whole.removesuffix("\n"):
                     sent += piece
                     yield _event("token", {"text": piece})
-                continue
-            get.cancel()
-            if not ran.done():
-                yield b": still here\n\n"
-        yield _last_events(ran, model, sent)
-    finally:
-        left = True
-        ran.cancel()
+            yield _last_events(ran, model, sent)
+        finally:
+            ran.cancel()
 
 
 def _last_events(ran: "asyncio.Future[Ran]", model: Hosted, sent: str) -> bytes:
