@@ -9,16 +9,14 @@ from seqloom.bundle import AnyBundle, SeriesBundle, load_bundle
 from seqloom.config import load_config
 from seqloom.data import Example, NextTargets, Rejected, read_table, table_of_texts
 from seqloom.errors import ConfigError, DataError
-from seqloom.inference import answer_table, encode, forecast_answers, series_of_numbers
+from seqloom.inference import answer_table, check_decoding, encode, forecast_answers, series_of_numbers
 from seqloom.lens import (
     AttentionMap,
     SeriesView,
     Surprises,
     TagTable,
-    attention_map,
+    look,
     series_view,
-    surprises,
-    tag_table,
 )
 from seqloom.nn import Summary, summary
 from seqloom.training import (
@@ -31,7 +29,7 @@ from seqloom.training import (
     settings_of,
     train_model,
 )
-from seqloom.training.start import changed, check_belong, check_decoding, check_language
+from seqloom.training.start import changed, check_belong, check_language
 
 
 class Model:
@@ -148,11 +146,7 @@ class Model:
             return series_view(self.bundle, text, series=series)
         if series is not None:
             raise ConfigError("series: this model reads texts. Only a forecaster reads several series.")
-        if isinstance(self.bundle.targets, NextTargets):
-            return surprises(self.bundle, text)
-        if self.bundle.targets.problem == "tags":
-            return tag_table(self.bundle, text)
-        return attention_map(self.bundle, text)
+        return look(self.bundle, text)
 
     def __repr__(self) -> str:
         bundle = self.bundle

@@ -168,15 +168,18 @@ def strict_json(data: bytes, *, name: str) -> Any:
     Raises BundleError, beginning with `name`.
     """
     try:
-        text = data.decode("utf-8")
-        _check_depth(text)
-        value = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_finite_number, parse_float=_finite_number
-        )
-        if _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return parse_json(data)
     except ValueError as error:
         raise BundleError(f"{name} is not valid JSON: {error}. {AGAIN}") from None
+
+
+def parse_json(data: bytes) -> Any:
+    """What `strict_json` parses, whoever sent it. Raises ValueError for the rest."""
+    text = data.decode("utf-8")
+    _check_depth(text)
+    value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_finite_number, parse_float=_finite_number)
+    if _SURROGATE.search(text):
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 

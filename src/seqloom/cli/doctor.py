@@ -12,6 +12,9 @@ EXTRAS = {
     "text": ("sentencepiece", "sacrebleu"),
     "baselines": ("scikit-learn",),
     "data": ("pyarrow",),
+    "look": ("plotly",),
+    "images": ("pillow",),
+    "serve": ("fastapi", "uvicorn", "prometheus-client"),
 }
 
 

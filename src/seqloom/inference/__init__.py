@@ -1,6 +1,6 @@
 """A trained model at work: rows in, answers out, in order. The one path of predict, evaluate and serve."""
 
-from seqloom.inference.completing import complete, features_of, losses_of
+from seqloom.inference.completing import complete, features_of, losses_of, read_starts
 from seqloom.inference.forecasting import (
     Forecast,
     forecast_all,
@@ -10,17 +10,26 @@ from seqloom.inference.forecasting import (
     series_of_numbers,
 )
 from seqloom.inference.labels import decide, logits_of
-from seqloom.inference.rows import answer_table, encode
+from seqloom.inference.room import batches_within
+from seqloom.inference.rows import answer_rows, answer_table, encode
+from seqloom.inference.streaming import Piece, Reading, begin, check_streams, read_on
 from seqloom.inference.tagging import TaggedRow, tag_probabilities, tag_rows
-from seqloom.inference.writing import BATCH, Wanted, Written, write_for, write_texts
+from seqloom.inference.writing import BATCH, Wanted, Written, check_decoding, suggesting, write_for, write_texts
 
 __all__ = [
     "BATCH",
     "Forecast",
+    "Piece",
+    "Reading",
     "TaggedRow",
     "Wanted",
     "Written",
+    "answer_rows",
     "answer_table",
+    "batches_within",
+    "begin",
+    "check_decoding",
+    "check_streams",
     "complete",
     "decide",
     "encode",
@@ -30,8 +39,11 @@ __all__ = [
     "forecasts_of",
     "logits_of",
     "losses_of",
+    "read_on",
+    "read_starts",
     "series_of",
     "series_of_numbers",
+    "suggesting",
     "tag_probabilities",
     "tag_rows",
     "write_for",

@@ -12,7 +12,7 @@ from seqloom.data.next_targets import NextTargets
 from seqloom.data.rows import KINDS, Table
 from seqloom.errors import ConfigError, DataError
 from seqloom.models import LanguageModel, LanguageWriter
-from seqloom.models.decoding import write
+from seqloom.models.decoding import Writer, write
 from seqloom.models.language_model import Going
 from seqloom.shapes import Float, Int, valid_steps
 
@@ -21,6 +21,7 @@ ROOM = 1 << 24  # log-probabilities at once
 MOST_OUTPUT = 200  # tokens, where a model that was made by hand says nothing
 
 Show = Callable[[str], None]
+Check = Callable[[], None]
 
 
 class Start(NamedTuple):
@@ -82,10 +83,13 @@ def read_starts(bundle: Bundle, table: Table) -> list[Start | Rejected]:
 
 
 @torch.inference_mode()
-def complete(bundle: Bundle, starts: Sequence[Start], *, show: Show | None = None) -> list[list[Completed]]:
+def complete(
+    bundle: Bundle, starts: Sequence[Start], *, show: Show | None = None, check: Check | None = None
+) -> list[list[Completed]]:
     """The texts written after each start, best first: one that is drawn, or as many as the settings' beam follows.
 
-    What is drawn hangs on the seed and on the row's number; it does not depend on the other starts.
+    What is drawn hangs on the seed and on the row's number; it does not depend on the other starts. `check` is called
+    before each token, and ends the writing by what it raises.
     """
     model, targets, settings = bundle.model, bundle.targets, bundle.config.decoding
     assert isinstance(model, LanguageModel) and isinstance(targets, NextTargets)
@@ -99,8 +103,9 @@ def complete(bundle: Bundle, starts: Sequence[Start], *, show: Show | None = Non
         batch = pad([row.ids for row in rows]).to(device)
         writer = LanguageWriter(model, batch, barred=targets.barred, weights=settings.weights)
         shown = None if show is None else _Shown(writer, targets, rows[0], show)
+        watched: Writer[Going] = writer if shown is None or followed > 1 else shown
         texts = write(
-            writer if shown is None or followed > 1 else shown,
+            watched if check is None else _Checked(watched, check),
             writer.start,
             [longest] * len(rows),
             settings,
@@ -152,6 +157,22 @@ def refuse_suggestions(suggest: int | None) -> None:
             "suggest: this model goes on with texts, it answers none. For several ways to go on: "
             f"--set temperature=0 --set beam={max(2, suggest)}."
         )
+
+
+class _Checked:
+    """A writer that asks before each step whether the text is still wanted."""
+
+    def __init__(self, writer: Writer[Going], check: Check) -> None:
+        self._writer, self._check = writer, check
+
+    def step(self, tokens: Int[Tensor, " R"], state: Going) -> tuple[Float[Tensor, "R V"], Tensor | None, Going]:
+        """As the writer's."""
+        self._check()
+        return self._writer.step(tokens, state)
+
+    def select(self, state: Going, rows: Int[Tensor, " R"]) -> Going:
+        """As the writer's."""
+        return self._writer.select(state, rows)
 
 
 class _Shown:

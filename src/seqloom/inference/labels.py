@@ -17,11 +17,19 @@ BATCH = 64
 
 def label_answers(bundle: Bundle, rows: Sequence[Example]) -> Iterator[dict[str, Any]]:
     """The plain answer to each row, as `answer_table` says: the decision, and for classes their probabilities."""
+    model = bundle.model
+    assert isinstance(model, ManyToOne)
+    for row, said in zip(rows, said_by(bundle, logits_of(model, [row.ids for row in rows])), strict=True):
+        yield {"input": row.text, **said}
+
+
+def said_by(bundle: Bundle, logits: Tensor) -> list[dict[str, Any]]:
+    """What the logits (rows, outputs) of a model say, in plain words: the prediction, of classes the probabilities."""
     model, targets = bundle.model, bundle.targets
     assert isinstance(model, ManyToOne) and isinstance(targets, Targets)
-    probabilities = model.probabilities(logits_of(model, [row.ids for row in rows]))
+    probabilities = model.probabilities(logits)
     decisions = decide(targets, probabilities)
-    yield from map(_plain, itertools.repeat(targets), rows, decisions.tolist(), probabilities.tolist())
+    return list(map(_plain, itertools.repeat(targets), decisions.tolist(), probabilities.tolist()))
 
 
 @torch.inference_mode()
@@ -53,12 +61,12 @@ def decide(targets: Targets, probabilities: Tensor) -> Tensor:
     return probabilities.argmax(dim=-1)
 
 
-def _plain(targets: Targets, row: Example, decision: Any, probabilities: list[float]) -> dict[str, Any]:
+def _plain(targets: Targets, decision: Any, probabilities: list[float]) -> dict[str, Any]:
     if targets.problem == "squared":
-        return {"input": row.text, "prediction": decision}
+        return {"prediction": decision}
     chances = {label: round(chance, 6) for label, chance in zip(targets.labels, probabilities, strict=True)}
     if targets.problem == "multilabel":
         said: Any = [label for label, yes in zip(targets.labels, decision, strict=True) if yes]
     else:
         said = targets.labels[decision]
-    return {"input": row.text, "prediction": said, "probabilities": chances}
+    return {"prediction": said, "probabilities": chances}

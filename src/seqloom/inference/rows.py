@@ -74,7 +74,7 @@ def answer_table(
     given = {row.line: shown(row.values[position]) for row in table.rows}
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        answers = _answers(bundle, [row for row in chunk if isinstance(row, Example)], suggest)
+        answers = answer_rows(bundle, [row for row in chunk if isinstance(row, Example)], suggest=suggest)
         for row in chunk:
             if isinstance(row, Example):
                 yield next(answers)
@@ -82,14 +82,14 @@ def answer_table(
                 yield {"input": given.get(row.line), "error": f"line {row.line}: {row.reason}"}
 
 
-def _as_given(value: Value) -> Value:
-    return value
-
-
-def _answers(bundle: Bundle, used: Sequence[Example], suggest: int | None) -> Iterator[dict[str, Any]]:
-    """The plain answer to each of these rows."""
+def answer_rows(bundle: Bundle, used: Sequence[Example], *, suggest: int | None = None) -> Iterator[dict[str, Any]]:
+    """The plain answer to each of these rows, as `answer_table` says; of no model that goes on with texts."""
     if isinstance(bundle.model, Seq2Seq):
         return text_answers(bundle, used, suggest=suggest)
     if isinstance(bundle.model, Tagger):
         return tag_answers(bundle, used)
     return label_answers(bundle, used)
+
+
+def _as_given(value: Value) -> Value:
+    return value

@@ -1,14 +1,14 @@
 """Texts written for sources, in the order of the rows: batches that fit, and what a reader is shown of each text."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqloom.bundle import AnyBundle, Bundle
-from seqloom.config import DecodingSettings
+from seqloom.config import DecodingSettings, ModelSettings
 from seqloom.data import Example, Rejected, evaluation_order, pad
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import ConfigError
@@ -45,6 +45,21 @@ class Wanted(NamedTuple):
 
 
 THE_BEST = Wanted()
+
+
+def check_decoding(settings: DecodingSettings, model: ModelSettings, *, asked: Collection[str]) -> None:
+    """Raise ConfigError for one of the settings `asked` for that changes nothing beside the others."""
+    drawn, default = settings.temperature > 0, DecodingSettings()
+    for name in ("top_k", "top_p"):
+        if name in asked and getattr(settings, name) != getattr(default, name) and not drawn:
+            raise ConfigError(f"decoding.{name} cuts what is drawn from. Set decoding.temperature above 0 to draw.")
+    if "beam" in asked and drawn and settings.beam not in (1, default.beam):
+        raise ConfigError(
+            "decoding.beam follows the likeliest texts, but with a decoding.temperature texts are drawn. Leave out one."
+        )
+    if "coverage_penalty" in asked and settings.coverage_penalty and (drawn or model.attention == "none"):
+        why = "with a decoding.temperature texts are drawn" if drawn else "this model has no attention"
+        raise ConfigError(f"decoding.coverage_penalty compares texts of a beam by their attention, but {why}.")
 
 
 def text_answers(bundle: Bundle, rows: Sequence[Example], *, suggest: int | None) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Looking inside a trained model: what it read, what it attended to, as plain data that any figure can show."""
 
 from seqloom.lens.attention import AttentionMap, attention_map
-from seqloom.lens.series import SeriesView, series_view
+from seqloom.lens.looking import look
+from seqloom.lens.series import SeriesView, series_view, view_of
 from seqloom.lens.surprise import Surprises, surprises
 from seqloom.lens.tags import Chance, TagTable, tag_table
 
@@ -12,7 +13,9 @@ __all__ = [
     "Surprises",
     "TagTable",
     "attention_map",
+    "look",
     "series_view",
     "surprises",
     "tag_table",
+    "view_of",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 
 from seqloom.bundle import SeriesBundle
 from seqloom.data import Rejected, read_table
+from seqloom.data.series import Series
 from seqloom.errors import DataError, nearest
 from seqloom.inference import forecast_all, series_of
 
@@ -39,7 +40,11 @@ def series_view(bundle: SeriesBundle, path: str | Path, *, series: str | None = 
     known = {one.name: one for one in series_of(bundle, read_table(path)).series}
     if series is not None and series not in known:
         raise DataError(f'there is no series "{series}" in {Path(path).name}: {nearest(series, list(known)[:20])}')
-    chosen = known[series] if series is not None else next(iter(known.values()))
+    return view_of(bundle, known[series] if series is not None else next(iter(known.values())))
+
+
+def view_of(bundle: SeriesBundle, chosen: Series) -> SeriesView:
+    """The end of a series, and what is forecast of it. Raises DataError for one that is too short."""
     [found] = forecast_all(bundle, [chosen])
     if isinstance(found, Rejected):
         raise DataError(found.reason)

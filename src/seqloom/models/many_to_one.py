@@ -43,7 +43,11 @@ class ManyToOne(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, "B outputs"]:
         """The logits of each row, (B, outputs)."""
         outputs, _ = self.recurrent(self.embed(batch), batch.lengths)
-        logits: Tensor = self.head(self.dropout(self._pool(outputs, batch.lengths)))
+        return self.answer(outputs, batch.lengths)
+
+    def answer(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B outputs"]:
+        """The logits of rows that were read, from the outputs of their steps."""
+        logits: Tensor = self.head(self.dropout(self._pool(outputs, lengths)))
         return logits
 
     def embed(self, batch: Batch) -> Tokens:

@@ -1,5 +1,7 @@
 """Text to numbers without torch: normalise, cut into tokens, number them, read pretrained vectors."""
 
+from seqloom.text.arriving import check_arriving as check_arriving
+from seqloom.text.arriving import settle as settle
 from seqloom.text.normalise import NormalForm as NormalForm
 from seqloom.text.normalise import normalise as normalise
 from seqloom.text.tokeniser import Token as Token

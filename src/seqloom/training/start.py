@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 
 from seqloom.bundle import build_forecaster, build_model
-from seqloom.config import Config, DecodingSettings, ForecastSettings, ModelSettings, Settings, Task
+from seqloom.config import Config, DecodingSettings, ForecastSettings, Settings, Task
 from seqloom.data import AnyPrepared, Prepared, PreparedSeries, PreparedStreams
 from seqloom.errors import ConfigError, TrainingError
+from seqloom.inference import check_decoding
 from seqloom.models import AnyModel, LossOptions
 from seqloom.nn import summary
 from seqloom.text import read_vectors
@@ -118,21 +119,6 @@ def check_language(config: Config) -> None:
         ):
             if given:
                 raise ConfigError(f"{name} is for a full softmax, but model.softmax is adaptive. Leave out one.")
-
-
-def check_decoding(settings: DecodingSettings, model: ModelSettings, *, asked: Collection[str]) -> None:
-    """Raise ConfigError for one of the settings `asked` for that changes nothing beside the others."""
-    drawn, default = settings.temperature > 0, DecodingSettings()
-    for name in ("top_k", "top_p"):
-        if name in asked and getattr(settings, name) != getattr(default, name) and not drawn:
-            raise ConfigError(f"decoding.{name} cuts what is drawn from. Set decoding.temperature above 0 to draw.")
-    if "beam" in asked and drawn and settings.beam not in (1, default.beam):
-        raise ConfigError(
-            "decoding.beam follows the likeliest texts, but with a decoding.temperature texts are drawn. Leave out one."
-        )
-    if "coverage_penalty" in asked and settings.coverage_penalty and (drawn or model.attention == "none"):
-        why = "with a decoding.temperature texts are drawn" if drawn else "this model has no attention"
-        raise ConfigError(f"decoding.coverage_penalty compares texts of a beam by their attention, but {why}.")
 
 
 def changed(settings: Settings, *, since: Settings | None = None) -> list[str]:
