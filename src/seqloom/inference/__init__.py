@@ -9,7 +9,7 @@ from seqloom.inference.forecasting import (
     series_of,
     series_of_numbers,
 )
-from seqloom.inference.labels import decide, logits_of
+from seqloom.inference.labels import decide, logits_of, plain_answers
 from seqloom.inference.rows import answer_table, encode
 from seqloom.inference.tagging import TaggedRow, tag_probabilities, tag_rows
 from seqloom.inference.writing import BATCH, Wanted, Written, write_for, write_texts
@@ -30,6 +30,7 @@ __all__ = [
     "forecasts_of",
     "logits_of",
     "losses_of",
+    "plain_answers",
     "series_of",
     "series_of_numbers",
     "tag_probabilities",

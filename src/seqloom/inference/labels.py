@@ -19,7 +19,11 @@ def label_answers(bundle: Bundle, rows: Sequence[Example]) -> Iterator[dict[str,
     """The plain answer to each row, as `answer_table` says: the decision, and for classes their probabilities."""
     model, targets = bundle.model, bundle.targets
     assert isinstance(model, ManyToOne) and isinstance(targets, Targets)
-    probabilities = model.probabilities(logits_of(model, [row.ids for row in rows]))
+    yield from plain_answers(targets, rows, model.probabilities(logits_of(model, [row.ids for row in rows])))
+
+
+def plain_answers(targets: Targets, rows: Sequence[Example], probabilities: Tensor) -> Iterator[dict[str, Any]]:
+    """The plain answer to each row, from what the model holds probable (rows, classes)."""
     decisions = decide(targets, probabilities)
     yield from map(_plain, itertools.repeat(targets), rows, decisions.tolist(), probabilities.tolist())
 

@@ -1,6 +1,8 @@
 """Looking inside a trained model: what it read, what it attended to, as plain data that any figure can show."""
 
 from seqloom.lens.attention import AttentionMap, attention_map
+from seqloom.lens.memory import Layer
+from seqloom.lens.reading import Reading, read
 from seqloom.lens.series import SeriesView, series_view
 from seqloom.lens.surprise import Surprises, surprises
 from seqloom.lens.tags import Chance, TagTable, tag_table
@@ -8,10 +10,13 @@ from seqloom.lens.tags import Chance, TagTable, tag_table
 __all__ = [
     "AttentionMap",
     "Chance",
+    "Layer",
+    "Reading",
     "SeriesView",
     "Surprises",
     "TagTable",
     "attention_map",
+    "read",
     "series_view",
     "surprises",
     "tag_table",

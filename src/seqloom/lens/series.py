@@ -9,6 +9,8 @@ from seqloom.bundle import SeriesBundle
 from seqloom.data import Rejected, read_table
 from seqloom.errors import DataError, nearest
 from seqloom.inference import forecast_all, series_of
+from seqloom.lens.page import fragment
+from seqloom.lens.show import series_parts
 
 SEASONS_SHOWN, FEWEST_SHOWN = 3, 24
 
@@ -29,6 +31,10 @@ class SeriesView(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return self._asdict()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return fragment(series_parts(self))
 
 
 def series_view(bundle: SeriesBundle, path: str | Path, *, series: str | None = None) -> SeriesView:

@@ -43,7 +43,11 @@ class ManyToOne(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, "B outputs"]:
         """The logits of each row, (B, outputs)."""
         outputs, _ = self.recurrent(self.embed(batch), batch.lengths)
-        logits: Tensor = self.head(self.dropout(self._pool(outputs, batch.lengths)))
+        return self.conclude(outputs, batch.lengths)
+
+    def conclude(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B outputs"]:
+        """The logits (B, outputs) from the outputs of the last layer, (B, T, H)."""
+        logits: Tensor = self.head(self.dropout(self._pool(outputs, lengths)))
         return logits
 
     def embed(self, batch: Batch) -> Tokens:
