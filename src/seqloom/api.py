@@ -22,6 +22,7 @@ from seqloom.lens import (
     surprises,
     tag_table,
 )
+from seqloom.lens.report import page_of_training
 from seqloom.lens.saliency import LEAST_POINTS
 from seqloom.models import ManyToOne
 from seqloom.nn import Summary, summary
@@ -208,7 +209,9 @@ def train(
     named = {**(settings or {}), "task": task, "data.input": input, "data.target": target}
     folder = Path(out) if out is not None else free_folder(Path("runs") / stem(data))
     ready = load_config(config, named=named, base=settings_of(folder) if resume else None)
-    return Model(train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report))
+    return Model(
+        train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report, page=page_of_training)
+    )
 
 
 def load(folder: str | Path) -> Model:

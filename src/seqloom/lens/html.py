@@ -61,6 +61,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, t
     )
 
 
+def preformatted(text: str) -> Html:
+    """A text with its line breaks and blanks."""
+    return Html(f"<pre>{escape(text)}</pre>")
+
+
+def folded(title: str, inside: Html) -> Html:
+    """A part that opens when it is asked for."""
+    return Html(f"<details><summary>{escape(title)}</summary>\n{inside}\n</details>")
+
+
 def strip(pieces: Iterable[Piece], *, label: str) -> Html:
     """A text whose pieces are coloured by their values: blue above zero, vermilion below."""
     return Html(f'<p class="strip" dir="auto" aria-label="{escape(label)}">{"".join(map(_coloured, pieces))}</p>')
