@@ -12,12 +12,16 @@ from seqloom.errors import ConfigError, DataError
 from seqloom.inference import answer_table, check_decoding, encode, forecast_answers, series_of_numbers
 from seqloom.lens import (
     AttentionMap,
+    Reading,
     SeriesView,
     Surprises,
     TagTable,
     look,
     series_view,
 )
+from seqloom.lens.report import page_of_training
+from seqloom.lens.saliency import LEAST_POINTS
+from seqloom.models import ManyToOne
 from seqloom.nn import Summary, summary
 from seqloom.training import (
     Report,
@@ -133,20 +137,31 @@ class Model:
             "seconds": round(time.perf_counter() - started, 3),
         }
 
-    def look(self, text: str, *, series: str | None = None) -> AttentionMap | SeriesView | Surprises | TagTable:
-        """What a model that writes texts writes for `text`, and to what of it each token attended; of a tagger the
-        likeliest tags of each word; of a model that goes on with texts how much each token of `text` surprised it, and
-        what it expected.
+    def look(
+        self, text: str, *, series: str | None = None, points: int | None = None
+    ) -> AttentionMap | Reading | SeriesView | Surprises | TagTable:
+        """How a model that answers once came to its answer: what each token of `text` adds, what was thought as it
+        arrived, gates and memory; what a model that writes texts writes for `text`, and to what of it each token
+        attended; of a tagger the likeliest tags of each word; of a model that goes on with texts how much each token
+        of `text` surprised it, and what it expected.
+
+        `points` are those at which a model that answers once is asked for its gradients, at most: the more, the more
+        exact is what each token adds.
 
         Of a forecaster `text` is a file, and what is seen the end of a series of it, the first one where `series` does
         not name another, and what is forecast of it. Raises DataError for a text or a file that cannot be read,
         ConfigError for a model that has nothing to show.
         """
+        reads_once = isinstance(self.bundle.model, ManyToOne)
+        if points is not None and (not reads_once or points < LEAST_POINTS):
+            raise ConfigError(
+                f"points is {points}: a whole number from {LEAST_POINTS} on, for models of classify and regress."
+            )
         if isinstance(self.bundle, SeriesBundle):
             return series_view(self.bundle, text, series=series)
         if series is not None:
             raise ConfigError("series: this model reads texts. Only a forecaster reads several series.")
-        return look(self.bundle, text)
+        return look(self.bundle, text, points=points)
 
     def __repr__(self) -> str:
         bundle = self.bundle
@@ -185,7 +200,9 @@ def train(
     named = {**(settings or {}), "task": task, "data.input": input, "data.target": target}
     folder = Path(out) if out is not None else free_folder(Path("runs") / stem(data))
     ready = load_config(config, named=named, base=settings_of(folder) if resume else None)
-    return Model(train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report))
+    return Model(
+        train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report, page=page_of_training)
+    )
 
 
 def load(folder: str | Path) -> Model:

@@ -2,7 +2,7 @@
 
 `config.json` says what it is, `weights.safetensors` and `vocabulary.json` what it learned (a model that writes texts
 has a `target_vocabulary.json` too, a tagger `characters.json` and `lexicon.json`), `metrics.json`, `history.jsonl` and
-`README.md` how well; `manifest.json` seals them all. Loading reads these names and no others.
+`README.md` how well, `report.html` shows it all; `manifest.json` seals them. Loading reads these names and no others.
 """
 
 import json
@@ -24,7 +24,7 @@ from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
-from seqloom.files import read_folder, replace_folder, strict_json
+from seqloom.files import lock_folder, read_folder, replace_folder, strict_json
 from seqloom.models import AnyModel, Forecaster, LanguageModel, ManyToOne, Seq2Seq, Tagger
 from seqloom.text import Tokeniser, Vocabulary
 
@@ -117,7 +117,9 @@ def build_model(config: Config, *, vocabulary: Vocabulary, targets: AnyTargets) 
     )
 
 
-def save_bundle(folder: Path, bundle: AnyBundle, *, history: Iterable[Mapping[str, Any]], card: str) -> None:
+def save_bundle(
+    folder: Path, bundle: AnyBundle, *, history: Iterable[Mapping[str, Any]], card: str, report: str | None = None
+) -> None:
     """Write `bundle` into `folder`, durably: whoever loads it meanwhile gets the old or the new, whole.
 
     Raises BundleError where a weight is not finite, StorageError where the folder cannot be written.
@@ -146,7 +148,29 @@ def save_bundle(folder: Path, bundle: AnyBundle, *, history: Iterable[Mapping[st
         "history.jsonl": "".join(json.dumps(row) + "\n" for row in history).encode(),
         "README.md": card.encode(),
     }
+    if report is not None:
+        files["report.html"] = report.encode()
     replace_folder(folder, files)
+
+
+def load_history(folder: str | Path) -> list[dict[str, Any]]:
+    """The epochs of the training of a model. Raises BundleError."""
+    name = str(Path(folder) / "history.jsonl")
+    lines = read_folder(Path(folder), allowed=LIMITS).get("history.jsonl", b"").splitlines()
+    rows = [strict_json(line, name=name) for line in lines]
+    if not all(isinstance(row, dict) for row in rows):
+        raise BundleError(f"{name} must have an object in each line.")
+    return rows
+
+
+def replace_report(folder: str | Path, report: str) -> None:
+    """Put a report into the folder of a model, whose other files stay as they are.
+
+    Raises BundleError where it is no whole model, StorageError where it cannot be written.
+    """
+    with lock_folder(Path(folder)):
+        files = read_folder(Path(folder), allowed=LIMITS)
+        replace_folder(Path(folder), files | {"report.html": report.encode()})
 
 
 def _texts_of(bundle: Bundle) -> dict[str, bytes]:

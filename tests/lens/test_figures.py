@@ -11,6 +11,7 @@ from seqloom.errors import MissingExtraError
 from seqloom.lens import AttentionMap, SeriesView
 from seqloom.lens import page as pages
 from seqloom.lens.figures import COLOURS, Curve, curves, forecast_figure, heat_map
+from seqloom.lens.html import paragraph
 
 SEEN = AttentionMap("a a<b", ["a", " ", "<b>"], "xx", ["x", "x"], [[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]], -0.1)
 
@@ -62,13 +63,14 @@ def test_map_keeps_repeated_tokens_apart_and_tokens_are_no_tags() -> None:
 def test_page_loads_nothing_and_no_text_leaves_its_place() -> None:
     evil = "</script><script>alert(1)</script>"
     figure = curves([Curve(evil, [1], [2])], title=evil, x=evil, y=evil)
-    text = pages.page(title=evil, paragraphs=[evil, "a < 5 %"], figures=[figure], plotly="/* draws */")
+    parts = [paragraph(evil), paragraph("a < 5 %"), figure]
+    text = pages.page(title=evil, parts=parts, plotly="/* draws */")
     assert "default-src 'none'" in text
     assert not re.search(r"https?:|//\w|\bsrc=|\bhref=|@import|url\(", text)
     assert text.count("<script>") == text.count("</script>") == 2
     assert "alert(1)&lt;/script&gt;" in text
     assert "<p>a &lt; 5&nbsp;%</p>" in text
-    [drawn] = re.findall(r'Plotly.newPlot\("figure-0", (.*), OPTIONS\);', text)
+    [drawn] = re.findall(r'^draw\("figure-0", (.*)\);$', text, re.MULTILINE)
     assert json.loads(f"[{drawn}]") == [figure["data"], figure["layout"]]
 
 

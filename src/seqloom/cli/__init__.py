@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from seqloom import __version__
-from seqloom.cli import check, demo, doctor, evaluate, lab, look, predict, serve, train
+from seqloom.cli import check, demo, doctor, evaluate, lab, look, predict, report, serve, train
 from seqloom.cli.escape import escaped
 from seqloom.errors import Interrupted, SeqloomError
 
@@ -38,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for page in (demo, check, train, evaluate, predict, look, serve, doctor):
+for page in (demo, check, train, evaluate, predict, look, report, serve, doctor):
     app.command(page.__name__.rpartition(".")[2])(page.command)
 app.add_typer(lab.app, name="lab")
 

@@ -20,15 +20,15 @@ def print_map(seen: AttentionMap) -> None:
     if seen.weights is None:
         print("this model has no attention: all it knew of the text was one vector")
         return
-    source = [escaped(_visible(token)) for token in seen.source]
-    margin = max([len(_visible(token)) for token in seen.tokens], default=0)
-    for start, end in _blocks(source, room=width_of_output() - margin - 2):
+    source = [escaped(visible(token)) for token in seen.source]
+    margin = max([len(visible(token)) for token in seen.tokens], default=0)
+    for start, end in blocks_of(source, room=width_of_output() - margin - 2):
         table = plain_table("")
         for name in source[start:end]:
             table.add_column(Text(name), justify="right")
         for token, weights in zip(seen.tokens, seen.weights, strict=True):
             cells = zip(source[start:end], weights[start:end], strict=True)
-            table.add_row(Text(escaped(_visible(token))), *(_cell(len(over), weight) for over, weight in cells))
+            table.add_row(Text(escaped(visible(token))), *(_cell(len(over), weight) for over, weight in cells))
         print_table(table)
     legend = (f"{shade} above {share} %" for shade, share in zip(SHADES[1:], (12, 38, 62, 88), strict=True))
     print("  ".join(legend), "of the attention")
@@ -42,7 +42,7 @@ def print_tags(seen: TagTable) -> None:
         for tag, chances in zip(seen.tags, seen.chances, strict=True)
     ]
     widths = [max(map(len, [word, *column])) for word, column in zip(words, cells, strict=True)]
-    for start, end in _blocks([" " * width for width in widths], room=width_of_output()):
+    for start, end in blocks_of([" " * width for width in widths], room=width_of_output()):
         table = plain_table()
         for word in words[start:end]:
             table.add_column(Text(escaped(word)))
@@ -59,8 +59,8 @@ def print_surprises(seen: Surprises) -> None:
     table.add_column("expected")
     read = [(token, f"{bits:.1f}", _bar(bits)) for token, bits in zip(seen.tokens, seen.bits, strict=True)]
     for (token, bits, bar), expected in zip([*read, ("...", "", "")], seen.likeliest, strict=True):
-        guesses = "  ".join(f"{_visible(guess)} {chance:.0%}" for guess, chance in expected)
-        table.add_row(Text(escaped(_visible(token))), bits, bar, Text(escaped(guesses)))
+        guesses = "  ".join(f"{visible(guess)} {chance:.0%}" for guess, chance in expected)
+        table.add_row(Text(escaped(visible(token))), bits, bar, Text(escaped(guesses)))
     print_table(table)
     if seen.tokens:
         print(f"{seen.bits_per_token:.2f} bits a token: {2**seen.bits_per_token:.1f} equally likely ones")
@@ -93,11 +93,12 @@ def _cell(width: int, weight: float) -> Text:
     return Text(SHADES[min(4, int(weight * 4 + 0.5))] * width)
 
 
-def _visible(token: str) -> str:
+def visible(token: str) -> str:
+    """A token of white space as a sign that can be seen."""
     return "⏎" if token == "\n" else "␣" if token.isspace() else token
 
 
-def _blocks(source: list[str], *, room: int) -> list[tuple[int, int]]:
+def blocks_of(source: list[str], *, room: int) -> list[tuple[int, int]]:
     """Runs of tokens that fit side by side, at least one each: where they start and end."""
     blocks, start, used = [], 0, 0
     for place, token in enumerate(source):

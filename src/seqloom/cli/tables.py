@@ -66,6 +66,11 @@ def print_table(table: Table) -> None:
     _Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
+def print_text(text: Text) -> None:
+    """A text with colours on stdout, wrapped as wide as the terminal; elsewhere as it is."""
+    _Console(width=None if sys.stdout.isatty() else WIDE).print(text, soft_wrap=not sys.stdout.isatty())
+
+
 def width_of_output() -> int:
     """The columns that `print_table` has."""
     return Console().width if sys.stdout.isatty() else WIDE

@@ -33,6 +33,7 @@ def command(
     from seqloom.cli.tables import print_json, print_scores
     from seqloom.config import load_config
     from seqloom.errors import ConfigError, Interrupted
+    from seqloom.lens.report import page_of_training
     from seqloom.training import settings_of, train_model
 
     named: dict[str, Any] = {"task": task, "data.input": input, "data.target": target, "seed": seed, "device": device}
@@ -43,14 +44,23 @@ def command(
     settings = load_config(config, set or (), named=named, base=settings_of(folder) if resume else None)
     with show_training() as report:
         try:
-            bundle = train_model(settings, data, folder, valid=valid, test=test, resume=resume, report=report)
+            bundle = train_model(
+                settings,
+                data,
+                folder,
+                valid=valid,
+                test=test,
+                resume=resume,
+                report=report,
+                page=page_of_training,
+            )
         except (Interrupted, KeyboardInterrupt) as stopped:
             raise Interrupted(f"{str(stopped) or 'stopped at once'}\n  to go on: {_again(folder, out)}") from None
     if json:
         print_json(bundle.metrics)
     else:
         print_scores(bundle.metrics)
-        print(f"model: {folder}", file=sys.stderr)
+        print(f"model: {folder}, report: {folder / 'report.html'}", file=sys.stderr)
         what = shlex.quote(str(test or data)) if bundle.targets.problem == "series" else '--text "..."'
         print(f"try:   seqloom predict {shlex.quote(str(folder))} {what}", file=sys.stderr)
 

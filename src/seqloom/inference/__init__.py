@@ -9,7 +9,7 @@ from seqloom.inference.forecasting import (
     series_of,
     series_of_numbers,
 )
-from seqloom.inference.labels import decide, logits_of
+from seqloom.inference.labels import decide, logits_of, said_by
 from seqloom.inference.room import batches_within
 from seqloom.inference.rows import answer_rows, answer_table, encode
 from seqloom.inference.streaming import Piece, Reading, begin, check_streams, read_on
@@ -41,6 +41,7 @@ __all__ = [
     "losses_of",
     "read_on",
     "read_starts",
+    "said_by",
     "series_of",
     "series_of_numbers",
     "suggesting",

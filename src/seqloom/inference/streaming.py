@@ -157,7 +157,7 @@ def _said(bundle: Bundle, kept: Float[Tensor, "K H"], steps: int) -> dict[str, A
     if not steps:
         return {"prediction": None, "tokens": 0}
     lengths = torch.tensor([len(kept)], device=kept.device)
-    [said] = said_by(bundle, bundle.model.answer(kept[None], lengths).cpu())
+    [said] = said_by(bundle, bundle.model.conclude(kept[None], lengths).cpu())
     return {**said, "tokens": steps}
 
 

@@ -2,6 +2,8 @@
 
 from seqloom.lens.attention import AttentionMap, attention_map
 from seqloom.lens.looking import look
+from seqloom.lens.memory import Layer
+from seqloom.lens.reading import Reading, read
 from seqloom.lens.series import SeriesView, series_view, view_of
 from seqloom.lens.surprise import Surprises, surprises
 from seqloom.lens.tags import Chance, TagTable, tag_table
@@ -9,11 +11,14 @@ from seqloom.lens.tags import Chance, TagTable, tag_table
 __all__ = [
     "AttentionMap",
     "Chance",
+    "Layer",
+    "Reading",
     "SeriesView",
     "Surprises",
     "TagTable",
     "attention_map",
     "look",
+    "read",
     "series_view",
     "surprises",
     "tag_table",

@@ -6,6 +6,8 @@ from seqloom.bundle import Bundle
 from seqloom.data import Example, Rejected, table_of_texts
 from seqloom.errors import ConfigError, DataError
 from seqloom.inference import encode, write_for
+from seqloom.lens.page import fragment
+from seqloom.lens.show import attention_parts
 
 
 class AttentionMap(NamedTuple):
@@ -25,6 +27,10 @@ class AttentionMap(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"input": self.text, **{name: value for name, value in self._asdict().items() if name != "text"}}
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return fragment(attention_parts(self))
 
 
 def attention_map(bundle: Bundle, text: str) -> AttentionMap:

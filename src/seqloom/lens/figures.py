@@ -5,10 +5,11 @@ Axes have units, and a title says what is to be seen. `plotly.graph_objects.Figu
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seqloom.lens.attention import AttentionMap
-from seqloom.lens.series import SeriesView
+if TYPE_CHECKING:
+    from seqloom.lens.attention import AttentionMap
+    from seqloom.lens.series import SeriesView
 
 Figure = dict[str, Any]  # {"data": [...], "layout": {...}}
 
@@ -16,7 +17,8 @@ COLOURS = ("#7f7f7f", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00")  # 
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")  # and without colours
 LETTER = 22  # pixels for a token of a map
 ABOVE, BELOW = 130, 70  # pixels of a map for title, axis and its name, and below it
-SHADES = [[0, "#ffffff"], [1, "#08306b"]]  # white where nothing is
+# Nothing where nothing is, so that a map can lie on a light and on a dark page.
+SHADES = [[0, "rgba(0, 114, 178, 0)"], [1, "rgba(0, 114, 178, 1)"]]
 
 
 class Curve(NamedTuple):
@@ -28,40 +30,42 @@ class Curve(NamedTuple):
     intervals: Sequence[tuple[float, float]] = ()
 
 
-def curves(lines: Sequence[Curve], *, title: str, x: str, y: str, mark: tuple[float, str] | None = None) -> Figure:
-    """Lines over one axis; `mark` is a place on it that matters, and why."""
-    layout = _layout(title)
-    layout["xaxis"] = _axis(x) | {"rangemode": "tozero"}
-    layout["yaxis"] = _axis(y) | {"rangemode": "tozero"}
+def curves(
+    lines: Sequence[Curve], *, title: str, x: str, y: str, mark: tuple[float, str] | None = None, first: int = 0
+) -> Figure:
+    """Lines over one axis; `mark` is a place on it that matters, and why; `first` the colour of the first line."""
+    layout = layout_of(title)
+    layout["xaxis"] = axis(x) | {"rangemode": "tozero"}
+    layout["yaxis"] = axis(y) | {"rangemode": "tozero"}
     if mark is not None:
         at, why = mark
         line = {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1}
         layout["shapes"] = [line | {"line": {"dash": "dot", "color": "#999999"}}]
         place = {"x": at, "yref": "paper", "y": 1, "xanchor": "left", "yanchor": "top", "xshift": 4}
         layout["annotations"] = [place | {"text": why, "showarrow": False}]
-    return {"data": [_line(line, number) for number, line in enumerate(lines)], "layout": layout}
+    return {"data": [_line(line, number) for number, line in enumerate(lines, start=first)], "layout": layout}
 
 
-def heat_map(seen: AttentionMap, *, title: str) -> Figure | None:
+def heat_map(seen: "AttentionMap", *, title: str) -> Figure | None:
     """What each token written attended to; None for a model without attention."""
     if seen.weights is None:
         return None
     down, across = len(seen.tokens), len(seen.source)
     size = {"height": ABOVE + BELOW + LETTER * down, "width": 220 + LETTER * max(across, 20)}
-    layout = _layout(title) | size | {"margin": {"t": ABOVE, "b": BELOW}}
+    layout = layout_of(title) | size | {"margin": {"t": ABOVE, "b": BELOW}}
     # Tokens repeat, and an axis of names would fold them into one: places are drawn, and names written beside them.
-    layout["xaxis"] = _axis("source, as it was read") | _named(seen.source) | {"side": "top"}
-    layout["yaxis"] = _axis("written") | _named(seen.tokens) | {"autorange": "reversed"}
+    layout["xaxis"] = axis("source, as it was read") | named(seen.source) | {"side": "top"}
+    layout["yaxis"] = axis("written") | named(seen.tokens) | {"autorange": "reversed"}
     cells = {"type": "heatmap", "z": seen.weights, "zmin": 0, "zmax": 1, "colorscale": SHADES}
     return {"data": [cells | {"colorbar": {"title": {"text": "share of attention"}}}], "layout": layout}
 
 
-def forecast_figure(seen: SeriesView, *, title: str) -> Figure:
+def forecast_figure(seen: "SeriesView", *, title: str) -> Figure:
     """The end of a series, what is forecast of it, and the band between the outer quantiles."""
     before, after = seen.times[: len(seen.history)], seen.times[len(seen.history) :]
-    layout = _layout(title)
-    layout["xaxis"] = _axis("time" if "-" in seen.times[0] else "step")
-    layout["yaxis"] = _axis(escape(seen.series, quote=False))
+    layout = layout_of(title)
+    layout["xaxis"] = axis("time" if "-" in seen.times[0] else "step")
+    layout["yaxis"] = axis(seen.series)
     lines = {"type": "scatter", "mode": "lines"}
     low, high = (list(seen.quantiles)[place] for place in (0, -1))
     drawn: list[dict[str, Any]] = [
@@ -81,7 +85,7 @@ def _line(line: Curve, number: int) -> dict[str, Any]:
     drawn: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": line.name,
+        "name": escape(line.name, quote=False),
         "x": list(line.x),
         "y": list(line.y),
     }
@@ -93,18 +97,34 @@ def _line(line: Curve, number: int) -> dict[str, Any]:
     return drawn
 
 
-def _layout(title: str) -> dict[str, Any]:
-    plain = {"paper_bgcolor": "white", "plot_bgcolor": "white", "font": {"family": "sans-serif", "size": 14}}
+def layout_of(title: str) -> dict[str, Any]:
+    """What all figures have in common; plotly reads tags in texts, so that a title could become a link."""
+    clear = "rgba(0, 0, 0, 0)"
+    plain = {"paper_bgcolor": clear, "plot_bgcolor": clear, "font": {"family": "sans-serif", "size": 14}}
+    plain |= {"modebar": {"bgcolor": clear, "color": "#8a939b"}}
     # The title sits at the top of the picture, the legend above the plot, so that neither meets the name of an axis.
-    heading = {"text": title, "font": {"size": 16}, "x": 0.02, "yref": "container", "y": 0.98, "yanchor": "top"}
+    heading = {
+        "text": escape(title, quote=False),
+        "font": {"size": 16},
+        "x": 0.02,
+        "yref": "container",
+        "y": 0.98,
+        "yanchor": "top",
+    }
     return {"title": heading, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}, **plain}
 
 
-def _axis(name: str) -> dict[str, Any]:
-    return {"title": {"text": name}, "gridcolor": "#eeeeee", "linecolor": "#999999", "zeroline": False}
+def axis(name: str) -> dict[str, Any]:
+    """An axis with its name, which has the unit."""
+    return {
+        "title": {"text": escape(name, quote=False)},
+        "gridcolor": "#e3e6e8",
+        "linecolor": "#999999",
+        "zeroline": False,
+    }
 
 
-def _named(tokens: Sequence[str]) -> dict[str, Any]:
-    # Plotly reads tags in texts, so that a token could become a link.
+def named(tokens: Sequence[str]) -> dict[str, Any]:
+    """An axis of whole numbers with a name at each."""
     shown = ["␣" if token.isspace() else escape(token, quote=False) for token in tokens]
     return {"tickmode": "array", "tickvals": list(range(len(shown))), "ticktext": shown, "showgrid": False}

@@ -3,13 +3,15 @@
 from seqloom.bundle import Bundle
 from seqloom.data import NextTargets
 from seqloom.lens.attention import AttentionMap, attention_map
+from seqloom.lens.reading import Reading, read
 from seqloom.lens.surprise import Surprises, surprises
 from seqloom.lens.tags import TagTable, tag_table
+from seqloom.models import ManyToOne
 
 
-def look(bundle: Bundle, text: str) -> AttentionMap | Surprises | TagTable:
-    """What a model that writes texts attended to, what a tagger thought of each word, or what surprised a model that
-    goes on with texts.
+def look(bundle: Bundle, text: str, *, points: int | None = None) -> AttentionMap | Reading | Surprises | TagTable:
+    """How a model that answers once came to its answer, asked for its gradients at so many points; what a model that
+    writes texts attended to, what a tagger thought of each word, or what surprised a model that goes on with texts.
 
     Raises DataError for a text that cannot be read, ConfigError for a model that has nothing to show.
     """
@@ -17,4 +19,6 @@ def look(bundle: Bundle, text: str) -> AttentionMap | Surprises | TagTable:
         return surprises(bundle, text)
     if bundle.targets.problem == "tags":
         return tag_table(bundle, text)
+    if isinstance(bundle.model, ManyToOne):
+        return read(bundle, text, points=points)
     return attention_map(bundle, text)

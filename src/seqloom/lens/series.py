@@ -10,6 +10,8 @@ from seqloom.data import Rejected, read_table
 from seqloom.data.series import Series
 from seqloom.errors import DataError, nearest
 from seqloom.inference import forecast_all, series_of
+from seqloom.lens.page import fragment
+from seqloom.lens.show import series_parts
 
 SEASONS_SHOWN, FEWEST_SHOWN = 3, 24
 
@@ -30,6 +32,10 @@ class SeriesView(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return self._asdict()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return fragment(series_parts(self))
 
 
 def series_view(bundle: SeriesBundle, path: str | Path, *, series: str | None = None) -> SeriesView:

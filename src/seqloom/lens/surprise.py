@@ -9,6 +9,8 @@ from seqloom.bundle import Bundle
 from seqloom.data import NextTargets, Rejected, table_of_texts
 from seqloom.errors import DataError
 from seqloom.inference.completing import features_of, read_starts
+from seqloom.lens.page import fragment
+from seqloom.lens.show import surprise_parts
 from seqloom.models import LanguageModel
 from seqloom.models.writer import likeliest
 
@@ -31,6 +33,10 @@ class Surprises(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"input": self.text, **{name: value for name, value in self._asdict().items() if name != "text"}}
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return fragment(surprise_parts(self))
 
 
 @torch.inference_mode()

@@ -6,6 +6,8 @@ from seqloom.bundle import Bundle
 from seqloom.data import Rejected, TagTargets, table_of_texts
 from seqloom.errors import ConfigError, DataError
 from seqloom.inference import encode, tag_probabilities, tag_rows
+from seqloom.lens.page import fragment
+from seqloom.lens.show import tag_parts
 from seqloom.models import Tagger
 
 SHOWN = 3
@@ -34,6 +36,10 @@ class TagTable(NamedTuple):
         """Plain values for JSON."""
         chances = [[each._asdict() for each in word] for word in self.chances]
         return {"input": self.text, "tokens": self.tokens, "tags": self.tags, "known": self.known, "chances": chances}
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return fragment(tag_parts(self))
 
 
 def tag_table(bundle: Bundle, text: str) -> TagTable:

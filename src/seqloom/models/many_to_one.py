@@ -43,10 +43,10 @@ class ManyToOne(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, "B outputs"]:
         """The logits of each row, (B, outputs)."""
         outputs, _ = self.recurrent(self.embed(batch), batch.lengths)
-        return self.answer(outputs, batch.lengths)
+        return self.conclude(outputs, batch.lengths)
 
-    def answer(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B outputs"]:
-        """The logits of rows that were read, from the outputs of their steps."""
+    def conclude(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B outputs"]:
+        """The logits (B, outputs) from the outputs of the last layer, (B, T, H)."""
         logits: Tensor = self.head(self.dropout(self._pool(outputs, lengths)))
         return logits
 

@@ -27,6 +27,7 @@ from seqloom.inference import decide, logits_of
 from seqloom.models import AnyModel, Forecaster, LanguageModel, ManyToOne, Seq2Seq, Tagger
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
+from seqloom.training.details import data_facts, details_of
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import MONITORED, Scores, score
 from seqloom.training.series_evaluation import about_windows, compare_windows, judge_windows, judged_by_windows
@@ -75,6 +76,7 @@ def final_metrics(bundle: AnyBundle, data: AnyPrepared, state: TrainingState, *,
         "baselines": baselines,
         "split": split,
         "fingerprint": data.split_files.get(split),
+        **({"data": data_facts(data)} if isinstance(data, Prepared) else {}),
         "rows": {"used": _texts(rows), **counts, "rejected": len(data.rejected)},
         "rejected": [row._asdict() for row in data.rejected[:REJECTED_KEPT]],
         "seconds": round(state.seconds + time.perf_counter() - started, 3),
@@ -175,7 +177,7 @@ def score_rows(bundle: AnyBundle, rows: Rows) -> Scores:
         assert isinstance(bundle.targets, TagTargets)
         return score_tag_rows(bundle.model, bundle.targets, rows)
     assert isinstance(bundle.model, ManyToOne) and isinstance(bundle.targets, Targets)
-    return _score_answers(bundle.model, bundle.targets, rows)
+    return _score_answers(bundle.model, bundle.targets, rows, detailed=True)
 
 
 def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> Scores:
@@ -197,13 +199,15 @@ def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> S
     return _score_answers(model, targets, rows)
 
 
-def _score_answers(model: ManyToOne, targets: Targets, rows: Sequence[Example]) -> Scores:
+def _score_answers(model: ManyToOne, targets: Targets, rows: Sequence[Example], *, detailed: bool = False) -> Scores:
     logits = logits_of(model, [example.ids for example in rows])
     encoded = torch.tensor([example.target for example in rows])
     with torch.inference_mode():
         loss = model.loss(logits, encoded.float() if targets.problem in ("multilabel", "squared") else encoded)
         decided = decide(targets, model.probabilities(logits))
-    return score(targets, _truth(targets, rows), decided)._replace(loss=loss.item())
+    truth = _truth(targets, rows)
+    details = {"details": details_of(targets, rows, logits, truth, decided)} if detailed else {}
+    return score(targets, truth, decided)._replace(loss=loss.item(), details=details)
 
 
 def _windows(rows: Rows) -> Sequence[Window]:

@@ -1,7 +1,7 @@
 """One training run from files to a trained model: prepare, fit, compare honestly, save."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from seqloom.training.tag_evaluation import constant_tag
 from seqloom.training.text_evaluation import constant_text
 
 REFUSED_SHOWN = 5
+Page = Callable[[AnyBundle, list[dict[str, Any]], AnyPrepared], str]
 
 
 def train_model(
@@ -46,9 +47,11 @@ def train_model(
     test: str | Path | None = None,
     resume: bool = False,
     report: Report = lambda event: None,
+    page: Page | None = None,
 ) -> AnyBundle:
     """Train on the rows of `data` and leave the model in `folder`, which is a model from the first validation on.
 
+    `page` writes the report of the trained model, report.html, from it, its epochs and the data it was trained on.
     With `resume` the training in `folder` goes on as if it had never stopped. Raises DataError for the data,
     TrainingError where `folder` holds something else, Interrupted where the user stops it.
     """
@@ -83,7 +86,8 @@ def train_model(
 
         fit(state, prepared, folder, about=about, publish=publish, report=report)
         bundle = _bundle(state, prepared, {})
-        _save(folder, bundle._replace(metrics=final_metrics(bundle, prepared, state, report=report)), state.history)
+        bundle = bundle._replace(metrics=final_metrics(bundle, prepared, state, report=report))
+        _save(folder, bundle, state.history, shown=None if page is None else page(bundle, state.history, prepared))
     return load_bundle(folder)
 
 
@@ -202,6 +206,6 @@ def _constant(data: Prepared | PreparedStreams) -> Target | str:
     return constant_target(data.targets, data.train)
 
 
-def _save(folder: Path, bundle: AnyBundle, history: list[dict[str, Any]]) -> None:
+def _save(folder: Path, bundle: AnyBundle, history: list[dict[str, Any]], *, shown: str | None = None) -> None:
     card = series_card(bundle, history) if isinstance(bundle, SeriesBundle) else model_card(bundle, history)
-    save_bundle(folder, bundle, history=history, card=card)
+    save_bundle(folder, bundle, history=history, card=card, report=shown)

@@ -8,8 +8,9 @@ from typing import Any
 from seqloom.data import Example, Prepared
 from seqloom.data.tag_targets import TagTargets
 from seqloom.errors import MissingExtraError
-from seqloom.inference import tag_rows
+from seqloom.inference import TaggedRow, tag_rows
 from seqloom.models import Tagger
+from seqloom.training.details import WORST, short
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import Scores
 from seqloom.training.tag_baselines import feature_logreg, most_frequent
@@ -25,7 +26,22 @@ def score_tag_rows(model: Tagger, targets: TagTargets, rows: Sequence[Example]) 
     """The model's scores on rows that have targets, and its mean loss of a word."""
     tagged = tag_rows(model, rows)
     loss = math.fsum(row.loss for row in tagged) / sum(len(row.tags) for row in tagged)
-    return _score(targets, rows, [row.tags for row in tagged])._replace(loss=loss)
+    scores = _score(targets, rows, [row.tags for row in tagged])
+    worst = sorted(zip(tagged, rows, strict=True), key=lambda pair: -pair[0].loss / len(pair[0].tags))[:WORST]
+    details = {"worst": [_shown(targets, row, found) for found, row in worst]}
+    return scores._replace(loss=loss, details={**scores.details, "details": details})
+
+
+def _shown(targets: TagTargets, row: Example, tagged: TaggedRow) -> dict[str, Any]:
+    """A sentence with its tags, and with those that it was given: each word with its tag."""
+    assert row.spelled is not None and isinstance(row.target, list)
+    words = row.spelled.words
+    true, found = (
+        " ".join(f"{word}/{tag}" for word, tag in zip(words, targets.decode(tags), strict=True))
+        for tags in (row.target, tagged.tags)
+    )
+    about = {"line": row.line, "text": short(row.text), "target": short(true), "prediction": short(found)}
+    return {**about, "loss": tagged.loss / len(words)}
 
 
 def compare_tags(

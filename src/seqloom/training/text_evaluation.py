@@ -15,6 +15,7 @@ from seqloom.errors import MissingExtraError
 from seqloom.inference import BATCH, write_for, write_texts
 from seqloom.models import Seq2Seq
 from seqloom.shapes import Batch
+from seqloom.training.details import examples_of
 from seqloom.training.metrics import Scores
 from seqloom.training.text_baselines import copied, majority, ngram_perplexity
 from seqloom.training.text_metrics import corpus_metrics, score_texts, signatures
@@ -41,7 +42,8 @@ def score_text_rows(bundle: Bundle, rows: Sequence[Example]) -> Scores:
     """The model's scores on rows that have targets, its texts written as its settings say."""
     assert isinstance(bundle.model, Seq2Seq) and isinstance(bundle.targets, TextTargets)
     written = write_for(bundle, rows, alternatives=1)  # asked for more, a beam goes on for longer
-    return _scores(bundle.model, bundle.targets, rows, [best.text for [best] in written])
+    texts = [best.text for [best] in written]
+    return _scores(bundle.model, bundle.targets, rows, texts)._replace(details={"details": examples_of(rows, texts)})
 
 
 def compare_texts(

@@ -1,0 +1,98 @@
+"""Figures of a report: the curves of a training, scores beside baselines, slices, what is taken for what."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqloom.lens.figures import COLOURS, SHADES, Curve, Figure, axis, curves, layout_of, named
+
+OF_EPOCHS = ("accuracy", "macro_f1", "exact_match", "rmse", "mae", "error_rate", "perplexity", "mase", "span_f1")
+
+
+def loss_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """The loss of training and validation by epoch, and the epoch that was kept."""
+    epochs = [row["epoch"] for row in history]
+    lines = [
+        Curve("training", epochs, [row["train_loss"] for row in history]),
+        Curve("validation", epochs, [row["valid_loss"] for row in history]),
+    ]
+    kept = max((row["epoch"] for row in history if row["best"]), default=None)
+    mark = None if kept is None else (float(kept), f"kept: epoch {kept}")
+    return curves(lines, title=f"Loss by epoch{_trend(history)}", x="epoch", y="loss", mark=mark, first=1)
+
+
+def metric_figure(history: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """The first metric of the validation by epoch; None where there is none."""
+    name = next((name for name in OF_EPOCHS if all(name in row["metrics"] for row in history)), None)
+    if name is None or not history:
+        return None
+    line = Curve(name, [row["epoch"] for row in history], [row["metrics"][name] for row in history])
+    return curves([line], title=f"{name} of the validation rows by epoch", x="epoch", y=name, first=3)
+
+
+def scores_figure(result: Mapping[str, Any], metric: str) -> Figure:
+    """One metric of the model and of the baselines as bars with their intervals."""
+    own = {**result["metrics"], "intervals": result.get("intervals", {})}
+    rows = {"this model": own} | {name: each for name, each in result["baselines"].items() if metric in each}
+    return _bars(
+        list(rows),
+        [each[metric] for each in rows.values()],
+        [each.get("intervals", {}).get(metric) for each in rows.values()],
+        title=f"{metric} of the model and of the baselines",
+        unit=metric,
+        across="",
+    )
+
+
+def slices_figure(slices: Sequence[Mapping[str, Any]], *, score: str, what: str) -> Figure:
+    """The score of each span of rows, with its interval."""
+    names = [f"{_short(each['from'])}-{_short(each['to'])}" for each in slices]
+    values, intervals = [each["score"] for each in slices], [each["interval"] for each in slices]
+    return _bars(names, values, intervals, title=f"{score} by {what}", unit=score, across=what)
+
+
+def confusion_figure(confusion: Mapping[str, Any]) -> Figure:
+    """Each class down, what it was taken for across: rows are written, their share of the class is the colour."""
+    labels, counts = confusion["labels"], confusion["counts"]
+    shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+    layout = layout_of("What each class was taken for (rows)") | {"height": 130 + 26 * len(labels)}
+    layout["xaxis"] = axis("answered") | named(labels)
+    layout["yaxis"] = axis("true") | named(labels) | {"autorange": "reversed"}
+    cells = {"type": "heatmap", "z": shares, "zmin": 0, "zmax": 1, "colorscale": SHADES}
+    return {"data": [cells | {"text": [[f"{count:,}" for count in row] for row in counts]}], "layout": layout}
+
+
+def labels_figure(labels: Mapping[str, int]) -> Figure:
+    """How many training rows have each label."""
+    title = "Training rows by label"
+    return _bars(list(labels), list(labels.values()), [], title=title, unit="rows", across="")
+
+
+def _bars(
+    names: Sequence[str], values: Sequence[float], intervals: Sequence[Any], *, title: str, unit: str, across: str
+) -> Figure:
+    layout = layout_of(title)
+    layout["xaxis"] = axis(across) | named(names)
+    layout["yaxis"] = axis(unit) | {"rangemode": "tozero"}
+    bars: dict[str, Any] = {"type": "bar", "x": list(range(len(names))), "y": list(values)}
+    bars["marker"] = {"color": COLOURS[2]}
+    if any(intervals):
+        ends = [pair or (value, value) for pair, value in zip(intervals, values, strict=True)]
+        up = [high - value for (_, high), value in zip(ends, values, strict=True)]
+        down = [value - low for (low, _), value in zip(ends, values, strict=True)]
+        bars["error_y"] = {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1}
+    return {"data": [bars], "layout": layout}
+
+
+def _trend(history: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the validation got worse again, in words of a title."""
+    losses = [row["valid_loss"] for row in history]
+    if len(losses) < 3:
+        return ""
+    lowest = min(range(len(losses)), key=losses.__getitem__)
+    if losses[-1] > 1.05 * losses[lowest]:
+        return f": from epoch {history[lowest]['epoch']} on it was learned by heart"
+    return ""
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}"
