@@ -197,10 +197,8 @@ def quantiles(seconds: list[float]) -> dict[str, float]:
     if not seconds:
         return {}
     ordered = sorted(seconds)
-    at = {
-        name: ordered[min(len(ordered) - 1, int(share * len(ordered)))] for name, share in (("p50", 0.5), ("p99", 0.99))
-    }
-    return {f"{name}_ms": round(value * 1e3, 2) for name, value in at.items()}
+    last = len(ordered) - 1
+    return {f"p{share}_ms": round(ordered[min(last, share * len(ordered) // 100)] * 1e3, 2) for share in (50, 99)}
 
 
 def resident(pid: int) -> int:

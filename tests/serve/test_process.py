@@ -1,5 +1,6 @@
 """The server as a process: it outlasts slow clients, answers what it has begun, and ends as it was asked to."""
 
+import contextlib
 import json
 import os
 import re
@@ -41,10 +42,8 @@ class Server:
     def ask(self, sent: bytes) -> bytes:
         """All that is answered before the connection ends; nothing where it is cut."""
         with self.connect() as connection:
-            try:
+            with contextlib.suppress(OSError):  # it may be ended before all is sent
                 connection.sendall(sent)
-            except OSError:
-                pass  # it was ended before all was sent
             return read_all(connection)
 
     def end(self, number: int) -> tuple[int, str]:
@@ -55,11 +54,9 @@ class Server:
 
 def read_all(connection: socket.socket) -> bytes:
     found = b""
-    try:
+    with contextlib.suppress(ConnectionResetError):
         while data := connection.recv(65536):
             found += data
-    except ConnectionResetError:
-        pass
     return found
 
 
@@ -172,10 +169,8 @@ def test_sigterm_answers_what_was_begun_and_takes_nothing_new(server: Server) ->
             break
     assert read_all(idle) == b""
     for connection in begun:
-        try:
+        with contextlib.suppress(OSError):
             connection.sendall(request()[-10:])
-        except OSError:
-            pass
     answers = [read_all(connection) for connection in begun]
     for connection in (*begun, idle):
         connection.close()
