@@ -93,7 +93,7 @@ CHUNKED = (
         (b"GET /\r\n\r\n", b"400 Bad Request"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400 Bad Request"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n", b"400 Bad Request"),
-        (request(more=b"transfer-encoding: chunked\r\nconnection: close\r\n"), b"400 Bad Request"),
+        (request(more=b"transfer-encoding: chunked\r\n"), b"400 Bad Request"),
         (request(length=1 << 40), b"413"),
         (CHUNKED + b"1\r\n \r\n" * 1000 + b"0\r\n\r\n", b"40"),
         (CHUNKED + b"zz\r\n", b"400 Bad Request"),
@@ -113,7 +113,10 @@ def test_one_connection_serves_many_requests(server: Server) -> None:
     with server.connect() as connection:
         for _ in range(3):
             connection.sendall(request(more=b""))
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            found = b""
+            while not found.endswith(b"}"):
+                found += connection.recv(65536)
+            assert found.startswith(b"HTTP/1.1 200")
         connection.sendall(request(more=b"") + request())  # the second before the first is answered
         assert read_all(connection).count(b"HTTP/1.1 200") == 2
 

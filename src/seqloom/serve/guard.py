@@ -99,6 +99,8 @@ class Guard:
             raise Refusal(414, "url_too_long", f"paths have {limits.url_bytes:,} bytes at most")
         if len(scope["headers"]) > limits.header_fields:
             raise Refusal(431, "too_many_headers", f"{limits.header_fields} headers at most")
+        if "transfer-encoding" in call.headers and "content-length" in call.headers:
+            raise Refusal(400, "bad_header", "a body has one length, not two", hint="leave out Transfer-Encoding")
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self._service.address.knows(call.headers["host"]):
             raise Refusal(403, "unknown_host", "the Host header names another server", hint="--allow-host NAME")
@@ -218,7 +220,7 @@ class _Answer:
         body = refusal.body(self.call.id)
         fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         fields += [(name.encode(), value.encode()) for name, value in refusal.fields().items()]
-        if refusal.status_code in (408, 413, 414, 431):
+        if refusal.status_code in (400, 408, 413, 414, 431):
             fields.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": refusal.status_code, "headers": fields})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})

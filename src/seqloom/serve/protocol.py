@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from seqloom.serve.limits import Limits
 
+ANSWER_SECONDS = 1.0  # for saying that the time for a body is up
 FULL_BODY = b'{"error": {"code": "too_many_connections", "message": "try again shortly"}}'
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
@@ -94,7 +95,8 @@ def protocol(limits: Limits) -> type[H11Protocol]:
                 self._deadline.cancel()
                 self._deadline = None
             self._phase = owed
-            seconds = {h11.IDLE: limits.header_seconds, h11.SEND_BODY: limits.body_seconds}.get(owed)
+            # The guard answers a slow body; what it has not asked for is ended here, a little later.
+            seconds = {h11.IDLE: limits.header_seconds, h11.SEND_BODY: limits.body_seconds + ANSWER_SECONDS}.get(owed)
             if seconds is not None:
                 self._deadline = self.loop.call_later(seconds, self._too_late)
 
