@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from seqloom.bundle import save_bundle
 from seqloom.serve.limits import Limits
 from tests.cli.conftest import Run
-from tests.trained import Trained
+from tests.serve.conftest import tiny_models
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("to-serve") / "classifier"
+    save_bundle(path, tiny_models()["one-way"], history=[], card="")
+    return path
 
 
 def test_limits_are_printed(run: Run) -> None:
@@ -37,13 +45,13 @@ def test_limits_are_printed(run: Run) -> None:
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(
-    run: Run, trained: Trained, tmp_path: Path, words: str, told: str
+    run: Run, model: Path, tmp_path: Path, words: str, told: str
 ) -> None:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "weak").write_text("secret\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        places = {"model": trained.classifier, "empty": tmp_path / "empty", "weak": tmp_path / "weak", "port": port}
+        places = {"model": model, "empty": tmp_path / "empty", "weak": tmp_path / "weak", "port": port}
         code, out, err = run("serve", *words.format(**places).split())
     assert (code, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1

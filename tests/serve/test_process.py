@@ -16,7 +16,14 @@ import pytest
 
 from tests.cli.conftest import command
 
-LIMITS = ("header_seconds=0.6", "body_seconds=0.9", "body_parts=200", "connections=20", "drain_seconds=20")
+LIMITS = (
+    "header_seconds=0.6",
+    "body_seconds=0.9",
+    "body_parts=200",
+    "connections=20",
+    "drain_seconds=20",
+    "requests=8",
+)
 
 
 class Server:
@@ -57,6 +64,14 @@ def read_all(connection: socket.socket) -> bytes:
     with contextlib.suppress(ConnectionResetError):
         while data := connection.recv(65536):
             found += data
+    return found
+
+
+def read_answer(connection: socket.socket) -> bytes:
+    """One answer, where more may follow."""
+    found = b""
+    while not found.endswith(b"}"):
+        found += connection.recv(65536)
     return found
 
 
@@ -113,10 +128,7 @@ def test_one_connection_serves_many_requests(server: Server) -> None:
     with server.connect() as connection:
         for _ in range(3):
             connection.sendall(request(more=b""))
-            found = b""
-            while not found.endswith(b"}"):
-                found += connection.recv(65536)
-            assert found.startswith(b"HTTP/1.1 200")
+            assert read_answer(connection).startswith(b"HTTP/1.1 200")
         connection.sendall(request(more=b"") + request())  # the second before the first is answered
         assert read_all(connection).count(b"HTTP/1.1 200") == 2
 
@@ -157,6 +169,23 @@ def test_too_many_connections_are_told_to_come_again(server: Server) -> None:
     deadline = time.monotonic() + 10
     while not server.ask(request()).startswith(b"HTTP/1.1 200"):
         assert time.monotonic() < deadline
+
+
+def test_an_overload_is_refused_at_once_and_the_connection_stays(server: Server) -> None:
+    begun = [server.connect(request()[:-10]) for _ in range(8)]
+    refused = 0
+    with server.connect() as connection:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:  # until the eight have been ended, and all is calm
+            connection.sendall(request(more=b""))
+            answer = read_answer(connection)
+            if answer.startswith(b"HTTP/1.1 200"):
+                break
+            assert answer.startswith(b"HTTP/1.1 429") and b"\r\nretry-after: 1\r\n" in answer
+            refused += 1
+    assert refused and answer.startswith(b"HTTP/1.1 200")
+    for slow in begun:
+        slow.close()
 
 
 def test_sigterm_answers_what_was_begun_and_takes_nothing_new(server: Server) -> None:

@@ -60,12 +60,14 @@ class Guard:
         scope["seqloom"] = call
         answer = _Answer(call, send)
         service = self._service
-        service.open += 1
+        counts = scope["path"] not in HEALTH
+        full = counts and service.full()
+        service.open += counts
         code = None
         try:
-            code = await self._serve(scope, receive, answer)
+            code = await self._serve(scope, receive, answer, full=full)
         finally:
-            service.open -= 1
+            service.open -= counts
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE") else "other"
             service.metrics.requests.labels(route, method, str(call.status)).inc()
@@ -73,10 +75,12 @@ class Guard:
             if code is not None:
                 service.metrics.errors.labels(code).inc()
 
-    async def _serve(self, scope: Scope, receive: Receive, answer: "_Answer") -> str | None:
+    async def _serve(self, scope: Scope, receive: Receive, answer: "_Answer", *, full: bool) -> str | None:
         """Answer a request; the code of what went wrong, None where nothing did."""
         call = answer.call
         try:
+            if full:
+                raise busy("too many requests are being answered already")
             self._check(scope, call)
             body = await self._read(scope, call, receive)
             await self._run(scope, call, _Received(body, receive), answer)
@@ -112,8 +116,6 @@ class Guard:
             if owner is None:
                 raise Refusal(401, "no_token", "a token is needed", hint="Authorization: Bearer TOKEN")
             call.owner = owner
-        if path not in HEALTH and self._service.open > limits.requests:
-            raise busy(f"{limits.requests} requests are being answered already")
         if timeout := call.headers.get("x-timeout-ms"):
             if not re.fullmatch("[0-9]{1,9}", timeout):
                 raise Refusal(400, "bad_header", "X-Timeout-Ms must be a number of milliseconds")

@@ -30,7 +30,7 @@ def serve(service: Service, *, ready: Callable[[str], None] = lambda url: None) 
     listening = _listen(address.host, address.port)
     config = uvicorn.Config(
         build(service),
-        http=protocol(limits),
+        http=protocol(service),
         ws="none",
         loop="asyncio",
         lifespan="off",
