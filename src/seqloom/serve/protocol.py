@@ -18,7 +18,7 @@ from seqloom.serve.service import Service
 ANSWER_SECONDS = 1.0  # for saying that the time for a body is up
 # The whole of a plain request for an answer: nothing is missing, nothing follows.
 ASKED = re.compile(rb"POST /v1/[^ \r\n]{1,200} HTTP/1\.1\r\n(?:[^\r\n]+\r\n)+?[Cc]ontent-[Ll]ength: ?(\d{1,7})\r\n")
-ODD = re.compile(rb"\r\n(?:connection: ?(?!keep-alive\r)|expect:|transfer-encoding:|upgrade:)", re.IGNORECASE)
+ODD = re.compile(rb"\r\n(?:connection:(?! ?keep-alive\r)|expect:|transfer-encoding:|upgrade:)", re.IGNORECASE)
 
 
 def _refusal(status: bytes, code: str, *fields: bytes) -> bytes:
