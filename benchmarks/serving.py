@@ -222,7 +222,7 @@ def with_server(folder: Path, work: Callable[[int, int], Awaitable[Any]]) -> Any
         finally:
             os.sched_setaffinity(0, set(cores))
             server.terminate()
-            server.wait(60)
+            server.wait(120)
 
 
 async def overload(port: int, seconds: float) -> dict[str, Any]:
