@@ -173,7 +173,7 @@ def served(hosted: dict[str, Hosted]) -> Iterator[Serve]:
 
     def make(*, address: Address | None = None, **limits: Any) -> Client:
         # Machines that run tests are busy ones: nothing is late here but where a test is about that.
-        limits = {"waiting_seconds": 60.0, "request_seconds": 120.0} | limits
+        limits = {"waiting_seconds": 60.0, "request_seconds": 120.0, "requests": 256} | limits
         service = Service(dict(hosted), limits=Limits(**limits), address=address, key=b"k" * 32)
         service.start()
         clients.append(Client(build(service), service))

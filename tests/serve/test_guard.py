@@ -11,6 +11,7 @@ from seqloom.errors import ConfigError
 from seqloom.serve import Address, Limits
 from seqloom.serve.guard import JSONLines
 from seqloom.serve.limits import limits_of
+from seqloom.serve.protocol import _is_whole
 from seqloom.serve.refusal import Refusal
 from seqloom.serve.requests import read_json
 from tests.serve.conftest import TEXTS, Client, Serve
@@ -193,7 +194,7 @@ def test_long_paths_and_many_headers_are_refused(client: Client) -> None:
 
 
 def test_more_requests_than_are_answered_at_once_are_refused(served: Serve) -> None:
-    client = served(requests=2)
+    client = served(requests=2, requests_overloaded=2)
     replies = client.run(*(client.send("POST", "/v1/predict", ASK) for _ in range(5)))
     assert sorted(reply.status for reply in replies) == [200, 200, 429, 429, 429]
     refused = [reply for reply in replies if reply.status == 429]
@@ -201,8 +202,37 @@ def test_more_requests_than_are_answered_at_once_are_refused(served: Serve) -> N
     assert client.service.open == 0
 
 
+def test_an_overload_lets_few_in_until_it_is_over(served: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("seqloom.serve.service.time.monotonic", lambda: now)
+    service = served(requests=8, requests_overloaded=3).service
+    asked = [(7, 0.0, False), (8, 0.1, True), (7, 0.2, True), (3, 0.9, True), (2, 1.0, False), (3, 1.8, True)]
+    for service.open, at, full in [*asked, (7, 2.9, False)]:
+        now = at
+        assert service.full() is full
+    service.open = 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "whole"),
+    [
+        (b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}", True),
+        (b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}", True),
+        (b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{", False),
+        (b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}POST", False),
+        (b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}", False),
+        (b"POST /v1/predict HTTP/1.1\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}", False),
+        (b"GET /health/live HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", False),
+        (b"POST /v1/predict HTTP/1.1\r\nhost: a\r\n", False),
+        (b"", False),
+    ],
+)
+def test_only_what_is_a_whole_request_is_refused_unparsed(sent: bytes, whole: bool) -> None:
+    assert _is_whole(sent) is whole
+
+
 def test_health_answers_however_busy_the_server_is(served: Serve) -> None:
-    client = served(requests=1)
+    client = served(requests=1, requests_overloaded=1)
     calls = [client.send("POST", "/v1/predict", ASK), client.send("GET", "/health/live")]
     assert [reply.status for reply in client.run(*calls, client.send("GET", "/health/ready"))] == [200, 200, 200]
 

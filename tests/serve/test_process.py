@@ -1,5 +1,6 @@
 """The server as a process: it outlasts slow clients, answers what it has begun, and ends as it was asked to."""
 
+import contextlib
 import json
 import os
 import re
@@ -15,7 +16,14 @@ import pytest
 
 from tests.cli.conftest import command
 
-LIMITS = ("header_seconds=0.6", "body_seconds=0.9", "body_parts=200", "connections=20", "drain_seconds=20")
+LIMITS = (
+    "header_seconds=0.6",
+    "body_seconds=0.9",
+    "body_parts=200",
+    "connections=20",
+    "drain_seconds=20",
+    "requests=8",
+)
 
 
 class Server:
@@ -41,10 +49,8 @@ class Server:
     def ask(self, sent: bytes) -> bytes:
         """All that is answered before the connection ends; nothing where it is cut."""
         with self.connect() as connection:
-            try:
+            with contextlib.suppress(OSError):  # it may be ended before all is sent
                 connection.sendall(sent)
-            except OSError:
-                pass  # it was ended before all was sent
             return read_all(connection)
 
     def end(self, number: int) -> tuple[int, str]:
@@ -55,11 +61,17 @@ class Server:
 
 def read_all(connection: socket.socket) -> bytes:
     found = b""
-    try:
+    with contextlib.suppress(ConnectionResetError):
         while data := connection.recv(65536):
             found += data
-    except ConnectionResetError:
-        pass
+    return found
+
+
+def read_answer(connection: socket.socket) -> bytes:
+    """One answer, where more may follow."""
+    found = b""
+    while not found.endswith(b"}"):
+        found += connection.recv(65536)
     return found
 
 
@@ -96,7 +108,7 @@ CHUNKED = (
         (b"GET /\r\n\r\n", b"400 Bad Request"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400 Bad Request"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n", b"400 Bad Request"),
-        (request(more=b"transfer-encoding: chunked\r\nconnection: close\r\n"), b"400 Bad Request"),
+        (request(more=b"transfer-encoding: chunked\r\n"), b"400 Bad Request"),
         (request(length=1 << 40), b"413"),
         (CHUNKED + b"1\r\n \r\n" * 1000 + b"0\r\n\r\n", b"40"),
         (CHUNKED + b"zz\r\n", b"400 Bad Request"),
@@ -116,7 +128,7 @@ def test_one_connection_serves_many_requests(server: Server) -> None:
     with server.connect() as connection:
         for _ in range(3):
             connection.sendall(request(more=b""))
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            assert read_answer(connection).startswith(b"HTTP/1.1 200")
         connection.sendall(request(more=b"") + request())  # the second before the first is answered
         assert read_all(connection).count(b"HTTP/1.1 200") == 2
 
@@ -159,6 +171,23 @@ def test_too_many_connections_are_told_to_come_again(server: Server) -> None:
         assert time.monotonic() < deadline
 
 
+def test_an_overload_is_refused_at_once_and_the_connection_stays(server: Server) -> None:
+    begun = [server.connect(request()[:-10]) for _ in range(8)]
+    refused = 0
+    with server.connect() as connection:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:  # until the eight have been ended, and all is calm
+            connection.sendall(request(more=b""))
+            answer = read_answer(connection)
+            if answer.startswith(b"HTTP/1.1 200"):
+                break
+            assert answer.startswith(b"HTTP/1.1 429") and b"\r\nretry-after: 1\r\n" in answer
+            refused += 1
+    assert refused and answer.startswith(b"HTTP/1.1 200")
+    for slow in begun:
+        slow.close()
+
+
 def test_sigterm_answers_what_was_begun_and_takes_nothing_new(server: Server) -> None:
     begun = [server.connect(request()[:-10]) for _ in range(5)]
     idle = server.connect()
@@ -172,10 +201,8 @@ def test_sigterm_answers_what_was_begun_and_takes_nothing_new(server: Server) ->
             break
     assert read_all(idle) == b""
     for connection in begun:
-        try:
+        with contextlib.suppress(OSError):
             connection.sendall(request()[-10:])
-        except OSError:
-            pass
     answers = [read_all(connection) for connection in begun]
     for connection in (*begun, idle):
         connection.close()

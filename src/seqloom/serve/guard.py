@@ -60,12 +60,14 @@ class Guard:
         scope["seqloom"] = call
         answer = _Answer(call, send)
         service = self._service
-        service.open += 1
+        counts = scope["path"] not in HEALTH
+        full = counts and service.full()
+        service.open += counts
         code = None
         try:
-            code = await self._serve(scope, receive, answer)
+            code = await self._serve(scope, receive, answer, full=full)
         finally:
-            service.open -= 1
+            service.open -= counts
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE") else "other"
             service.metrics.requests.labels(route, method, str(call.status)).inc()
@@ -73,10 +75,12 @@ class Guard:
             if code is not None:
                 service.metrics.errors.labels(code).inc()
 
-    async def _serve(self, scope: Scope, receive: Receive, answer: "_Answer") -> str | None:
+    async def _serve(self, scope: Scope, receive: Receive, answer: "_Answer", *, full: bool) -> str | None:
         """Answer a request; the code of what went wrong, None where nothing did."""
         call = answer.call
         try:
+            if full:
+                raise busy("too many requests are being answered already")
             self._check(scope, call)
             body = await self._read(scope, call, receive)
             await self._run(scope, call, _Received(body, receive), answer)
@@ -99,6 +103,8 @@ class Guard:
             raise Refusal(414, "url_too_long", f"paths have {limits.url_bytes:,} bytes at most")
         if len(scope["headers"]) > limits.header_fields:
             raise Refusal(431, "too_many_headers", f"{limits.header_fields} headers at most")
+        if "transfer-encoding" in call.headers and "content-length" in call.headers:
+            raise Refusal(400, "bad_header", "a body has one length, not two", hint="leave out Transfer-Encoding")
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self._service.address.knows(call.headers["host"]):
             raise Refusal(403, "unknown_host", "the Host header names another server", hint="--allow-host NAME")
@@ -110,8 +116,6 @@ class Guard:
             if owner is None:
                 raise Refusal(401, "no_token", "a token is needed", hint="Authorization: Bearer TOKEN")
             call.owner = owner
-        if path not in HEALTH and self._service.open > limits.requests:
-            raise busy(f"{limits.requests} requests are being answered already")
         if timeout := call.headers.get("x-timeout-ms"):
             if not re.fullmatch("[0-9]{1,9}", timeout):
                 raise Refusal(400, "bad_header", "X-Timeout-Ms must be a number of milliseconds")
@@ -218,7 +222,7 @@ class _Answer:
         body = refusal.body(self.call.id)
         fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         fields += [(name.encode(), value.encode()) for name, value in refusal.fields().items()]
-        if refusal.status_code in (408, 413, 414, 431):
+        if refusal.status_code in (400, 408, 413, 414, 431):
             fields.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": refusal.status_code, "headers": fields})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})

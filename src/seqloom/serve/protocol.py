@@ -1,22 +1,34 @@
 """HTTP/1.1 as uvicorn and h11 read it, with an end to every wait for a client.
 
 uvicorn waits without end for a header, a body, or a client that reads. Here each has a deadline that no trickle of
-bytes moves, and the parts of a body and the connections are counted.
+bytes moves, and the parts of a body and the connections are counted. Where too much is asked for, whole requests are
+refused before they are parsed: saying no must cost far less than an answer, or an overload leaves no time for answers.
 """
 
 import asyncio
+import re
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from seqloom.serve.limits import Limits
+from seqloom.serve.service import Service
 
-FULL_BODY = b'{"error": {"code": "too_many_connections", "message": "try again shortly"}}'
-FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%s" % (len(FULL_BODY), FULL_BODY)
-)
+ANSWER_SECONDS = 1.0  # for saying that the time for a body is up
+# The whole of a plain request for an answer: nothing is missing, nothing follows.
+ASKED = re.compile(rb"POST /v1/[^ \r\n]{1,200} HTTP/1\.1\r\n(?:[^\r\n]+\r\n)+?[Cc]ontent-[Ll]ength: ?(\d{1,7})\r\n")
+ODD = re.compile(rb"\r\n(?:connection:(?! ?keep-alive\r)|expect:|transfer-encoding:|upgrade:)", re.IGNORECASE)
+
+
+def _refusal(status: bytes, code: str, *fields: bytes) -> bytes:
+    body = b'{"error": {"code": "%s", "message": "too much is asked for, try again shortly"}}' % code.encode()
+    head = [b"HTTP/1.1 " + status, b"content-type: application/json", b"retry-after: 1", *fields]
+    return b"\r\n".join([*head, b"content-length: %d" % len(body), b"", body])
+
+
+TOO_MANY = _refusal(b"503 Service Unavailable", "too_many_connections", b"connection: close")
+BUSY = _refusal(b"429 Too Many Requests", "busy")
 
 
 class _Connection(h11.Connection):
@@ -37,8 +49,17 @@ class _Connection(h11.Connection):
         return event
 
 
-def protocol(limits: Limits) -> type[H11Protocol]:
-    """uvicorn's protocol with these limits."""
+def _is_whole(data: bytes) -> bool:
+    """Whether these bytes are one plain request for an answer, to the last."""
+    head, blank, body = data.partition(b"\r\n\r\n")
+    head += b"\r\n"
+    asked = ASKED.match(head)
+    return bool(blank and asked and int(asked[1]) == len(body) and not ODD.search(head))
+
+
+def protocol(service: Service) -> type[H11Protocol]:
+    """uvicorn's protocol with the limits of a service."""
+    limits = service.limits
 
     class Bounded(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
@@ -52,7 +73,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if len(self.connections) > limits.connections:
-                transport.write(FULL)
+                transport.write(TOO_MANY)
                 transport.close()
                 return
             self._watch()
@@ -66,7 +87,13 @@ def protocol(limits: Limits) -> type[H11Protocol]:
         def data_received(self, data: bytes) -> None:
             if self.transport.is_closing():
                 return
-            super().data_received(data)
+            if self._between() and _is_whole(data) and service.full():
+                service.metrics.errors.labels("busy").inc()
+                self._unset_keepalive_if_required()
+                self.transport.write(BUSY)
+                self._phase = None  # what the client owes us begins anew
+            else:
+                super().data_received(data)
             self._watch()
 
         def on_response_complete(self) -> None:
@@ -83,18 +110,22 @@ def protocol(limits: Limits) -> type[H11Protocol]:
                 self._stalled.cancel()
                 self._stalled = None
 
+        def _between(self) -> bool:
+            """Whether nothing of a request is here, and nothing of an answer is missing."""
+            idle = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+            return idle and (self.cycle is None or self.cycle.response_complete)
+
         def _watch(self) -> None:
             """A deadline for what the client owes us: a header, then a body; none while it waits for us."""
             owed = self.conn.their_state
-            if owed is self._phase and owed is not h11.IDLE:
-                return
-            if owed is h11.IDLE and self._phase is h11.IDLE and self._deadline is not None:
+            if owed is self._phase:
                 return
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
             self._phase = owed
-            seconds = {h11.IDLE: limits.header_seconds, h11.SEND_BODY: limits.body_seconds}.get(owed)
+            # The guard answers a slow body; what it has not asked for is ended here, a little later.
+            seconds = {h11.IDLE: limits.header_seconds, h11.SEND_BODY: limits.body_seconds + ANSWER_SECONDS}.get(owed)
             if seconds is not None:
                 self._deadline = self.loop.call_later(seconds, self._too_late)
 

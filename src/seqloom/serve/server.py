@@ -30,7 +30,7 @@ def serve(service: Service, *, ready: Callable[[str], None] = lambda url: None) 
     listening = _listen(address.host, address.port)
     config = uvicorn.Config(
         build(service),
-        http=protocol(limits),
+        http=protocol(service),
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -42,11 +42,10 @@ def serve(service: Service, *, ready: Callable[[str], None] = lambda url: None) 
         timeout_keep_alive=max(1, round(limits.header_seconds)),
         timeout_graceful_shutdown=max(1, round(limits.drain_seconds)),
     )
-    server = _Server(config, service)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    server = _Server(config, service, ready=lambda: ready(f"http://{host}:{listening.getsockname()[1]}/"))
     service.start()
     try:
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        ready(f"http://{host}:{listening.getsockname()[1]}/")
         server.run(sockets=[listening])
     finally:
         service.stop()
@@ -58,10 +57,15 @@ def serve(service: Service, *, ready: Callable[[str], None] = lambda url: None) 
 class _Server(uvicorn.Server):
     """uvicorn's, ended by signals as we promise: the first drains, the second ends at once."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, *, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._ready = service, ready
         self.signals: list[int] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -104,4 +108,4 @@ def _log_to_stderr() -> None:
     for name in ("seqloom.serve", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.WARNING)
+        logger.setLevel(logging.ERROR)  # uvicorn warns of each malformed request: whoever sends many would fill a disk

@@ -4,6 +4,7 @@ import functools
 import hmac
 import ipaddress
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from seqloom.serve.metrics import Metrics
 from seqloom.serve.sessions import Sessions
 
 FEWEST_TOKEN_CHARACTERS = 22  # 128 bits in base64
+CALM_SECONDS = 1.0  # without a refusal, after which an overload is over
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -82,6 +84,7 @@ class Service:
             Lane(name, self.limits, observe=functools.partial(self.metrics.observe, name)) for name in ("quick", "slow")
         )
         self.open = 0
+        self._refused = -CALM_SECONDS
         self.draining = False
         for model in models.values():
             self.metrics.name_model(model.name, model.checksum)
@@ -100,6 +103,19 @@ class Service:
         """End the lanes once they have computed what waits."""
         for lane in self.lanes:
             lane.stop()
+
+    def full(self) -> bool:
+        """Whether one more request is too much, to be asked once for each.
+
+        Many may come at once. But where more come than can be answered, as many as came would wait for ever: then only
+        a few are let in at a time, which are answered soon, and the rest is told so at once.
+        """
+        now, limits = time.monotonic(), self.limits
+        overloaded = now - self._refused < CALM_SECONDS
+        if self.open < (min(limits.requests, limits.requests_overloaded) if overloaded else limits.requests):
+            return False
+        self._refused = now
+        return True
 
     def ready(self) -> bool:
         """Whether a new request will be answered."""
