@@ -24,7 +24,7 @@ from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
-from seqloom.files import lock_folder, read_folder, replace_folder, strict_json
+from seqloom.files import read_folder, replace_folder, strict_json
 from seqloom.models import AnyModel, Forecaster, LanguageModel, ManyToOne, Seq2Seq, Tagger
 from seqloom.text import Tokeniser, Vocabulary
 
@@ -151,26 +151,6 @@ def save_bundle(
     if report is not None:
         files["report.html"] = report.encode()
     replace_folder(folder, files)
-
-
-def load_history(folder: str | Path) -> list[dict[str, Any]]:
-    """The epochs of the training of a model. Raises BundleError."""
-    name = str(Path(folder) / "history.jsonl")
-    lines = read_folder(Path(folder), allowed=LIMITS).get("history.jsonl", b"").splitlines()
-    rows = [strict_json(line, name=name) for line in lines]
-    if not all(isinstance(row, dict) for row in rows):
-        raise BundleError(f"{name} must have an object in each line.")
-    return rows
-
-
-def replace_report(folder: str | Path, report: str) -> None:
-    """Put a report into the folder of a model, whose other files stay as they are.
-
-    Raises BundleError where it is no whole model, StorageError where it cannot be written.
-    """
-    with lock_folder(Path(folder)):
-        files = read_folder(Path(folder), allowed=LIMITS)
-        replace_folder(Path(folder), files | {"report.html": report.encode()})
 
 
 def _texts_of(bundle: Bundle) -> dict[str, bytes]:

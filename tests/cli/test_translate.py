@@ -119,7 +119,6 @@ MISTAKES = [
         ["suggest: this model writes no texts. Train one with --task"],
     ),
     ("predict classifier --text x --set beam=1", ["only the settings of [decoding] can still be changed, of a model"]),
-    ("look classifier x", ["look: this model answers label, it writes no texts."]),
 ]
 
 

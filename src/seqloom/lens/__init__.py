@@ -7,20 +7,25 @@ from seqloom.lens.reading import Reading, read
 from seqloom.lens.series import SeriesView, series_view, view_of
 from seqloom.lens.surprise import Surprises, surprises
 from seqloom.lens.tags import Chance, TagTable, tag_table
+from seqloom.lens.units import Neighbour, Unit, nearest_states, unit_search
 
 __all__ = [
     "AttentionMap",
     "Chance",
     "Layer",
+    "Neighbour",
     "Reading",
     "SeriesView",
     "Surprises",
     "TagTable",
+    "Unit",
     "attention_map",
     "look",
+    "nearest_states",
     "read",
     "series_view",
     "surprises",
     "tag_table",
+    "unit_search",
     "view_of",
 ]

@@ -17,7 +17,8 @@ def loss_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
     ]
     kept = max((row["epoch"] for row in history if row["best"]), default=None)
     mark = None if kept is None else (float(kept), f"kept: epoch {kept}")
-    return curves(lines, title=f"Loss by epoch{_trend(history)}", x="epoch", y="loss", mark=mark, first=1)
+    title = f"Loss by epoch{_trend(history)}"
+    return _by_epoch(curves(lines, title=title, x="epoch", y="loss", mark=mark, first=1))
 
 
 def metric_figure(history: Sequence[Mapping[str, Any]]) -> Figure | None:
@@ -26,7 +27,7 @@ def metric_figure(history: Sequence[Mapping[str, Any]]) -> Figure | None:
     if name is None or not history:
         return None
     line = Curve(name, [row["epoch"] for row in history], [row["metrics"][name] for row in history])
-    return curves([line], title=f"{name} of the validation rows by epoch", x="epoch", y=name, first=3)
+    return _by_epoch(curves([line], title=f"{name} of the validation rows by epoch", x="epoch", y=name, first=3))
 
 
 def scores_figure(result: Mapping[str, Any], metric: str) -> Figure:
@@ -65,6 +66,13 @@ def labels_figure(labels: Mapping[str, int]) -> Figure:
     """How many training rows have each label."""
     title = "Training rows by label"
     return _bars(list(labels), list(labels.values()), [], title=title, unit="rows", across="")
+
+
+def _by_epoch(figure: Figure) -> Figure:
+    """The curves as large as they can be: what changes is to be seen, not how far it is from zero."""
+    for name in ("xaxis", "yaxis"):
+        figure["layout"][name]["rangemode"] = "normal"
+    return figure
 
 
 def _bars(

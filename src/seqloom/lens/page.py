@@ -27,11 +27,11 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
 OF_PARTS = """
 h1 { font-size: 1.7em; } h2 { font-size: 1.25em; margin-top: 2em; } h3 { font-size: 1.05em; }
 table { border-collapse: collapse; margin: 1em 0; font-size: 0.92em; }
-caption { text-align: left; color: var(--faint); padding-bottom: 0.4em; }
+caption { text-align: left; white-space: nowrap; color: var(--faint); padding-bottom: 0.4em; }
 th, td { text-align: left; padding: 0.2em 1.2em 0.2em 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: anywhere; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.wide { overflow-x: auto; }
+.wide, pre { overflow-x: auto; }
 .strip { line-height: 1.9; white-space: pre-wrap; overflow-wrap: anywhere; }
 .strip span { border-radius: 3px; padding: 0.1em 0; }
 .faint { color: var(--faint); }

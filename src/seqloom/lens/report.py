@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqloom.bundle import AnyBundle, SeriesBundle, load_bundle, load_history, replace_report
+from seqloom.bundle import LIMITS, AnyBundle, SeriesBundle, load_bundle
 from seqloom.config import Config
 from seqloom.data import AnyPrepared
 from seqloom.errors import BundleError
-from seqloom.files import write_file
+from seqloom.files import lock_folder, read_folder, replace_folder, strict_json, write_file
 from seqloom.lens.figures_report import (
     confusion_figure,
     labels_figure,
@@ -35,6 +35,7 @@ def write_report(
 
     Returns where it is. Raises BundleError, StorageError.
     """
+    folder = Path(folder)
     bundle, history = load_bundle(folder), load_history(folder)
     try:
         text = report_page(bundle, history, evaluated=evaluated, on=on)
@@ -44,10 +45,22 @@ def write_report(
             "Evaluate it anew, or copy the model again."
         ) from None
     if out is None:
-        replace_report(folder, text)
-        return Path(folder) / "report.html"
+        with lock_folder(folder):
+            files = read_folder(folder, allowed=LIMITS)
+            replace_folder(folder, files | {"report.html": text.encode()})
+        return folder / "report.html"
     write_file(out, text.encode())
     return out
+
+
+def load_history(folder: Path) -> list[dict[str, Any]]:
+    """The epochs of the training of a model. Raises BundleError."""
+    name = str(folder / "history.jsonl")
+    lines = read_folder(folder, allowed=LIMITS).get("history.jsonl", b"").splitlines()
+    rows = [strict_json(line, name=name) for line in lines]
+    if not all(isinstance(row, dict) for row in rows):
+        raise BundleError(f"{name} must have an object in each line.")
+    return rows
 
 
 def page_of_training(bundle: AnyBundle, history: list[dict[str, Any]], data: AnyPrepared) -> str:

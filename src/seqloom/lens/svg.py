@@ -15,6 +15,7 @@ TOP, BOTTOM, RIGHT = 52, 52, 16
 LETTER = 6.6  # the width of a letter, about
 TICKS = 6
 CROWDED = 14  # pixels of a name beside an axis
+WIDEST = 90  # pixels of a bar
 MARKED = 40  # points of a line that are still marked one by one
 
 
@@ -198,7 +199,7 @@ def _line(
 
 def _bars(part: Mapping[str, Any], x: _Axis, y: _Axis) -> list[str]:
     """Bars from zero, each with its interval."""
-    wide = 0.7 * abs(x.at(1) - x.at(0))
+    wide = min(WIDEST, 0.7 * abs(x.at(1) - x.at(0)))
     parts = []
     for at, value in zip(part["x"], part["y"], strict=True):
         top, bottom = sorted((y.at(value), y.at(0)))

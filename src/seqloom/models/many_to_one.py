@@ -47,7 +47,7 @@ class ManyToOne(nn.Module):
 
     def conclude(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B outputs"]:
         """The logits (B, outputs) from the outputs of the last layer, (B, T, H)."""
-        logits: Tensor = self.head(self.dropout(self._pool(outputs, lengths)))
+        logits: Tensor = self.head(self.dropout(self.pool(outputs, lengths)))
         return logits
 
     def embed(self, batch: Batch) -> Tokens:
@@ -87,7 +87,8 @@ class ManyToOne(nn.Module):
             return logits.softmax(dim=-1)
         return logits.sigmoid() if self.problem == "multilabel" else logits
 
-    def _pool(self, outputs: Tensor, lengths: Int[Tensor, " B"]) -> Tensor:
+    def pool(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
+        """One vector a row, (B, H), from the outputs of all its steps."""
         if self.attention is not None:
             pooled: Tensor = self.attention(outputs, lengths)
             return pooled
