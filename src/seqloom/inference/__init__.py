@@ -10,6 +10,7 @@ from seqloom.inference.forecasting import (
     series_of_numbers,
 )
 from seqloom.inference.labels import decide, logits_of
+from seqloom.inference.numeric import numeric_answers, numeric_rows, rows_of_arrays
 from seqloom.inference.rows import answer_table, encode
 from seqloom.inference.tagging import TaggedRow, tag_probabilities, tag_rows
 from seqloom.inference.writing import BATCH, Wanted, Written, write_for, write_texts
@@ -30,6 +31,9 @@ __all__ = [
     "forecasts_of",
     "logits_of",
     "losses_of",
+    "numeric_answers",
+    "numeric_rows",
+    "rows_of_arrays",
     "series_of",
     "series_of_numbers",
     "tag_probabilities",

@@ -4,29 +4,39 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from seqloom.bundle import Bundle
-from seqloom.data import Example, evaluation_order, pad
+from seqloom.bundle import Bundle, NumbersBundle
+from seqloom.data import Example, NumericExample, evaluation_order, pad, pad_numbers
+from seqloom.data.numbers import Steps
 from seqloom.data.targets import Targets
-from seqloom.models import ManyToOne
+from seqloom.models import OneAnswer
 
 BATCH = 64
 
 
-def label_answers(bundle: Bundle, rows: Sequence[Example]) -> Iterator[dict[str, Any]]:
+Row = Example | NumericExample
+
+
+def label_answers(bundle: Bundle | NumbersBundle, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """The plain answer to each row, as `answer_table` says: the decision, and for classes their probabilities."""
     model, targets = bundle.model, bundle.targets
-    assert isinstance(model, ManyToOne) and isinstance(targets, Targets)
-    probabilities = model.probabilities(logits_of(model, [row.ids for row in rows]))
+    assert isinstance(model, OneAnswer) and isinstance(targets, Targets)
+    probabilities = model.probabilities(logits_of(model, [read_of(row) for row in rows]))
     decisions = decide(targets, probabilities)
     yield from map(_plain, itertools.repeat(targets), rows, decisions.tolist(), probabilities.tolist())
 
 
+def read_of(row: Row) -> list[int] | Steps:
+    """What a model reads of a row: token ids, or steps of numbers."""
+    return row.steps if isinstance(row, NumericExample) else row.ids
+
+
 @torch.inference_mode()
-def logits_of(model: ManyToOne, sequences: Sequence[Sequence[int]], *, batch_size: int = BATCH) -> Tensor:
-    """The logits (rows, outputs) of each sequence of ids, on the CPU and in the order given.
+def logits_of(model: OneAnswer, sequences: Sequence[Sequence[int] | Steps], *, batch_size: int = BATCH) -> Tensor:
+    """The logits (rows, outputs) of each sequence, of ids or of numbers, on the CPU and in the order given.
 
     Rows of similar length are computed together. The model is left in the mode it was in.
     """
@@ -35,8 +45,9 @@ def logits_of(model: ManyToOne, sequences: Sequence[Sequence[int]], *, batch_siz
     model.eval()
     rows: list[int] = []
     parts: list[Tensor] = []
-    for batch_rows in evaluation_order([len(ids) for ids in sequences], batch_size=batch_size):
-        parts.append(model(pad([sequences[row] for row in batch_rows]).to(device)).cpu())
+    made: Any = pad_numbers if len(sequences) and isinstance(sequences[0], np.ndarray) else pad
+    for batch_rows in evaluation_order([len(each) for each in sequences], batch_size=batch_size):
+        parts.append(model(made([sequences[row] for row in batch_rows]).to(device)).cpu())
         rows += batch_rows
     model.train(training)
     if not parts:
@@ -53,12 +64,13 @@ def decide(targets: Targets, probabilities: Tensor) -> Tensor:
     return probabilities.argmax(dim=-1)
 
 
-def _plain(targets: Targets, row: Example, decision: Any, probabilities: list[float]) -> dict[str, Any]:
+def _plain(targets: Targets, row: Row, decision: Any, probabilities: list[float]) -> dict[str, Any]:
+    read = row.name if isinstance(row, NumericExample) else row.text
     if targets.problem == "squared":
-        return {"input": row.text, "prediction": decision}
+        return {"input": read, "prediction": decision}
     chances = {label: round(chance, 6) for label, chance in zip(targets.labels, probabilities, strict=True)}
     if targets.problem == "multilabel":
         said: Any = [label for label, yes in zip(targets.labels, decision, strict=True) if yes]
     else:
         said = targets.labels[decision]
-    return {"input": row.text, "prediction": said, "probabilities": chances}
+    return {"input": read, "prediction": said, "probabilities": chances}

@@ -1,0 +1,36 @@
+"""What was found in series and rows of numbers before anything is trained, each with the number check.py explains."""
+
+from collections.abc import Iterator
+
+from seqloom.data.findings import Finding
+from seqloom.data.numbers import NumbersReader
+from seqloom.data.numbers_prepare import PreparedNumbers
+
+SHOWN = 5
+MANY_MISSING = 0.1
+
+
+def numbers_findings(prepared: PreparedNumbers) -> Iterator[Finding]:
+    """Lengths, missing numbers and channels of the training samples, and samples that stand more than once."""
+    train, reader = prepared.train, prepared.reader
+    lengths = sorted(prepared.lengths)
+    if not reader.layout.dense:
+        middle, longest = lengths[(len(lengths) - 1) // 2], lengths[-1]
+        said = f"{len(train):,} training series of {lengths[0]:,} to {longest:,} steps, half of them to {middle:,}"
+        yield Finding("D701", "ok", said)
+    if reader.gaps:
+        missing = sum(int((example.steps[:, len(reader.channels) :] == 0).sum()) for example in train)
+        share = missing / (sum(lengths) * len(reader.channels))
+        text = f"{missing:,} numbers ({share:.1%}) are missing in training: read as the mean, with a mark"
+        yield Finding("D702", "warning" if share > MANY_MISSING else "note", text)
+    yield Finding("D705", "ok", f"{len(reader.channels):,} channels, mean and spread: {_channels(reader)}")
+    distinct = len({example.steps.tobytes() for example in train})
+    if distinct < len(train):
+        yield Finding("D501", "note", f"{len(train) - distinct:,} training samples repeat the numbers of another")
+
+
+def _channels(reader: NumbersReader) -> str:
+    if reader.layout.kind == "idx":
+        return f"{reader.channels[0].mean:.6g} ± {reader.channels[0].scale:.6g} together"
+    shown = [f"{channel.name} {channel.mean:.6g} ± {channel.scale:.6g}" for channel in reader.channels[:SHOWN]]
+    return ", ".join(shown) + ", ..." * (len(reader.channels) > SHOWN)
