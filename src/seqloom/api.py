@@ -69,6 +69,7 @@ class Model:
         if isinstance(self.bundle, SeriesBundle):
             return list(forecast_answers(self.bundle, series_of_numbers(texts)))
         if isinstance(self.bundle, NumbersBundle):
+            self._refuse(suggest)
             most = self.bundle.config.data.max_length
             return list(numeric_answers(self.bundle, rows_of_arrays(self.bundle.reader, texts, max_length=most)))
         given = [texts] if isinstance(texts, str) else list(texts)
@@ -81,8 +82,7 @@ class Model:
         Raises DataError.
         """
         if isinstance(self.bundle, NumbersBundle):
-            if suggest is not None:
-                suggesting(self.bundle, suggest)  # which refuses: no texts are written
+            self._refuse(suggest)
             return list(numeric_answers(self.bundle, numeric_rows(self.bundle, path, with_target=False)[0]))
         return list(answer_table(self.bundle, read_table(path, only=[self.bundle.input]), suggest=suggest))
 
@@ -177,10 +177,20 @@ class Model:
             return tag_table(self.bundle, text)
         return attention_map(self.bundle, text)
 
+    def _refuse(self, suggest: int | None) -> None:
+        """Raise ConfigError for suggestions, which are texts, of a model that writes none."""
+        if suggest is not None:
+            suggesting(self.bundle, suggest)
+
     def __repr__(self) -> str:
         bundle = self.bundle
         total = self.summary().total
         return f"Model({bundle.input} -> {bundle.target}, {bundle.config.model.cell}, {total:,} parameters)"
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether it answers texts; else it reads numbers, which are in files or arrays."""
+        return isinstance(self.bundle, Bundle)
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ Kind = Literal["long", "rows", "ts", "idx"]
 KINDS = ("long", "rows", "ts", "idx")
 SHOWN = 5
 FLAT = 1e-12  # a spread that is a smaller share of the mean is rounding
+FEW_STEPS, MOST_FRAMES = 30, 65_536
 FARTHEST = 1e6  # spreads from the mean: what is farther would become infinite on its way through the model
 
 
@@ -105,17 +106,25 @@ class Channel(NamedTuple):
 
 @dataclass(frozen=True)
 class NumbersReader:
-    """How samples become what a model reads: each channel less its mean, over its spread; `gaps`: marks beside them."""
+    """How samples become what a model reads: each channel less its mean, over its spread; `gaps`: marks beside them.
+
+    The model reads `frames` steps as one, as frames of speech are stacked: a long series is remembered
+    more easily in fewer, wider steps, and read in less time.
+    """
 
     layout: NumbersLayout
     channels: tuple[Channel, ...]
     gaps: bool
+    frames: int = 1
 
     @classmethod
-    def learn(cls, layout: NumbersLayout, samples: Sequence[Sample]) -> tuple["NumbersReader", list[str]]:
+    def learn(
+        cls, layout: NumbersLayout, samples: Sequence[Sample], *, frames: int | None = None
+    ) -> tuple["NumbersReader", list[str]]:
         """What the training samples tell, and the channels that tell nothing: they never change, or have no number.
 
-        The values of a picture are all of one kind, so they share one mean and spread.
+        The values of a picture are all of one kind, so they share one mean and spread. Where `frames` is not given, it
+        leaves about 30 steps; a picture is read as it is.
         """
         parts = [_moments(sample.values) for sample in samples]
         together = layout.kind == "idx"
@@ -130,11 +139,14 @@ class NumbersReader:
             for name, middle, spread in zip(layout.inputs, mean, scale, strict=True)
         )
         gaps = any(int(part[0].sum()) < sample.values.size for part, sample in zip(parts, samples, strict=True))
-        return cls(layout, channels, gaps), still
+        if frames is None:
+            usual = sorted(len(sample.values) for sample in samples)[len(samples) // 2]
+            frames = 1 if together else max(1, usual // FEW_STEPS)
+        return cls(layout, channels, gaps, frames), still
 
     @property
     def input_size(self) -> int:
-        """The numbers of a step that a model reads."""
+        """The numbers of a step."""
         return len(self.channels) * (2 if self.gaps else 1)
 
     def encode(self, values: Values, *, max_length: int | None = None) -> Steps:
@@ -154,12 +166,13 @@ class NumbersReader:
             "time": layout.time,
             "channels": [channel._asdict() for channel in self.channels],
             "gaps": self.gaps,
+            "frames": self.frames,
         }
 
     @classmethod
     def from_dict(cls, values: Any) -> "NumbersReader":
         """The reader that `to_dict` described. Raises DataError for any other keys and for impossible values."""
-        keys = ("kind", "series", "time", "channels", "gaps")
+        keys = ("kind", "series", "time", "channels", "gaps", "frames")
         if not isinstance(values, dict) or set(values) != set(keys):
             found = ", ".join(sorted(map(str, values))) if isinstance(values, dict) and values else "none"
             raise DataError(f"a saved reader of numbers has the keys {', '.join(keys)} and no other; found: {found}.")
@@ -171,13 +184,16 @@ class NumbersReader:
             raise DataError("saved reader: a long table needs the name of its column of series.")
         if not isinstance(values["gaps"], bool):
             raise DataError(f"saved reader: gaps is {values['gaps']!r:.40}, but must be true or false.")
+        if type(values["frames"]) is not int or not 1 <= values["frames"] <= MOST_FRAMES:
+            raise DataError(f"saved reader: frames is {values['frames']!r:.40}, but must lie in 1..{MOST_FRAMES:,}.")
         if not isinstance(values["channels"], list) or not values["channels"]:
             raise DataError("saved reader: channels must be a list, and not an empty one.")
         channels = tuple(map(_channel, values["channels"]))
         names = tuple(channel.name for channel in channels)
         if len(set(names)) < len(names):
             raise DataError("saved reader: two channels have one name.")
-        return cls(NumbersLayout(values["kind"], names, values["series"], values["time"]), channels, values["gaps"])
+        layout = NumbersLayout(values["kind"], names, values["series"], values["time"])
+        return cls(layout, channels, values["gaps"], values["frames"])
 
 
 def collate_numbers(examples: Sequence[NumericExample]) -> tuple[Batch, Tensor]:

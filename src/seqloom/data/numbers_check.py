@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from seqloom.data.findings import Finding
 from seqloom.data.numbers import NumbersReader
 from seqloom.data.numbers_prepare import PreparedNumbers
@@ -12,15 +14,15 @@ MANY_MISSING = 0.1
 
 def numbers_findings(prepared: PreparedNumbers) -> Iterator[Finding]:
     """Lengths, missing numbers and channels of the training samples, and samples that stand more than once."""
-    train, reader = prepared.train, prepared.reader
-    lengths = sorted(prepared.lengths)
+    train, reader, lengths = prepared.train, prepared.reader, sorted(prepared.lengths)
     if not reader.layout.dense:
-        middle, longest = lengths[(len(lengths) - 1) // 2], lengths[-1]
-        said = f"{len(train):,} training series of {lengths[0]:,} to {longest:,} steps, half of them to {middle:,}"
+        middle = lengths[len(lengths) // 2]
+        said = f"{len(train):,} training series of {lengths[0]:,} to {lengths[-1]:,} steps, half of them to {middle:,}"
         yield Finding("D701", "ok", said)
     if reader.gaps:
-        missing = sum(int((example.steps[:, len(reader.channels) :] == 0).sum()) for example in train)
-        share = missing / (sum(lengths) * len(reader.channels))
+        channels = len(reader.channels)
+        missing = sum(int(np.count_nonzero(example.steps[:, channels:] == 0)) for example in train)
+        share = missing / (sum(lengths) * channels)
         text = f"{missing:,} numbers ({share:.1%}) are missing in training: read as the mean, with a mark"
         yield Finding("D702", "warning" if share > MANY_MISSING else "note", text)
     yield Finding("D705", "ok", f"{len(reader.channels):,} channels, mean and spread: {_channels(reader)}")

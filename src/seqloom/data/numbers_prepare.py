@@ -13,6 +13,7 @@ from seqloom.config import Config, DataSettings, Task
 from seqloom.data.columns import find_task, read_split
 from seqloom.data.idx import PIXELS, is_idx, read_idx
 from seqloom.data.numbers import (
+    Kind,
     NumbersFile,
     NumbersLayout,
     NumbersReader,
@@ -123,15 +124,15 @@ def read_numbers(path: str | Path, layout: NumbersLayout, *, target: str | None)
 
 def gather_numbers(config: Config, paths: Mapping[str, str | Path], names: dict[str, str]) -> GatheredNumbers:
     """Read files that hold nothing but numbers (.ts, IDX). Raises DataError, ConfigError for a setting of others."""
-    check_settings(config, long=False)
+    path, by, pictures = Path(paths["train"]), config.data.input, is_idx(Path(paths["train"]))
+    check_settings(config, "idx" if pictures else "ts")
     if config.task not in (None, "classify", "regress"):
         raise DataError(f"{names['train']} holds series with a label each: --task classify or regress.")
-    path, by = paths["train"], config.data.input
-    if not is_idx(Path(path)) and by is not None:
+    if not pictures and by is not None:
         raise ConfigError(f'data.input is "{by}", but {names["train"]} has no columns to choose from. Leave it out.')
     if config.data.target is not None:
         raise ConfigError(f"data.target: the labels of {names['train']} have their own place. Leave it out.")
-    train = read_idx(path, by=by) if is_idx(Path(path)) else read_ts(path)
+    train = read_idx(path, by=by) if pictures else read_ts(path)
     if train.task is None:
         raise DataError(f"{names['train']} has no labels (@classLabel false): there is nothing to learn.")
     files = {"train": train}
@@ -150,7 +151,7 @@ def find_numbers(config: Config, table: Table) -> Found | None:
 
 def gather_tables(config: Config, tables: dict[str, Table], names: dict[str, str], found: Found) -> GatheredNumbers:
     """Read tables of numbers. Raises DataError, ConfigError for a setting of others."""
-    check_settings(config, long=found.layout.kind == "long")
+    check_settings(config, found.layout.kind)
     split = found.split if len(tables) == 1 else None
     files = {
         part: read_samples(table, found.layout, target=found.target, split=split) for part, table in tables.items()
@@ -170,7 +171,7 @@ def gather_tables(config: Config, tables: dict[str, Table], names: dict[str, str
     return _usable(files, names, task, config.data, notes, split=split is not None)
 
 
-def check_settings(config: Config, *, long: bool) -> None:
+def check_settings(config: Config, kind: Kind) -> None:
     """Raise ConfigError for a setting of the data that numbers would ignore in silence."""
     default, given = DataSettings(), config.data
     for name in FOREIGN:
@@ -178,7 +179,11 @@ def check_settings(config: Config, *, long: bool) -> None:
             raise ConfigError(f"{name} is a setting of texts, here numbers are read.")
     if given.frequency is not None:
         raise ConfigError("frequency is a setting of forecast, here each series is answered once.")
-    if not long and (given.series is not None or given.time is not None):
+    if kind == "rows" and given.max_length is not None:
+        raise ConfigError("max_length cuts series; a row of features has no length. Leave it out.")
+    if kind == "rows" and given.frames is not None:
+        raise ConfigError("frames are steps of series; a row of features has a single one. Leave it out.")
+    if kind != "long" and (given.series is not None or given.time is not None):
         raise ConfigError("series and time are settings of tables with a row a step. Leave them out.")
 
 
@@ -220,7 +225,9 @@ def prepare_numbers(gathered: GatheredNumbers, config: Config) -> PreparedNumber
     notes = [*gathered.notes, "samples: " + ", ".join(f"{len(samples):,} {part}" for part, samples in parts.items())]
     labels = [sample.label or "" for sample in parts["train"]]
     targets = Targets.learn(labels, task=gathered.task, label_separator=settings.label_separator)
-    reader, still = NumbersReader.learn(layout, parts["train"])
+    reader, still = NumbersReader.learn(layout, parts["train"], frames=settings.frames)
+    if reader.frames > 1:
+        notes.append(f"frames: {reader.frames} steps are read at once (data.frames sets it)")
     if len(still) == len(layout.inputs):
         raise DataError(f"{gathered.names['train']}: no number changes in training: there is nothing to read.")
     if still:

@@ -139,8 +139,8 @@ def _read_line(line: str, number: int, header: Header, *, labelled: bool) -> Sam
     if header.dimensions is None:
         header.dimensions = len(parts)  # of the first line: the others must have as many
     if len(parts) != header.dimensions:
-        without = ", and no label behind them" if header.labelled and len(parts) + 1 == header.dimensions else ""
-        raise DataError(f"{len(parts)} dimensions{without}, where {header.dimensions} are promised")
+        behind = " before the label" if header.labelled else ""
+        raise DataError(f"{len(parts)} dimensions{behind}, where {header.dimensions} are promised")
     columns = [_read_dimension(part, place) for place, part in enumerate(parts, start=1)]
     for place, column in enumerate(columns, start=1):
         if len(column) != len(columns[0]):

@@ -32,9 +32,10 @@ def build_forecaster(config: Config, targets: SeriesTargets) -> Forecaster:
 
 def build_for_numbers(config: Config, *, reader: NumbersReader, targets: Targets) -> Dense | ManyToOne:
     """The model of series that are answered once; of rows of features, in which nothing recurs, a dense one."""
-    made = Dense if reader.layout.dense else ManyToOne
-    outputs = len(targets.labels)
-    return made(config.model, input_size=reader.input_size, outputs=outputs, problem=targets.problem)
+    outputs, problem = len(targets.labels), targets.problem
+    if reader.layout.dense:
+        return Dense(config.model, input_size=reader.input_size, outputs=outputs, problem=problem)
+    return ManyToOne(config.model, input_size=reader.input_size, frames=reader.frames, outputs=outputs, problem=problem)
 
 
 def build_model(

@@ -4,16 +4,30 @@ ids -> vectors, or numbers as they are -> (bi)recurrent stack -> pooling -> head
 """
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seqloom.config import ModelSettings
 from seqloom.models.one_answer import OneAnswer, Problem
 from seqloom.models.parts import embedding, read_tokens, stack
 from seqloom.nn import AttentionPool, last_pool, max_pool, mean_pool
-from seqloom.shapes import Batch, Float, Int, Tokens
+from seqloom.shapes import Batch, Float, Int, Tokens, valid_steps
+
+
+def framed(batch: Batch, frames: int) -> Batch:
+    """Every `frames` steps of (B, T, I) side by side as one, (B, T / frames, frames I); what the last lacks is zero."""
+    values, lengths = batch
+    if frames == 1:
+        return batch
+    real = valid_steps(lengths, values.shape[1])[:, :, None]
+    whole = functional.pad(values.masked_fill(~real, 0), (0, 0, 0, -values.shape[1] % frames))
+    return Batch(whole.reshape(len(whole), -1, frames * values.shape[2]), (lengths + frames - 1) // frames)
 
 
 class ManyToOne(OneAnswer):
-    """Reads a sequence and answers once: token ids where it has a `vocabulary_size`, else vectors of `input_size`."""
+    """Reads a sequence and answers once: token ids where it has a `vocabulary_size`, else vectors of `input_size`.
+
+    Of vectors it reads `frames` side by side as one step.
+    """
 
     def __init__(
         self,
@@ -23,11 +37,13 @@ class ManyToOne(OneAnswer):
         problem: Problem,
         vocabulary_size: int | None = None,
         input_size: int = 0,
+        frames: int = 1,
     ) -> None:
         super().__init__(problem)
         self.word_dropout = settings.word_dropout
-        self.reads_numbers = vocabulary_size is None
+        self.reads_numbers, self.frames = vocabulary_size is None, frames
         self.embedding: nn.Module = nn.Identity()
+        input_size = input_size * frames
         if vocabulary_size is not None:
             self.embedding, input_size = embedding(settings, vocabulary_size)
         self.recurrent = stack(settings, input_size=input_size)
@@ -43,9 +59,13 @@ class ManyToOne(OneAnswer):
 
     def forward(self, batch: Batch) -> Float[Tensor, "B outputs"]:
         """The logits of each row, (B, outputs)."""
-        read = batch.values.to(self.head.weight.dtype) if self.reads_numbers else self.embed(batch)
-        outputs, _ = self.recurrent(read, batch.lengths)
-        logits: Tensor = self.head(self.dropout(self._pool(outputs, batch.lengths)))
+        if self.reads_numbers:
+            values, lengths = framed(batch, self.frames)
+            outputs, _ = self.recurrent(values.to(self.head.weight.dtype), lengths)
+        else:
+            lengths = batch.lengths
+            outputs, _ = self.recurrent(self.embed(batch), lengths)
+        logits: Tensor = self.head(self.dropout(self._pool(outputs, lengths)))
         return logits
 
     def embed(self, batch: Batch) -> Tokens:
