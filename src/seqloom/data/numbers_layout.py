@@ -13,7 +13,7 @@ from seqloom.data.rows import Table, Value
 from seqloom.data.series_layout import SERIES_NAMES, TIME_NAMES, column_kinds
 from seqloom.errors import DataError
 
-NAMES_SAMPLES = 0.9  # the share of series with one label at most, from which a column is taken for their name
+NAMES_SAMPLES = 0.75  # the share of series with one label at most, from which a column is taken for their name
 
 
 class Found(NamedTuple):

@@ -75,9 +75,10 @@ def _series(
     for row in table.rows:
         try:
             name = read_name(_cell(table, row, layout.series))
+            time = None if layout.time is None else read_time(_cell(table, row, layout.time))
             steps = found.setdefault(name, _Steps(row.line))
-            if layout.time is not None and steps.fault is None:
-                _check_time(steps, read_time(_cell(table, row, layout.time)), row.line, name)
+            if time is not None and steps.fault is None:
+                _check_time(steps, time, row.line, name)
         except DataError as error:
             rejected.append(Rejected(row.line, str(error)))
             continue

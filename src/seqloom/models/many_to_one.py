@@ -20,7 +20,8 @@ def framed(batch: Batch, frames: int) -> Batch:
         return batch
     real = valid_steps(lengths, values.shape[1])[:, :, None]
     whole = functional.pad(values.masked_fill(~real, 0), (0, 0, 0, -values.shape[1] % frames))
-    return Batch(whole.reshape(len(whole), -1, frames * values.shape[2]), (lengths + frames - 1) // frames)
+    steps = whole.shape[1] // frames
+    return Batch(whole.reshape(len(whole), steps, frames * values.shape[2]), (lengths + frames - 1) // frames)
 
 
 class ManyToOne(OneAnswer):
