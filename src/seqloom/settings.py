@@ -49,7 +49,7 @@ class DataSettings(Settings):
     )
     max_length: Count | None = Field(None, description="time steps read at most; longer rows are cut, and counted")
     frames: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
-        None, description="series of numbers: steps read at once; as many as leave about 30 where not given"
+        None, description="series of numbers: steps read at once; as many as leave about 15 where not given"
     )
     vectors: str | None = Field(None, description="pretrained word vectors, a GloVe, word2vec or fastText text file")
     label_separator: str | None = Field(None, description="what stands between the labels of a row that has several")
@@ -135,7 +135,7 @@ class TrainingSettings(Settings):
 
     epochs: Count | None = Field(
         None,
-        description="passes over the rows at most; 1,500 steps (tag 6,000) and 5 to 40 passes if not given",
+        description="passes over the rows at most; 1,500 steps (tag 6,000), 5 to 40 passes (numbers 150) if not given",
     )
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
     batch_size: Count | None = Field(

@@ -29,7 +29,7 @@ Kind = Literal["long", "rows", "ts", "idx"]
 KINDS = ("long", "rows", "ts", "idx")
 SHOWN = 5
 FLAT = 1e-12  # a spread that is a smaller share of the mean is rounding
-FEW_STEPS, MOST_FRAMES = 30, 65_536
+FEW_STEPS, MOST_FRAMES = 15, 65_536
 FARTHEST = 1e6  # spreads from the mean: what is farther would become infinite on its way through the model
 
 
@@ -124,7 +124,7 @@ class NumbersReader:
         """What the training samples tell, and the channels that tell nothing: they never change, or have no number.
 
         The values of a picture are all of one kind, so they share one mean and spread. Where `frames` is not given, it
-        leaves about 30 steps; a picture is read as it is.
+        leaves about 15 steps; a picture is read as it is.
         """
         parts = [_moments(sample.values) for sample in samples]
         together = layout.kind == "idx"
