@@ -1,7 +1,7 @@
 """Series with one label each, on real data: trained with three seeds, the test part scored once each, kept as results.
 
-JapaneseVowels, BasicMotions and GunPoint of the UCR and UEA archives, and MNIST read row by row (28 steps of 28
-values), all with the defaults of series. SEQLOOM_DATA names the folder of the data.
+JapaneseVowels, BasicMotions and GunPoint of the UCR and UEA archives with examples/series.toml, and MNIST read row by
+row (28 steps of 28 values) with the defaults. SEQLOOM_DATA names the folder of the data.
 """
 
 import argparse
@@ -19,20 +19,22 @@ from seqloom.api import train
 from seqloom.training import Event, Validated
 
 SEEDS = (0, 1, 2)
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "series.toml"
 
 
 class Task(NamedTuple):
-    """A training and a test file, the accuracy that is promised as the mean of the seeds, and the seeds."""
+    """A training and a test file, the accuracy that is promised as the mean of the seeds, and how it is trained."""
 
     train: str
     test: str
     bar: float
+    config: Path | None = None
     seeds: Sequence[int] = SEEDS
     settings: dict[str, Any] = {}  # noqa: RUF012
 
 
 def _archive(name: str, bar: float) -> Task:
-    return Task(f"ts_{name}/{name}_TRAIN.ts", f"ts_{name}/{name}_TEST.ts", bar)
+    return Task(f"ts_{name}/{name}_TRAIN.ts", f"ts_{name}/{name}_TEST.ts", bar, EXAMPLE)
 
 
 TASKS = {
@@ -44,7 +46,7 @@ TASKS = {
         "mnist/t10k-images-idx3-ubyte.gz",
         0.985,
         seeds=(0,),
-        settings={"training.max_minutes": 9.0},
+        settings={"training.epochs": 8, "training.max_minutes": 9.0},
     ),
 }
 
@@ -70,6 +72,7 @@ def measure(name: str, *, seeds: Sequence[int], settings: dict[str, Any], valid_
             model = train(
                 root / task.train,
                 test=None if valid_only else root / task.test,
+                config=task.config,
                 settings={**task.settings, **settings, "seed": seed} | ({"test_fraction": 0.2} if valid_only else {}),
                 out=Path(folder) / "model",
                 report=report,
