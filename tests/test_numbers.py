@@ -73,6 +73,7 @@ def test_rows_are_learned_by_dense_layers(folder: Path) -> None:
     assert set(dense.bundle.model.state_dict()) == {
         f"{part}.{name}" for part in ("layers.0", "head") for name in ("weight", "bias")
     }
+    assert repr(dense) == "Model(a, b -> price, dense, 65 parameters)"
     [answer, wrong] = dense.predict([[3, 100.0], [1, 2, 3]])
     assert answer["input"] == "item 1"
     assert wrong == {"input": None, "error": "line 2: the shape is (3,), but must be (2,)"}

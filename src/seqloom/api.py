@@ -29,6 +29,7 @@ from seqloom.lens import (
     surprises,
     tag_table,
 )
+from seqloom.models import Dense
 from seqloom.nn import Summary, summary
 from seqloom.training import (
     Report,
@@ -127,8 +128,8 @@ class Model:
             return evaluate_series(self.bundle, path, history=history)
         if history is not None:
             raise ConfigError("history: only a forecaster needs the steps before those it is scored on.")
+        rows: Any  # examples of texts or of numbers, and the rejected
         if isinstance(self.bundle, NumbersBundle):
-            rows: Any
             rows, fingerprint = numeric_rows(self.bundle, path, with_target=True)
         else:
             table = read_table(path, only=[self.bundle.input, self.bundle.target])
@@ -185,7 +186,8 @@ class Model:
     def __repr__(self) -> str:
         bundle = self.bundle
         total = self.summary().total
-        return f"Model({bundle.input} -> {bundle.target}, {bundle.config.model.cell}, {total:,} parameters)"
+        kind = "dense" if isinstance(bundle.model, Dense) else bundle.config.model.cell
+        return f"Model({bundle.input} -> {bundle.target}, {kind}, {total:,} parameters)"
 
     @property
     def reads_texts(self) -> bool:

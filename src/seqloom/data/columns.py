@@ -149,6 +149,7 @@ def _likely_separator(values: list[Value]) -> str | None:
 
 
 def split_column(table: Table, *, taken: tuple[str | None, ...]) -> str | None:
+    """The column that says of each row whether it is for training, validation or test; None where there is none."""
     for column in table.columns:
         if column.lower() in SPLIT_COLUMNS and column not in taken:
             parts = {read_split(value) for value in set(table.values(column))}

@@ -231,6 +231,7 @@ def _told_apart(series: list[Series], rejected: list[Rejected]) -> list[Series]:
 
 
 def read_name(value: Value) -> str:
+    """The name of a series, without surrounding blanks. Raises DataError where there is none."""
     if not isinstance(value, str) or not value.strip():
         raise DataError("no name of a series")
     return value.strip()

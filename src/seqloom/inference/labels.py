@@ -16,7 +16,6 @@ from seqloom.models import OneAnswer
 
 BATCH = 64
 
-
 Row = Example | NumericExample
 
 
