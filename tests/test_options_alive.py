@@ -19,6 +19,7 @@ from torch import Tensor
 from seqloom.bundle import Bundle
 from seqloom.config import Config, Settings
 from seqloom.data import reviews, table_of_texts
+from seqloom.data.generators_series import turns
 from seqloom.errors import SeqloomError
 from seqloom.inference import answer_table
 from seqloom.training import Event, Said
@@ -123,6 +124,7 @@ WRITES = {"task": "translate", "data.target": "title", "training.learning_rate":
 WRITES_LONG = WRITES | {"decoding.length_penalty": 3.0}
 TAGS = {"task": "tag", "training.learning_rate": 0.01}
 DRAWS = WRITES | {"decoding.temperature": 1.0}
+NUMBERS = {"data.input": "x,y", "model.embedding_size": 128}  # the default: numbers have none
 GENERATES = {"task": "generate", "data.target": None}  # which is the text itself
 
 FORECASTS = {
@@ -165,6 +167,7 @@ ALIVE: dict[str, Alive] = {
     "data.min_count": Alive(3, lambda a, b: len(b.whole.vocabulary) < len(a.whole.vocabulary)),
     "data.max_vocabulary": Alive(10, lambda a, b: len(a.whole.vocabulary) > 13 >= len(b.whole.vocabulary)),
     "data.max_length": Alive(3, lambda a, b: "rows are cut to 3 tokens" in b.said and other_weights(a, b)),
+    "data.frames": Alive(3, other_tensors, NUMBERS),
     "data.vectors": Alive("vectors.txt", lambda a, b: "vectors: 2 of " in b.said and other_weights(a, b)),
     "data.label_separator": Alive(
         "|", lambda a, b: (len(a.whole.targets.labels), len(b.whole.targets.labels)) == (3, 2), {"data.target": "tags"}
@@ -299,6 +302,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for step in range(120)
     ]
     write_rows(folder / "series.csv", sold, ("store", "shop", "when", "later", "sold"))
+    ways = [tuple(map(str, row)) for row in turns(20, seed=1)]
+    write_rows(folder / "turns.csv", ways, ("series", "time", "x", "y", "label"))
     lists = [{"text": said.split(), "label": [word[-1] for word in said.split()]} for said, *_ in table]
     lists = [row | {"two": row["label"]} for row in lists]
     (folder / "lists.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lists), encoding="utf-8")
@@ -329,6 +334,7 @@ def run(frozen: tuple[tuple[str, Any], ...]) -> Run:
     try:
         kinds = {"forecast": "series.csv", "tag": "lists.jsonl"}
         data = Path(kinds.get(dict(settings).get("task", ""), "rows.csv"))
+        data = Path("turns.csv") if dict(settings).get("data.input") == "x,y" else data
         bundle = train(data, folder, dict(settings), report=note)
     except SeqloomError as error:
         return Run(None, str(error), [])

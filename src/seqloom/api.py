@@ -5,11 +5,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqloom.bundle import AnyBundle, SeriesBundle, load_bundle
+from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle, load_bundle
 from seqloom.config import load_config
-from seqloom.data import Example, NextTargets, Rejected, read_table, table_of_texts
+from seqloom.data import NextTargets, Rejected, read_table, table_of_texts
 from seqloom.errors import ConfigError, DataError
-from seqloom.inference import answer_table, check_decoding, encode, forecast_answers, series_of_numbers
+from seqloom.inference import (
+    answer_table,
+    check_decoding,
+    encode,
+    forecast_answers,
+    numeric_answers,
+    numeric_rows,
+    rows_of_arrays,
+    series_of_numbers,
+    suggesting,
+)
 from seqloom.lens import (
     AttentionMap,
     Reading,
@@ -21,7 +31,7 @@ from seqloom.lens import (
 )
 from seqloom.lens.report import page_of_training
 from seqloom.lens.saliency import LEAST_POINTS
-from seqloom.models import ManyToOne
+from seqloom.models import Dense, ManyToOne
 from seqloom.nn import Summary, summary
 from seqloom.training import (
     Report,
@@ -44,7 +54,7 @@ class Model:
 
     def predict(
         self,
-        texts: str | Iterable[str | Sequence[str]] | Mapping[str, Iterable[float | None]],
+        texts: str | Iterable[str | Sequence[str]] | Mapping[str, Iterable[float | None]] | Iterable[Any],
         *,
         suggest: int | None = None,
         show: Callable[[str], None] | None = None,
@@ -56,10 +66,15 @@ class Model:
         A text that cannot be read keeps its place: `{"input", "error"}`. A model that writes texts gives with `suggest`
         so many short ones that differ: one as the prediction, the others as alternatives. A forecaster takes the values
         of each series by its name, None where one is missing, and gives `{"series", "forecast", "quantiles"}`. A model
-        that goes on with texts gives what it writes to `show` at once, bit by bit.
+        that goes on with texts gives what it writes to `show` at once, bit by bit. A model that answers for series or
+        rows of numbers takes a list of arrays, each with a step a row (time, channels).
         """
         if isinstance(self.bundle, SeriesBundle):
             return list(forecast_answers(self.bundle, series_of_numbers(texts)))
+        if isinstance(self.bundle, NumbersBundle):
+            self._refuse(suggest)
+            most = self.bundle.config.data.max_length
+            return list(numeric_answers(self.bundle, rows_of_arrays(self.bundle.reader, texts, max_length=most)))
         given = [texts] if isinstance(texts, str) else list(texts)
         table = table_of_texts(given, column=self.bundle.input)
         return list(answer_table(self.bundle, table, suggest=suggest, show=show))
@@ -69,6 +84,9 @@ class Model:
 
         Raises DataError.
         """
+        if isinstance(self.bundle, NumbersBundle):
+            self._refuse(suggest)
+            return list(numeric_answers(self.bundle, numeric_rows(self.bundle, path, with_target=False)[0]))
         return list(answer_table(self.bundle, read_table(path, only=[self.bundle.input]), suggest=suggest))
 
     def with_decoding(self, overrides: Iterable[str]) -> "Model":
@@ -83,7 +101,7 @@ class Model:
         before = self.bundle.config
         config = load_config(None, given, base=before.model_dump())
         if (
-            isinstance(self.bundle, SeriesBundle)
+            not isinstance(self.bundle, Bundle)
             or self.bundle.targets.problem not in ("text", "next")
             or config.model_copy(update={"decoding": before.decoding}) != before
         ):
@@ -112,9 +130,13 @@ class Model:
             return evaluate_series(self.bundle, path, history=history)
         if history is not None:
             raise ConfigError("history: only a forecaster needs the steps before those it is scored on.")
-        table = read_table(path, only=[self.bundle.input, self.bundle.target])
-        rows = encode(self.bundle, table, with_target=True)
-        used = [row for row in rows if isinstance(row, Example)]
+        rows: Any  # examples of texts or of numbers, and the rejected
+        if isinstance(self.bundle, NumbersBundle):
+            rows, fingerprint = numeric_rows(self.bundle, path, with_target=True)
+        else:
+            table = read_table(path, only=[self.bundle.input, self.bundle.target])
+            rows, fingerprint = encode(self.bundle, table, with_target=True), table.fingerprint
+        used = [row for row in rows if not isinstance(row, Rejected)]
         rejected = [row for row in rows if isinstance(row, Rejected)]
         if not used:
             why = f": line {rejected[0].line}: {rejected[0].reason}" if rejected else ""
@@ -123,7 +145,7 @@ class Model:
         scores = found.to_dict()
         targets, constant = self.bundle.targets, self.bundle.constant
         baselines = compare(targets, constant, used, learn_from=None, report=lambda event: None)
-        if table.fingerprint == self.bundle.metrics.get("fingerprint"):
+        if fingerprint == self.bundle.metrics.get("fingerprint"):
             baselines |= self.bundle.metrics.get("baselines", {})
         return {
             "task": self.bundle.targets.task,
@@ -159,14 +181,27 @@ class Model:
             )
         if isinstance(self.bundle, SeriesBundle):
             return series_view(self.bundle, text, series=series)
+        if isinstance(self.bundle, NumbersBundle):
+            raise ConfigError("look: a model that answers for numbers has nothing to show yet. Use predict.")
         if series is not None:
             raise ConfigError("series: this model reads texts. Only a forecaster reads several series.")
         return look(self.bundle, text, points=points)
 
+    def _refuse(self, suggest: int | None) -> None:
+        """Raise ConfigError for suggestions, which are texts, of a model that writes none."""
+        if suggest is not None:
+            suggesting(self.bundle, suggest)
+
     def __repr__(self) -> str:
         bundle = self.bundle
         total = self.summary().total
-        return f"Model({bundle.input} -> {bundle.target}, {bundle.config.model.cell}, {total:,} parameters)"
+        kind = "dense" if isinstance(bundle.model, Dense) else bundle.config.model.cell
+        return f"Model({bundle.input} -> {bundle.target}, {kind}, {total:,} parameters)"
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether it answers texts; else it reads numbers, which are in files or arrays."""
+        return isinstance(self.bundle, Bundle)
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -19,13 +19,15 @@ from torch import Tensor
 from seqloom import __version__
 from seqloom.config import Config, config_from_dict
 from seqloom.data.next_targets import NextTargets
+from seqloom.data.numbers import NumbersReader
 from seqloom.data.series_targets import SeriesTargets
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
 from seqloom.files import read_folder, replace_folder, strict_json
-from seqloom.models import AnyModel, Forecaster, LanguageModel, ManyToOne, Seq2Seq, Tagger
+from seqloom.models import AnyModel, Forecaster, LanguageModel, OneAnswer, Seq2Seq
+from seqloom.models.build import build_for_numbers, build_forecaster, build_model
 from seqloom.text import Tokeniser, Vocabulary
 
 FORMAT = 1
@@ -52,6 +54,7 @@ NEEDED = ("config.json", "weights.safetensors", "vocabulary.json", "metrics.json
 BYTE = re.compile("[0-9a-f]{2}")
 KEYS = {"format", "seqloom", "task", "input", "target", "tokeniser", "targets", "constant", "settings", "data"}
 KEYS_OF_SERIES = KEYS - {"tokeniser", "constant"}
+KEYS_OF_NUMBERS = KEYS - {"tokeniser"} | {"reader"}
 
 
 class Bundle(NamedTuple):
@@ -85,36 +88,21 @@ class SeriesBundle(NamedTuple):
     metrics: dict[str, Any]
 
 
-AnyBundle = Bundle | SeriesBundle
+class NumbersBundle(NamedTuple):
+    """A trained model that answers once for a series or a row of numbers: `reader` says how it reads them."""
+
+    config: Config
+    input: str
+    target: str
+    reader: NumbersReader
+    targets: Targets
+    constant: Target
+    data: dict[str, str]
+    model: OneAnswer
+    metrics: dict[str, Any]
 
 
-def build_forecaster(config: Config, targets: SeriesTargets) -> Forecaster:
-    """The untrained model that these settings and targets ask for."""
-    reader = targets.reader
-    return Forecaster(
-        config.model,
-        config.forecast,
-        input_size=reader.input_size,
-        context=reader.context,
-        horizon=reader.horizon,
-        levels=targets.levels,
-        seasons=reader.seasons,
-    )
-
-
-def build_model(config: Config, *, vocabulary: Vocabulary, targets: AnyTargets) -> AnyModel:
-    """The untrained model that these settings, this vocabulary and these targets ask for."""
-    if isinstance(targets, TagTargets):
-        characters, tags = len(targets.characters), len(targets.labels)
-        return Tagger(config.model, vocabulary_size=len(vocabulary), characters=characters, tags=tags)
-    if isinstance(targets, TextTargets):
-        joint = config.data.joint_vocabulary
-        return Seq2Seq(config.model, vocabulary_size=len(vocabulary), target_size=len(targets.vocabulary), joint=joint)
-    if isinstance(targets, NextTargets):
-        return LanguageModel(config.model, vocabulary_size=len(vocabulary))
-    return ManyToOne(
-        config.model, vocabulary_size=len(vocabulary), outputs=len(targets.labels), problem=targets.problem
-    )
+AnyBundle = Bundle | NumbersBundle | SeriesBundle
 
 
 def save_bundle(
@@ -141,6 +129,8 @@ def save_bundle(
     if isinstance(bundle, Bundle):
         described |= {"tokeniser": bundle.tokeniser.to_dict(), "constant": bundle.constant}
         files = _texts_of(bundle)
+    if isinstance(bundle, NumbersBundle):
+        described |= {"reader": bundle.reader.to_dict(), "constant": bundle.constant}
     files |= {
         "config.json": _to_json(described),
         "weights.safetensors": safetensors.torch.save(weights),
@@ -178,9 +168,13 @@ def load_bundle(folder: str | Path) -> AnyBundle:
     _check_there(folder, files, needed=("config.json",))
     described = strict_json(files["config.json"], name=str(folder / "config.json"))
     _check_described(described, name=str(folder / "config.json"))
-    of_series = described["task"] == SeriesTargets.task
-    _check_there(folder, files, needed=[name for name in NEEDED if not (of_series and name in OF_TEXTS)])
-    bundle = _load_series(folder, described, files) if of_series else _load_texts(folder, described, files)
+    of_series, of_numbers = described["task"] == SeriesTargets.task, "reader" in described
+    of_texts = not (of_series or of_numbers)
+    _check_there(folder, files, needed=[name for name in NEEDED if of_texts or name not in OF_TEXTS])
+    if not of_texts and (foreign := sorted(files.keys() & OF_TEXTS)):
+        raise BundleError(f"{folder}: {foreign[0]} belongs to a model of texts, this one reads numbers.")
+    load = _load_series if of_series else _load_numbers if of_numbers else _load_texts
+    bundle: AnyBundle = load(folder, described, files)
     _check_metrics(bundle.metrics, name=str(folder / "metrics.json"))
     return bundle
 
@@ -192,8 +186,6 @@ def _check_there(folder: Path, files: Mapping[str, bytes], *, needed: Iterable[s
 
 
 def _load_series(folder: Path, described: Mapping[str, Any], files: Mapping[str, bytes]) -> SeriesBundle:
-    if foreign := sorted(files.keys() & OF_TEXTS):
-        raise BundleError(f"{folder}: {foreign[0]} belongs to a model of texts, the task is {described['task']}.")
     try:
         config = config_from_dict(described["settings"], name=str(folder / "config.json"))
         targets = SeriesTargets.from_dict(described["targets"])
@@ -217,7 +209,30 @@ def _load_series(folder: Path, described: Mapping[str, Any], files: Mapping[str,
     )
 
 
-def _load_texts(folder: Path, described: dict[str, Any], files: Mapping[str, bytes]) -> Bundle:
+def _load_numbers(folder: Path, described: Mapping[str, Any], files: Mapping[str, bytes]) -> NumbersBundle:
+    try:
+        config = config_from_dict(described["settings"], name=str(folder / "config.json"))
+        targets, reader = Targets.from_dict(described["targets"]), NumbersReader.from_dict(described["reader"])
+    except SeqloomError as error:
+        raise BundleError(f"{folder} is not a model this version can read: {error}") from None
+    _check_answers(described, config, targets, name=str(folder / "config.json"))
+    with torch.device("meta"):
+        model = build_for_numbers(config, reader=reader, targets=targets)
+    _fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
+    return NumbersBundle(
+        config=config,
+        input=described["input"],
+        target=described["target"],
+        reader=reader,
+        targets=targets,
+        constant=described["constant"],
+        data=described["data"],
+        model=model.eval(),
+        metrics=strict_json(files["metrics.json"], name=str(folder / "metrics.json")),
+    )
+
+
+def _load_texts(folder: Path, described: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
     try:
         config = config_from_dict(described["settings"], name=str(folder / "config.json"))
         tokeniser = Tokeniser.from_dict(described["tokeniser"], subword_model=files.get("subwords.model"))
@@ -332,7 +347,8 @@ def _check_described(described: Any, *, name: str) -> None:
             f"{name}: the model has format {described['format']}, this version of seqloom reads up to {FORMAT}. "
             f"It was made by seqloom {described.get('seqloom', '?')}: install that version or a newer one."
         )
-    keys = KEYS_OF_SERIES if described.get("task") == SeriesTargets.task else KEYS
+    keys = KEYS_OF_NUMBERS if "reader" in described else KEYS
+    keys = KEYS_OF_SERIES if described.get("task") == SeriesTargets.task else keys
     if set(described) != keys:
         odd = ", ".join(sorted(set(described) ^ keys))
         raise BundleError(f"{name}: keys missing or unknown: {odd}.")
@@ -344,7 +360,7 @@ def _check_described(described: Any, *, name: str) -> None:
         raise BundleError(f"{name}: data must map the name of each file to its sha256.")
 
 
-def _check_answers(described: dict[str, Any], config: Config, targets: AnyTargets, *, name: str) -> None:
+def _check_answers(described: Mapping[str, Any], config: Config, targets: AnyTargets, *, name: str) -> None:
     """Raise BundleError where task, targets and constant answer do not belong together."""
     if described["task"] != targets.task or config.task not in (None, targets.task):
         raise BundleError(f"{name}: the task is {described['task'][:80]!r}, but the targets are of {targets.task}.")

@@ -26,7 +26,9 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """How rows become sequences of numbers."""
 
-    input: str | None = Field(None, description="column that is read; inferred where not given")
+    input: str | None = Field(
+        None, description="column that is read, or columns of numbers with commas between; inferred where not given"
+    )
     target: str | None = Field(None, description="column that is learned; inferred where not given")
     tokens: Tokens | None = Field(
         None,
@@ -46,10 +48,13 @@ class DataSettings(Settings):
         None, description="tokens known at most, the most frequent first; 50,000, fewer subwords, where not given"
     )
     max_length: Count | None = Field(None, description="time steps read at most; longer rows are cut, and counted")
+    frames: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
+        None, description="series of numbers: steps read at once; as many as leave about 15 where not given"
+    )
     vectors: str | None = Field(None, description="pretrained word vectors, a GloVe, word2vec or fastText text file")
     label_separator: str | None = Field(None, description="what stands between the labels of a row that has several")
-    series: str | None = Field(None, description="forecast: column that tells series apart; inferred where not given")
-    time: str | None = Field(None, description="forecast: column of times; inferred where not given")
+    series: str | None = Field(None, description="of numbers: column that tells series apart; inferred where not given")
+    time: str | None = Field(None, description="of numbers: column of times; inferred where not given")
     frequency: str | None = Field(
         None, description="forecast: how far steps are apart, such as 15 minutes; inferred where not given"
     )
@@ -130,7 +135,7 @@ class TrainingSettings(Settings):
 
     epochs: Count | None = Field(
         None,
-        description="passes over the rows at most; 1,500 steps (tag 6,000) and 5 to 40 passes if not given",
+        description="passes over the rows at most; 1,500 steps (tag 6,000), 5 to 40 passes (numbers 150) if not given",
     )
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
     batch_size: Count | None = Field(

@@ -8,7 +8,7 @@ import typer
 Data = Annotated[
     Path,
     typer.Argument(
-        help="CSV, TSV, JSONL, Parquet, CoNLL or text file, also .gz; or the stem of line-aligned files",
+        help="CSV, TSV, JSONL, Parquet, CoNLL, .ts, IDX or text file, also .gz; or the stem of line-aligned files",
         metavar="DATA",
     ),
 ]
@@ -16,7 +16,9 @@ ModelFolder = Annotated[Path, typer.Argument(help="folder of a trained model", m
 Task = Annotated[
     str | None, typer.Option(help="classify, regress, translate, tag, generate or forecast; inferred where not given")
 ]
-Input = Annotated[str | None, typer.Option(help="column to read; inferred where not given")]
+Input = Annotated[
+    str | None, typer.Option(help="column to read, or columns of numbers with commas; inferred where not given")
+]
 Target = Annotated[str | None, typer.Option(help="column to learn; inferred where not given")]
 Valid = Annotated[Path | None, typer.Option(help="file with validation rows")]
 Test = Annotated[Path | None, typer.Option(help="file with test rows")]

@@ -33,8 +33,9 @@ def command(
         raise ConfigError('give either a FILE (or - for stdin) or --text "...".')
     loaded = load(model).with_decoding(set or ())
     series = loaded.bundle.targets.problem == "series"
-    if series and file in (None, "-"):
-        raise ConfigError("this model forecasts series: give a FILE that has them.")
+    if file in (None, "-") and not loaded.reads_texts:
+        does = "forecasts series" if series else "reads numbers"
+        raise ConfigError(f"this model {does}: give a FILE that has them.")
     # Where someone is watching, a text appears as it is written.
     watched = loaded.bundle.targets.problem == "next" and format == "jsonl" and sys.stdout.isatty()
     if file is None:

@@ -28,7 +28,7 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Train a model on DATA and leave it in the folder --out."""
-    from seqloom.api import free_folder, stem
+    from seqloom.api import Model, free_folder, stem
     from seqloom.cli.progress import show_training
     from seqloom.cli.tables import print_json, print_scores
     from seqloom.config import load_config
@@ -61,7 +61,7 @@ def command(
     else:
         print_scores(bundle.metrics)
         print(f"model: {folder}, report: {folder / 'report.html'}", file=sys.stderr)
-        what = shlex.quote(str(test or data)) if bundle.targets.problem == "series" else '--text "..."'
+        what = '--text "..."' if Model(bundle).reads_texts else shlex.quote(str(test or data))
         print(f"try:   seqloom predict {shlex.quote(str(folder))} {what}", file=sys.stderr)
 
 

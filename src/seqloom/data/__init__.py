@@ -15,6 +15,10 @@ from seqloom.data.examples import encode_rows as encode_rows
 from seqloom.data.findings import Finding as Finding
 from seqloom.data.generators import reviews as reviews
 from seqloom.data.next_targets import NextTargets as NextTargets
+from seqloom.data.numbers import NumbersReader as NumbersReader
+from seqloom.data.numbers import NumericExample as NumericExample
+from seqloom.data.numbers import pad_numbers as pad_numbers
+from seqloom.data.numbers_prepare import PreparedNumbers as PreparedNumbers
 from seqloom.data.prepare import Prepared as Prepared
 from seqloom.data.prepare import prepare as prepare
 from seqloom.data.prepare_streams import PreparedStreams as PreparedStreams
@@ -40,4 +44,4 @@ from seqloom.data.token_stream import TextWindow as TextWindow
 from seqloom.data.token_stream import TextWindows as TextWindows
 from seqloom.data.token_stream import TokenStream as TokenStream
 
-AnyPrepared = Prepared | PreparedSeries | PreparedStreams
+AnyPrepared = Prepared | PreparedNumbers | PreparedSeries | PreparedStreams

@@ -14,6 +14,9 @@ from seqloom.config import Config
 from seqloom.data.check_streams import stream_findings
 from seqloom.data.examples import Example, written_ids
 from seqloom.data.findings import Finding, Level
+from seqloom.data.numbers import NumericExample
+from seqloom.data.numbers_check import numbers_findings
+from seqloom.data.numbers_prepare import GatheredNumbers, PreparedNumbers, prepare_numbers
 from seqloom.data.prepare import Gathered, Prepared, encode, gather
 from seqloom.data.prepare_streams import GatheredTexts, encode_texts, gather_texts, is_stream
 from seqloom.data.repeats import as_read, overlaps
@@ -27,6 +30,7 @@ from seqloom.errors import DataError
 from seqloom.text import UNKNOWN
 
 Amount = TypeVar("Amount", int, float)
+_Noted = Gathered | GatheredNumbers | Prepared | PreparedNumbers
 
 FINDINGS = {
     "D101": "rows used and rejected",
@@ -55,6 +59,7 @@ FINDINGS = {
     "D702": "steps that have no value",
     "D703": "series that never change",
     "D704": "windows to train, validate and test on",
+    "D705": "channels of numbers, with their mean and spread in training",
 }
 SOURCE = {"lengths": "D301", "vocabulary": "D401", "unknown": "D402"}
 WRITTEN = {"lengths": "D302", "vocabulary": "D403", "unknown": "D404"}
@@ -96,6 +101,8 @@ def check(
     if isinstance(gathered, GatheredSeries):
         found, rejected = check_series(gathered, config)
         return Report(found, rejected, gathered.fingerprints)
+    if isinstance(gathered, GatheredNumbers):
+        return _check_numbers(gathered, config)
     try:
         prepared = encode(gathered, config)
     except DataError as error:
@@ -123,15 +130,31 @@ def _check_stream(gathered: GatheredTexts, config: Config) -> Report:
     return Report(findings, prepared.rejected, prepared.fingerprints)
 
 
+def _check_numbers(gathered: GatheredNumbers, config: Config) -> Report:
+    try:
+        prepared = prepare_numbers(gathered, config)
+    except DataError as error:
+        used = {part: len(file.samples) for part, file in gathered.files.items()}
+        findings = [*_rows(used, gathered), Finding("D601", "error", f"training could not start: {error}")]
+        return Report(findings, gathered.rejected, gathered.fingerprints)
+    found = [
+        *_rows({part: len(rows) for part, rows in _parts(prepared).items()}, prepared, leaks=prepared.leaks),
+        *_answers(prepared),
+        *numbers_findings(prepared),
+        *(Finding("D502", "warning", leak) for leak in prepared.leaks),
+    ]
+    return Report(sorted(found, key=_number), prepared.rejected, prepared.fingerprints)
+
+
 def _number(finding: Finding) -> str:
     return finding.number
 
 
-def _parts(prepared: Prepared) -> dict[str, list[Example]]:
+def _parts(prepared: Prepared | PreparedNumbers) -> dict[str, Any]:
     return {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
 
 
-def _rows(used: Mapping[str, int], found: Gathered | Prepared, *, leaks: Sequence[str] = ()) -> Iterator[Finding]:
+def _rows(used: Mapping[str, int], found: _Noted, *, leaks: Sequence[str] = ()) -> Iterator[Finding]:
     rejected = len(found.rejected)
     grave: Level = "error" if rejected > sum(used.values()) else "warning"
     parts = ", ".join(f"{count:,} {part}" for part, count in used.items())
@@ -147,11 +170,12 @@ def _rows(used: Mapping[str, int], found: Gathered | Prepared, *, leaks: Sequenc
             yield Finding("D103", "note", note)
 
 
-def _answers(prepared: Prepared) -> Iterator[Finding]:
-    if isinstance(prepared.targets, TextTargets):
+def _answers(prepared: Prepared | PreparedNumbers) -> Iterator[Finding]:
+    if isinstance(prepared, Prepared) and isinstance(prepared.targets, TextTargets):
         return _copies(prepared.train)
-    if isinstance(prepared.targets, TagTargets):
+    if isinstance(prepared, Prepared) and isinstance(prepared.targets, TagTargets):
         return _tags(prepared)
+    assert isinstance(prepared.targets, Targets)
     return _numbers(prepared, prepared.targets) if prepared.targets.problem == "squared" else _classes(prepared)
 
 
@@ -190,7 +214,7 @@ def _tag_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
     return counts
 
 
-def _classes(prepared: Prepared) -> Iterator[Finding]:
+def _classes(prepared: Prepared | PreparedNumbers) -> Iterator[Finding]:
     counts = _label_counts(prepared, prepared.train)
     yield Finding("D201", "ok", f"{len(counts)} classes ({prepared.targets.problem}): {_most(counts)}")
     rare = [label for label, count in counts.items() if count < RARE]
@@ -207,7 +231,7 @@ def _classes(prepared: Prepared) -> Iterator[Finding]:
             yield Finding("D205", "warning", f"{len(missing)} classes do not occur in {part}: {_first(missing)}")
 
 
-def _label_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
+def _label_counts(prepared: Prepared | PreparedNumbers, examples: Sequence[Example | NumericExample]) -> Counter[str]:
     labels = prepared.targets.labels
     counts = Counter(dict.fromkeys(labels, 0))
     for example in examples:
@@ -218,7 +242,7 @@ def _label_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
     return counts
 
 
-def _numbers(prepared: Prepared, targets: Targets) -> Iterator[Finding]:
+def _numbers(prepared: Prepared | PreparedNumbers, targets: Targets) -> Iterator[Finding]:
     numbers = [targets.to_unit(example.target) for example in prepared.train if isinstance(example.target, float)]
     spread = f"mean {targets.mean:.6g}, standard deviation {targets.scale:.6g}"
     yield Finding("D202", "ok", f"target numbers from {min(numbers):.6g} to {max(numbers):.6g}, {spread}")

@@ -54,7 +54,7 @@ def infer_columns(
             table.position(column, option=option)
     if input is not None and input == target:
         raise DataError(f'column "{input}" cannot be both input and target. Give two columns of {_listed(table)}.')
-    split = _split_column(table, taken=(input, target))
+    split = split_column(table, taken=(input, target))
     if split:
         notes.append(f"split: {split} (column that says train, valid or test)")
     free = [column for column in table.columns if column not in (input, target, split)]
@@ -69,7 +69,7 @@ def infer_columns(
     ):
         return _as_pair(table, free, task, input=input, target=target, split=split, notes=notes)
     said = list(notes)
-    read = input or _longest_text(table, [column for column in free if column not in _targets_by_name(table, free)[:1]])
+    read = input or _longest_text(table, [column for column in free if column not in targets_by_name(table, free)[:1]])
     if input is None:
         said.append(f"input: {read} (longest text column)")
     learned = target
@@ -108,8 +108,8 @@ def _is_named_pair(
         pair = infer_pair(table, free, input=input, target=target)
     except DataError:
         return False
-    labels = [column for column in _targets_by_name(table, free) if column not in pair]
-    task, _ = _find_task(table.values(pair.target), pair.target, label_separator=label_separator)
+    labels = [column for column in targets_by_name(table, free) if column not in pair]
+    task, _ = find_task(table.values(pair.target), pair.target, label_separator=label_separator)
     return pair.named and not labels and task == "translate"
 
 
@@ -148,7 +148,8 @@ def _likely_separator(values: list[Value]) -> str | None:
     return None
 
 
-def _split_column(table: Table, *, taken: tuple[str | None, ...]) -> str | None:
+def split_column(table: Table, *, taken: tuple[str | None, ...]) -> str | None:
+    """The column that says of each row whether it is for training, validation or test; None where there is none."""
     for column in table.columns:
         if column.lower() in SPLIT_COLUMNS and column not in taken:
             parts = {read_split(value) for value in set(table.values(column))}
@@ -157,7 +158,7 @@ def _split_column(table: Table, *, taken: tuple[str | None, ...]) -> str | None:
     return None
 
 
-def _targets_by_name(table: Table, columns: list[str]) -> list[str]:
+def targets_by_name(table: Table, columns: list[str]) -> list[str]:
     """The columns with a name that targets often have, the most telling name first."""
     named = [column for column in columns if column.lower() in TARGET_NAMES]
     return sorted(named, key=lambda column: TARGET_NAMES.index(column.lower()))
@@ -176,7 +177,7 @@ def _mean_text_length(values: list[Value]) -> float:
 
 
 def _likely_target(table: Table, columns: list[str], *, task: Task | None) -> tuple[str, str]:
-    if named := _targets_by_name(table, columns):
+    if named := targets_by_name(table, columns):
         return named[0], "by its name"
     if len(columns) == 1:
         return columns[0], "the only other column"
@@ -196,7 +197,7 @@ def _likely_target(table: Table, columns: list[str], *, task: Task | None) -> tu
 
 def _likely_task(table: Table, target: str, *, label_separator: str | None) -> tuple[Task, str]:
     values = table.values(target)
-    task, reason = _find_task(values, target, label_separator=label_separator)
+    task, reason = find_task(values, target, label_separator=label_separator)
     if task is None:
         raise DataError(
             f'{table.path.name}: column "{target}" has {len(set(values))} different values in {len(values)} rows, '
@@ -206,7 +207,7 @@ def _likely_task(table: Table, target: str, *, label_separator: str | None) -> t
     return task, reason
 
 
-def _find_task(values: list[Value], target: str, *, label_separator: str | None) -> tuple[Task | None, str]:
+def find_task(values: list[Value], target: str, *, label_separator: str | None) -> tuple[Task | None, str]:
     """The task that such targets belong to and why; None where they could be of several."""
     if label_separator or any(isinstance(value, tuple) for value in values):
         return "classify", f"{target} holds several labels a row"

@@ -20,16 +20,17 @@ from seqloom.text import Tokeniser, Vocabulary, train_subwords
 
 MOST_TOKENS = 50_000
 _TIMES = dict.fromkeys(("series", "time", "frequency"), "forecast")
+_FRAMES = {"frames": "series of numbers that are answered once"}
 _PAIRS = dict.fromkeys(("target_tokens", "joint_vocabulary"), "translate")
 _LABELS = {"label_separator": "classify"}
 _ROWS = {"max_length": "tasks that cut texts, row by row"}
 # The settings that a task does not have, and whose they are.
 FOREIGN: dict[Task, dict[str, str]] = {
-    "classify": _TIMES | _PAIRS,
-    "regress": _TIMES | _PAIRS,
-    "translate": _TIMES | _LABELS,
-    "tag": _TIMES | _PAIRS | _LABELS | _ROWS | {"tokens": "tasks that cut texts; here words are given"},
-    "generate": _TIMES | _PAIRS | _LABELS | _ROWS | {"target": "tasks with an answer"},
+    "classify": _FRAMES | _TIMES | _PAIRS,
+    "regress": _FRAMES | _TIMES | _PAIRS,
+    "translate": _FRAMES | _TIMES | _LABELS,
+    "tag": _FRAMES | _TIMES | _PAIRS | _LABELS | _ROWS | {"tokens": "tasks that cut texts; here words are given"},
+    "generate": _FRAMES | _TIMES | _PAIRS | _LABELS | _ROWS | {"target": "tasks with an answer"},
 }
 
 

@@ -14,6 +14,15 @@ from seqloom.data.batches import collate
 from seqloom.data.columns import Columns, infer_columns, read_split
 from seqloom.data.examples import Example, encode_rows, written_ids
 from seqloom.data.learn import Learned, check_settings, learn, telling_tokeniser
+from seqloom.data.numbers_prepare import (
+    GatheredNumbers,
+    PreparedNumbers,
+    find_numbers,
+    gather_numbers,
+    gather_tables,
+    is_numeric_file,
+    prepare_numbers,
+)
 from seqloom.data.repeats import as_read, overlaps
 from seqloom.data.rows import Rejected, RejectedRow, Row, Table, Value, read_text
 from seqloom.data.series_layout import looks_like_series
@@ -84,7 +93,7 @@ class Prepared:
 
 def prepare(
     config: Config, path: str | Path, *, valid: str | Path | None = None, test: str | Path | None = None
-) -> Prepared | PreparedSeries:
+) -> Prepared | PreparedNumbers | PreparedSeries:
     """Read the files, part the rows where that is not done already, learn from the training rows, encode.
 
     Without `valid` and `test` a split column decides, else the fractions and the seed of the settings. With one of the
@@ -92,24 +101,30 @@ def prepare(
     Raises DataError where a file cannot be read, lacks a column, or leaves no row to use.
     """
     gathered = gather(config, path, valid=valid, test=test)
+    if isinstance(gathered, GatheredNumbers):
+        return prepare_numbers(gathered, config)
     return prepare_series(gathered, config) if isinstance(gathered, GatheredSeries) else encode(gathered, config)
 
 
 def gather(
     config: Config, path: str | Path, *, valid: str | Path | None = None, test: str | Path | None = None
-) -> Gathered | GatheredSeries:
+) -> Gathered | GatheredNumbers | GatheredSeries:
     """Read the files and tell usable rows from others; nothing is parted or learned yet.
 
     Raises DataError where a file cannot be read, lacks a column, or has no usable row.
     """
     settings = config.data
-    paths = {"train": path, "valid": valid, "test": test}
+    paths = {part: each for part, each in {"train": path, "valid": valid, "test": test}.items() if each is not None}
+    if is_numeric_file(path):
+        return gather_numbers(config, paths, _names({part: Path(each) for part, each in paths.items()}))
     used = [column for column in (settings.input, settings.target) if column is not None]
     only = used if len(used) > 1 else []
-    files = {part: read_table(given, only=only) for part, given in paths.items() if given is not None}
-    names = _names(files)
+    files = {part: read_table(given, only=only) for part, given in paths.items()}
+    names = _names({part: table.path for part, table in files.items()})
     if config.task == "forecast" or (config.task is None and looks_like_series(files["train"])):
         return gather_series(config, files, names)
+    if (found := find_numbers(config, files["train"])) is not None:
+        return gather_tables(config, files, names, found)
     columns = infer_columns(
         files["train"],
         task=config.task,
@@ -168,12 +183,10 @@ def _settings(config: Config, *, task: Task) -> DataSettings:
     return config.data
 
 
-def _names(files: Mapping[str, Table]) -> dict[str, str]:
+def _names(paths: Mapping[str, Path]) -> dict[str, str]:
     """A name for the file of each part: the file's own where that tells them apart, else its whole path."""
-    own = [table.path.name for table in files.values()]
-    return {
-        part: table.path.name if own.count(table.path.name) == 1 else str(table.path) for part, table in files.items()
-    }
+    own = [path.name for path in paths.values()]
+    return {part: path.name if own.count(path.name) == 1 else str(path) for part, path in paths.items()}
 
 
 def _check_same_columns(files: Mapping[str, Table], columns: Columns) -> None:

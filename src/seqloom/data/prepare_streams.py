@@ -206,6 +206,7 @@ def open_text(path: str | Path, targets: NextTargets, *, column: str) -> tuple[T
         raise DataError(f"{Path(path).name} is a table, but this model was trained on a text file. Give a text file.")
     gathered = gather(Config.model_validate({"task": "generate", "data": {"input": column}}), path)
     table = gathered.files["train"]
+    assert isinstance(table, Table)
     return Text(table, None, column, table.path.name), table.fingerprint
 
 

@@ -55,7 +55,7 @@ class Layout:
 
 def looks_like_series(table: Table) -> bool:
     """Whether a table can only be series: numbers over time, or long rows of numbers, and no text to read."""
-    kinds = _kinds(table)
+    kinds = column_kinds(table)
     texts = [column for column, kind in kinds.items() if kind == "text"]
     numbers = [column for column, kind in kinds.items() if kind == "number"]
     times = [column for column, kind in kinds.items() if kind == "time"]
@@ -83,7 +83,7 @@ def infer_layout(table: Table, settings: DataSettings) -> tuple[Layout, list[str
     ):
         if column is not None:
             table.position(column, option=option)
-    kinds, notes = _kinds(table), list[str]()
+    kinds, notes = column_kinds(table), list[str]()
     time = settings.time or _time_column(kinds, taken=(settings.series, settings.target, *beside))
     if time is not None and settings.time is None:
         notes.append(f"time: {time}")
@@ -113,7 +113,7 @@ def infer_layout(table: Table, settings: DataSettings) -> tuple[Layout, list[str
     return Layout("columns", None, time, tuple(numbers), beside), notes + _left(others, numbers[0])
 
 
-def _kinds(table: Table) -> dict[str, Literal["time", "number", "text", "empty"]]:
+def column_kinds(table: Table) -> dict[str, Literal["time", "number", "text", "empty"]]:
     """What the values of each column are, judged by some of them."""
     every = max(1, len(table.rows) // SAMPLED)
     rows, found = table.rows[::every], dict[str, Literal["time", "number", "text", "empty"]]()

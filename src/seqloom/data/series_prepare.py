@@ -245,6 +245,8 @@ def _check_settings(settings: DataSettings) -> None:
     for name in TEXTUAL:
         if getattr(settings, name) != getattr(default, name):
             raise ConfigError(f"{name} is a setting of texts, the task is forecast.")
+    if settings.frames is not None:
+        raise ConfigError("frames is a setting of series of numbers that are answered once, the task is forecast.")
 
 
 def joined(before: Series | None, after: Series) -> Series:

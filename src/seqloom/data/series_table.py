@@ -68,7 +68,7 @@ def read_series(
     return SeriesFile(series, sorted(rejected), notes)
 
 
-def _number(value: Value, column: str) -> float:
+def read_cell(value: Value, column: str) -> float:
     """The number of a cell, NaN where it is empty. Raises DataError that names the column."""
     if isinstance(value, str) and not value.strip():
         return np.nan
@@ -86,9 +86,9 @@ def _rows(table: Table, layout: Layout, rejected: list[Rejected]) -> list[Series
     series = []
     for row in table.rows:
         try:
-            name = f"row {row.line}" if name_at is None else _name(row.values[name_at])
+            name = f"row {row.line}" if name_at is None else read_name(row.values[name_at])
             cells = zip(table.columns, row.values, strict=True)
-            numbers = [_number(value, column) for at, (column, value) in enumerate(cells) if at != name_at]
+            numbers = [read_cell(value, column) for at, (column, value) in enumerate(cells) if at != name_at]
             series += _trimmed(name, row.line, np.array([numbers]).T, None, rejected)
         except DataError as error:
             rejected.append(Rejected(row.line, str(error)))
@@ -107,13 +107,13 @@ def _collect(table: Table, layout: Layout, rejected: list[Rejected]) -> dict[str
                 _add(found.setdefault("", _Steps()), entry.line, None, [np.nan] * len(columns))
             continue
         try:
-            name = "" if layout.series is None else _name(entry.values[position[layout.series]])
+            name = "" if layout.series is None else read_name(entry.values[position[layout.series]])
             time = None if layout.time is None else read_time(entry.values[position[layout.time]])
         except DataError as error:
             rejected.append(Rejected(entry.line, str(error)))
             continue
         try:
-            numbers = [_number(entry.values[position[column]], column) for column in columns]
+            numbers = [read_cell(entry.values[position[column]], column) for column in columns]
         except DataError as error:
             rejected.append(Rejected(entry.line, str(error)))
             numbers = [np.nan] * len(columns)
@@ -230,7 +230,8 @@ def _told_apart(series: list[Series], rejected: list[Rejected]) -> list[Series]:
     return list(found.values())
 
 
-def _name(value: Value) -> str:
+def read_name(value: Value) -> str:
+    """The name of a series, without surrounding blanks. Raises DataError where there is none."""
     if not isinstance(value, str) or not value.strip():
         raise DataError("no name of a series")
     return value.strip()

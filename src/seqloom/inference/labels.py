@@ -4,37 +4,50 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from seqloom.bundle import Bundle
-from seqloom.data import Example, evaluation_order, pad
+from seqloom.bundle import Bundle, NumbersBundle
+from seqloom.data import Example, NumericExample, evaluation_order, pad, pad_numbers
+from seqloom.data.numbers import Steps
 from seqloom.data.targets import Targets
-from seqloom.models import ManyToOne
+from seqloom.models import OneAnswer
 
 BATCH = 64
 
+Row = Example | NumericExample
 
-def label_answers(bundle: Bundle, rows: Sequence[Example]) -> Iterator[dict[str, Any]]:
+
+def label_answers(bundle: Bundle | NumbersBundle, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """The plain answer to each row, as `answer_table` says: the decision, and for classes their probabilities."""
-    model = bundle.model
-    assert isinstance(model, ManyToOne)
-    for row, said in zip(rows, said_by(bundle, logits_of(model, [row.ids for row in rows])), strict=True):
-        yield {"input": row.text, **said}
+    assert isinstance(bundle.model, OneAnswer)
+    for row, said in zip(rows, said_by(bundle, logits_of(bundle.model, [read_of(row) for row in rows])), strict=True):
+        yield {"input": name_of(row), **said}
 
 
-def said_by(bundle: Bundle, logits: Tensor) -> list[dict[str, Any]]:
+def said_by(bundle: Bundle | NumbersBundle, logits: Tensor) -> list[dict[str, Any]]:
     """What the logits (rows, outputs) of a model say, in plain words: the prediction, of classes the probabilities."""
     model, targets = bundle.model, bundle.targets
-    assert isinstance(model, ManyToOne) and isinstance(targets, Targets)
+    assert isinstance(model, OneAnswer) and isinstance(targets, Targets)
     probabilities = model.probabilities(logits)
     decisions = decide(targets, probabilities)
     return list(map(_plain, itertools.repeat(targets), decisions.tolist(), probabilities.tolist()))
 
 
+def name_of(row: Row) -> str:
+    """What stands for a row where it is shown: its text, or the name of its numbers."""
+    return row.name if isinstance(row, NumericExample) else row.text
+
+
+def read_of(row: Row) -> list[int] | Steps:
+    """What a model reads of a row: token ids, or steps of numbers."""
+    return row.steps if isinstance(row, NumericExample) else row.ids
+
+
 @torch.inference_mode()
-def logits_of(model: ManyToOne, sequences: Sequence[Sequence[int]], *, batch_size: int = BATCH) -> Tensor:
-    """The logits (rows, outputs) of each sequence of ids, on the CPU and in the order given.
+def logits_of(model: OneAnswer, sequences: Sequence[Sequence[int] | Steps], *, batch_size: int = BATCH) -> Tensor:
+    """The logits (rows, outputs) of each sequence, of ids or of numbers, on the CPU and in the order given.
 
     Rows of similar length are computed together. The model is left in the mode it was in.
     """
@@ -43,8 +56,9 @@ def logits_of(model: ManyToOne, sequences: Sequence[Sequence[int]], *, batch_siz
     model.eval()
     rows: list[int] = []
     parts: list[Tensor] = []
-    for batch_rows in evaluation_order([len(ids) for ids in sequences], batch_size=batch_size):
-        parts.append(model(pad([sequences[row] for row in batch_rows]).to(device)).cpu())
+    made: Any = pad_numbers if len(sequences) and isinstance(sequences[0], np.ndarray) else pad
+    for batch_rows in evaluation_order([len(each) for each in sequences], batch_size=batch_size):
+        parts.append(model(made([sequences[row] for row in batch_rows]).to(device)).cpu())
         rows += batch_rows
     model.train(training)
     if not parts:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from seqloom.bundle import AnyBundle, Bundle, SeriesBundle
+from seqloom.bundle import Bundle, SeriesBundle
 from seqloom.data import Example, Rejected, encode_rows
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.rows import Table, Value
@@ -47,7 +47,7 @@ def encode(bundle: Bundle, table: Table, *, with_target: bool) -> list[Example |
 
 
 def answer_table(
-    bundle: AnyBundle, table: Table, *, suggest: int | None = None, show: Show | None = None
+    bundle: Bundle | SeriesBundle, table: Table, *, suggest: int | None = None, show: Show | None = None
 ) -> Iterator[dict[str, Any]]:
     """One plain answer for each record of `table`, in order.
 

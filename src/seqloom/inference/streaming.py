@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqloom.bundle import AnyBundle, Bundle, SeriesBundle
+from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle
 from seqloom.data import pad
 from seqloom.data.next_targets import NextTargets
 from seqloom.errors import ConfigError, DataError
@@ -56,6 +56,8 @@ def check_streams(bundle: AnyBundle) -> None:
     why = None
     if isinstance(bundle, SeriesBundle):
         why = "a forecaster reads a window of the whole series at once"
+    elif isinstance(bundle, NumbersBundle):
+        why = "it reads numbers, and texts alone are read as they arrive"
     elif not isinstance(bundle.model, ManyToOne | LanguageModel):
         why = f"a model of --task {bundle.targets.task} reads the whole text before it answers"
     elif isinstance(bundle.model, ManyToOne) and bundle.config.model.bidirectional:

@@ -23,7 +23,7 @@ from seqloom.lens.figures_report import (
 from seqloom.lens.html import Html, bullets, folded, heading, paragraph, preformatted, table
 from seqloom.lens.page import Part, page
 from seqloom.lens.report_findings import report_findings
-from seqloom.training.card import model_card, series_card
+from seqloom.training.card import card_of
 
 REJECTED = 20
 
@@ -203,7 +203,7 @@ def _settings(config: Config) -> Html:
 def _card(bundle: AnyBundle, history: Sequence[Mapping[str, Any]]) -> list[Part]:
     """The model card, whose last part are the limits."""
     epochs = [dict(row) for row in history]
-    card = series_card(bundle, epochs) if isinstance(bundle, SeriesBundle) else model_card(bundle, epochs)
+    card = card_of(bundle, epochs)
     limits = card.partition("## Limits\n")[2].strip()
     return [heading("Limits"), paragraph(limits), heading("Model card"), folded("README.md", preformatted(card))]
 

@@ -1,49 +1,72 @@
 """Many to one: a whole sequence in, one answer out. Classes, several labels at once, or a number.
 
-ids -> vectors -> (bi)recurrent stack -> pooling -> head -> logits -> loss or answer
+ids -> vectors, or numbers as they are -> (bi)recurrent stack -> pooling -> head -> logits -> loss or answer
 """
 
-from typing import Literal
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqloom.config import ModelSettings
-from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, read_tokens, stack
-from seqloom.nn import AttentionPool, Linear, last_pool, max_pool, mean_pool
-from seqloom.shapes import Batch, Float, Int, Tokens
+from seqloom.models.one_answer import OneAnswer, Problem
+from seqloom.models.parts import embedding, read_tokens, stack
+from seqloom.nn import AttentionPool, last_pool, max_pool, mean_pool
+from seqloom.shapes import Batch, Float, Int, Tokens, valid_steps
 
-Problem = Literal["binary", "multiclass", "multilabel", "squared"]
+
+def framed(batch: Batch, frames: int) -> Batch:
+    """Every `frames` steps of (B, T, I) side by side as one, (B, T / frames, frames I); what the last lacks is zero."""
+    values, lengths = batch
+    if frames == 1:
+        return batch
+    real = valid_steps(lengths, values.shape[1])[:, :, None]
+    whole = functional.pad(values.masked_fill(~real, 0), (0, 0, 0, -values.shape[1] % frames))
+    steps = whole.shape[1] // frames
+    return Batch(whole.reshape(len(whole), steps, frames * values.shape[2]), (lengths + frames - 1) // frames)
 
 
-class ManyToOne(nn.Module):
-    """Reads a sequence of token ids and answers once.
+class ManyToOne(OneAnswer):
+    """Reads a sequence and answers once: token ids where it has a `vocabulary_size`, else vectors of `input_size`.
 
-    `problem` decides the loss and the meaning of the logits (B, outputs): binary has one, the log odds of the second
-    class; multiclass one a class; multilabel one log odds a label; squared one number, in units of the target's spread.
+    Of vectors it reads `frames` side by side as one step.
     """
 
-    def __init__(self, settings: ModelSettings, *, vocabulary_size: int, outputs: int, problem: Problem) -> None:
-        super().__init__()
-        self.problem = problem
+    def __init__(
+        self,
+        settings: ModelSettings,
+        *,
+        outputs: int,
+        problem: Problem,
+        vocabulary_size: int | None = None,
+        input_size: int = 0,
+        frames: int = 1,
+    ) -> None:
+        super().__init__(problem)
         self.word_dropout = settings.word_dropout
-        self.embedding, size = embedding(settings, vocabulary_size)
-        self.recurrent = stack(settings, input_size=size)
+        self.reads_numbers, self.frames = vocabulary_size is None, frames
+        self.embedding: nn.Module = nn.Identity()
+        input_size = input_size * frames
+        if vocabulary_size is not None:
+            self.embedding, input_size = embedding(settings, vocabulary_size)
+        self.recurrent = stack(settings, input_size=input_size)
         self.pooling, self.bidirectional = settings.pooling, settings.bidirectional
         self.attention = AttentionPool(self.recurrent.output_size) if settings.pooling == "attention" else None
         self.dropout = nn.Dropout(settings.dropout)
-        self.head = Linear(self.recurrent.output_size, 1 if problem in ("binary", "squared") else outputs)
+        self.head = self.make_head(self.recurrent.output_size, outputs=outputs)
 
     @property
     def tables(self) -> tuple[nn.Module, ...]:
         """What makes vectors of token ids."""
-        return (self.embedding,)
+        return () if self.reads_numbers else (self.embedding,)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B outputs"]:
         """The logits of each row, (B, outputs)."""
-        outputs, _ = self.recurrent(self.embed(batch), batch.lengths)
-        return self.conclude(outputs, batch.lengths)
+        if self.reads_numbers:
+            values, lengths = framed(batch, self.frames)
+            read: Tensor | Tokens = values.to(self.head.weight.dtype)
+        else:
+            read, lengths = self.embed(batch), batch.lengths
+        outputs, _ = self.recurrent(read, lengths)
+        return self.conclude(outputs, lengths)
 
     def conclude(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B outputs"]:
         """The logits (B, outputs) from the outputs of the last layer, (B, T, H)."""
@@ -55,38 +78,6 @@ class ManyToOne(nn.Module):
         tokens = read_tokens(self.embedding, batch, dropout=self.dropout, word_dropout=self.word_dropout)
         return tokens._replace(vectors=tokens.vectors.to(self.head.weight.dtype))
 
-    def batch_loss(self, batch: Batch, targets: Tensor, options: LossOptions = PLAIN_LOSS) -> Float[Tensor, ""]:
-        """The mean loss of the answers to `batch`."""
-        return self.loss(self(batch), targets, options)
-
-    def loss(self, logits: Tensor, targets: Tensor, options: LossOptions = PLAIN_LOSS) -> Float[Tensor, ""]:
-        """The mean loss of a batch, by kind of problem: cross entropy, or the squared error.
-
-        `targets` is (B,) class numbers, (B, labels) of zeros and ones, or (B,) numbers.
-        """
-        if self.problem == "squared":
-            return functional.mse_loss(logits.squeeze(-1), targets)
-        if self.problem == "multiclass":
-            return functional.cross_entropy(
-                logits, targets, weight=options.class_weights, label_smoothing=options.label_smoothing
-            )
-        if self.problem == "multilabel":
-            return _log_odds_loss(logits, targets, options.label_smoothing).mean()
-        each = _log_odds_loss(logits.squeeze(-1), targets.to(logits.dtype), options.label_smoothing)
-        if options.class_weights is None:
-            return each.mean()
-        weights = options.class_weights[targets]
-        return (each * weights).sum() / weights.sum()
-
-    def probabilities(self, logits: Float[Tensor, "B outputs"]) -> Float[Tensor, "B classes"]:
-        """The probability of each class (they add up to 1) or of each label; numbers stay as they are."""
-        if self.problem == "binary":
-            second = logits.sigmoid()
-            return torch.cat([1 - second, second], dim=-1)
-        if self.problem == "multiclass":
-            return logits.softmax(dim=-1)
-        return logits.sigmoid() if self.problem == "multilabel" else logits
-
     def pool(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
         """One vector a row, (B, H), from the outputs of all its steps."""
         if self.attention is not None:
@@ -97,8 +88,3 @@ class ManyToOne(nn.Module):
         if self.pooling == "last":
             return last_pool(outputs, lengths, bidirectional=self.bidirectional)
         return max_pool(outputs, lengths)
-
-
-def _log_odds_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    smoothed = targets * (1 - label_smoothing) + label_smoothing / 2
-    return functional.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")

@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from seqloom.bundle import AnyBundle, Bundle, SeriesBundle
+from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle
 from seqloom.config import DecodingSettings
 from seqloom.data import Example, Rejected, table_of_texts
 from seqloom.data.series import Series
 from seqloom.data.series_table import SeriesFile
-from seqloom.errors import DataError
+from seqloom.errors import ConfigError, DataError
 from seqloom.inference import (
     answer_rows,
     answer_table,
@@ -17,7 +17,9 @@ from seqloom.inference import (
     complete,
     encode,
     forecast_answers,
+    numeric_answers,
     read_starts,
+    rows_of_arrays,
     series_of_numbers,
 )
 from seqloom.lens import look as look_at
@@ -40,11 +42,15 @@ class Wanted(NamedTuple):
 def predict(bundle: AnyBundle, inputs: Sequence[Any], *, longest: int, suggest: int | None = None) -> list[Answer]:
     """One answer for each input, in order, as `seqloom predict` gives it; `{"input", "error"}` where it cannot.
 
-    An input is a text, of a tagger the words of one too, of a forecaster the values of a series. More than `longest`
+    An input is a text, of a tagger the words of one too, of a forecaster the values of a series, of a model that reads
+    numbers a list of steps. More than `longest`
     tokens are refused. With `suggest` so many short texts that differ, of a model widened for that.
     """
     if isinstance(bundle, SeriesBundle):
         return _forecasts(bundle, inputs)
+    if isinstance(bundle, NumbersBundle):
+        rows_read = rows_of_arrays(bundle.reader, inputs, max_length=longest)
+        return [_without_line(answer, line) for line, answer in enumerate(numeric_answers(bundle, rows_read), start=1)]
     table = table_of_texts(inputs, column=bundle.input)
     if isinstance(bundle.model, LanguageModel):
         return [_without_line(answer, line) for line, answer in enumerate(answer_table(bundle, table), start=1)]
@@ -120,6 +126,8 @@ def look(bundle: AnyBundle, given: Any) -> Answer:
     """What the model saw in one input, as plain data. Raises DataError, ConfigError."""
     if isinstance(bundle, SeriesBundle):
         return view_of(bundle, _series(given, line=1)).to_dict()
+    if isinstance(bundle, NumbersBundle):
+        raise ConfigError("a model that answers for numbers has nothing to show yet")
     seen: Answer = look_at(bundle, given).to_dict()
     return seen
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqloom.bundle import AnyBundle, SeriesBundle, load_bundle
+from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle, load_bundle
 from seqloom.errors import ConfigError, SeqloomError, nearest
 from seqloom.inference import check_streams
 from seqloom.models import LanguageModel, Seq2Seq
@@ -87,6 +87,8 @@ def warm(name: str, bundle: AnyBundle) -> Hosted:
     example: Any = WARM_UP
     if isinstance(bundle, SeriesBundle):
         example = [1.0] * (bundle.targets.reader.fewest + 1)
+    if isinstance(bundle, NumbersBundle):
+        example = [[0.0] * len(bundle.reader.channels)]
     computing.predict(bundle, [example], longest=len(example))
     return Hosted(name, bundle, _checksum(bundle), _why_no_stream(bundle), _why_no_look(bundle, example))
 
@@ -121,7 +123,7 @@ def _why_no_look(bundle: AnyBundle, example: Any) -> str | None:
 def _checksum(bundle: AnyBundle) -> str:
     """A hash of all that decides the answers."""
     described: dict[str, Any] = {"settings": bundle.config.model_dump(), "targets": bundle.targets.to_dict()}
-    if not isinstance(bundle, SeriesBundle):
+    if isinstance(bundle, Bundle):
         described |= {"tokeniser": bundle.tokeniser.to_dict(), "vocabulary": bundle.vocabulary.tokens}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name, parameter in bundle.model.named_parameters():

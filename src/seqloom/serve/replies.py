@@ -34,7 +34,8 @@ def told(request: Request, model: Hosted, ran: Ran, values: dict[str, Any], *, s
 
 def check_size(given: Any, most: int, *, field: str) -> None:
     """Raise Refusal for an input that is too long, before anything is done with it."""
-    size = len(given) if isinstance(given, str) else sum(len(each) if isinstance(each, str) else 1 for each in given)
+    parts = [given] if isinstance(given, str) else given
+    size = sum(len(each) if isinstance(each, str | list) else 1 for each in parts)
     if size > most:
         raise Refusal(
             422, "input_too_long", f"{field}: {size:,} characters or values, at most {most:,} are read", field=field,
@@ -46,5 +47,5 @@ def text_model(service: Service, name: str | None) -> tuple[Hosted, Bundle]:
     """A model that reads texts. Raises Refusal."""
     model = find(service.models, name)
     if not isinstance(model.bundle, Bundle):
-        raise Refusal(409, "not_available", "this model forecasts series, it reads no texts", field="model")
+        raise Refusal(409, "not_available", "this model reads numbers, no texts", field="model")
     return model, model.bundle

@@ -20,7 +20,8 @@ INPUT_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string"},
         {"type": "array", "items": {"type": "string"}, "description": "the words of a sentence, to be tagged"},
-        {"type": "array", "items": NUMBER_SCHEMA, "description": "the values of a series"},
+        {"type": "array", "items": NUMBER_SCHEMA, "description": "the values of a series, or a row of features"},
+        {"type": "array", "items": {"type": "array", "items": NUMBER_SCHEMA}, "description": "the steps of a series"},
     ]
 }
 
@@ -31,9 +32,13 @@ def _check_input(given: Any) -> Any:
     if isinstance(given, list):
         if all(isinstance(each, str) for each in given):
             return given
-        if all(each is None or type(each) in (int, float) for each in given):
+        if _are_numbers(given) or all(isinstance(each, list) and _are_numbers(each) for each in given):
             return given
-    raise ValueError("an input is a text, a list of words, or a list of numbers")
+    raise ValueError("an input is a text, a list of words, a list of numbers, or of lists of numbers")
+
+
+def _are_numbers(given: list[Any]) -> bool:
+    return all(each is None or type(each) in (int, float) for each in given)
 
 
 def _check_inputs(given: list[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqloom.data import Example
+from seqloom.data import Example, NumericExample
 from seqloom.data.targets import Target, Targets
 from seqloom.errors import import_extra
 
@@ -15,7 +15,7 @@ STRENGTHS = (1.0, 10.0)
 NEEDS = ("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.multiclass")
 
 
-def constant_target(targets: Targets, train: Sequence[Example]) -> Target:
+def constant_target(targets: Targets, train: Sequence[Example] | Sequence[NumericExample]) -> Target:
     """The best answer without looking: the most frequent class, each label most rows have, or the mean number."""
     values = torch.tensor([example.target for example in train])
     if targets.problem == "squared":

@@ -3,10 +3,17 @@
 from typing import Any
 
 from seqloom import __version__
-from seqloom.bundle import AnyBundle, Bundle, SeriesBundle
+from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.nn import summary
+
+
+def card_of(bundle: AnyBundle, history: list[dict[str, Any]]) -> str:
+    """README.md of a trained model, whatever it reads."""
+    if isinstance(bundle, NumbersBundle):
+        return numbers_card(bundle, history)
+    return series_card(bundle, history) if isinstance(bundle, SeriesBundle) else model_card(bundle, history)
 
 
 def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
@@ -73,6 +80,33 @@ def series_card(bundle: SeriesBundle, history: list[dict[str, Any]]) -> str:
         "## Limits",
         "It knows series like those it was trained on. It forecasts that what repeated goes on to repeat: what has "
         "never happened in training it does not see coming, and its quantiles do not allow for it.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def numbers_card(bundle: NumbersBundle, history: list[dict[str, Any]]) -> str:
+    """README.md of a model that answers once for a series or a row of numbers."""
+    settings, layout = bundle.config.model, bundle.reader.layout
+    reading = f" of {settings.cell}, {'both directions' if settings.bidirectional else 'one direction'}"
+    channels = f"{len(layout.inputs):,} number(s) a {'row' if layout.dense else 'step'}: {layout.listed}"
+    lines = [
+        f"# A model that reads {'rows' if layout.dense else 'series'} of numbers and answers `{bundle.target}`",
+        "",
+        f"Answers: {_answers(bundle.targets)}. Reads {channels}.",
+        f"Made by seqloom {__version__}: {settings.num_layers} {'dense ' * layout.dense}layer(s)"
+        f"{'' if layout.dense else reading}, {settings.hidden_size} units, {summary(bundle.model).total:,} parameters, "
+        f"{len(history)} epoch(s).",
+        "",
+        "## Use",
+        "```",
+        "seqloom predict FOLDER FILE",
+        "```",
+        "",
+        *_evidence(bundle),
+        "",
+        "## Limits",
+        "It knows numbers like those it was trained on, in the same units, the steps of series at the same distance: "
+        "each channel is normalised by its mean and spread in training. The probabilities are not calibrated.",
     ]
     return "\n".join(lines) + "\n"
 

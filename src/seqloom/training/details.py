@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from seqloom.data import Example, Prepared
 from seqloom.data.targets import Targets
+from seqloom.inference.labels import Row, name_of, read_of
 from seqloom.training.metrics import mean_interval, wilson_interval
 
 SPANS = 5
@@ -22,9 +23,7 @@ SHOWN = 400  # characters of a text
 EXAMPLES = 10
 
 
-def details_of(
-    targets: Targets, rows: Sequence[Example], logits: Tensor, truth: Tensor, decided: Tensor
-) -> dict[str, Any]:
+def details_of(targets: Targets, rows: Sequence[Row], logits: Tensor, truth: Tensor, decided: Tensor) -> dict[str, Any]:
     """What stands under `details` of a result, from the logits (rows, outputs) and the decisions of `metrics.score`.
 
     `by_length`: spans of tokens with about as many rows each, `by_target` of numbers the same of the true number; each
@@ -33,7 +32,7 @@ def details_of(
     highest loss.
     """
     name, each = _right(targets, truth, decided)
-    lengths = torch.tensor([len(row.ids) for row in rows])
+    lengths = torch.tensor([len(read_of(row)) for row in rows])
     found: dict[str, Any] = {"score": name, "by_length": _by_span(lengths, each, score=name)}
     if targets.problem == "squared":
         found["by_target"] = _by_span(truth, each, score=name)
@@ -47,7 +46,7 @@ def details_of(
     return found
 
 
-def row_losses(targets: Targets, logits: Tensor, rows: Sequence[Example]) -> Tensor:
+def row_losses(targets: Targets, logits: Tensor, rows: Sequence[Row]) -> Tensor:
     """The loss of each row (N): -ln p of its class or of all its labels, or the squared error in spreads."""
     wanted = torch.tensor([row.target for row in rows])
     if targets.problem == "squared":
@@ -136,13 +135,13 @@ def _by_class(targets: Targets, truth: Tensor, decided: Tensor) -> list[dict[str
 
 
 def _worst(
-    targets: Targets, rows: Sequence[Example], losses: Tensor, truth: Tensor, decided: Tensor
+    targets: Targets, rows: Sequence[Row], losses: Tensor, truth: Tensor, decided: Tensor
 ) -> list[dict[str, Any]]:
     """The rows with the highest loss: what they are, what was answered, and where they stand."""
     return [
         {
             "line": rows[row].line,
-            "text": short(rows[row].text),
+            "text": short(name_of(rows[row])),
             "target": _told(targets, truth[row].tolist()),
             "prediction": _told(targets, decided[row].tolist()),
             "loss": losses[row].item(),

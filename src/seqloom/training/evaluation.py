@@ -7,12 +7,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from seqloom.bundle import AnyBundle, SeriesBundle
+from seqloom.bundle import AnyBundle, NumbersBundle, SeriesBundle
 from seqloom.data import (
     AnyPrepared,
     Example,
     NextTargets,
+    NumericExample,
     Prepared,
+    PreparedNumbers,
     PreparedSeries,
     PreparedStreams,
     SeriesTargets,
@@ -24,19 +26,22 @@ from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
-from seqloom.models import AnyModel, Forecaster, LanguageModel, ManyToOne, Seq2Seq, Tagger
+from seqloom.inference.labels import read_of
+from seqloom.models import AnyModel, Forecaster, LanguageModel, OneAnswer, Seq2Seq, Tagger
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
 from seqloom.training.details import data_facts, details_of
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import MONITORED, Scores, score
+from seqloom.training.numbers_baselines import decide_summaries
 from seqloom.training.series_evaluation import about_windows, compare_windows, judge_windows, judged_by_windows
 from seqloom.training.state import TrainingState
 from seqloom.training.stream_evaluation import compare_stream, judge_stream, score_stream, size_of
 from seqloom.training.tag_evaluation import compare_tags, score_tag_rows, tags_judged_by
 from seqloom.training.text_evaluation import compare_texts, judge_texts, judged_by, score_text_rows, signatures_of
 
-Rows = Sequence[Example] | Sequence[Window] | TokenStream
+Answered = Sequence[Example] | Sequence[NumericExample]
+Rows = Answered | Sequence[Window] | TokenStream
 
 REJECTED_KEPT = 1000
 FEW_ROWS = 30
@@ -52,7 +57,8 @@ def final_metrics(bundle: AnyBundle, data: AnyPrepared, state: TrainingState, *,
         report(Said(f"no test rows: {FLATTERING}"))
     learned = bundle.config.training.baselines
     if learned and isinstance(bundle.targets, Targets):
-        report(Said("comparing with TF-IDF + a linear model"))
+        features = "summaries of the numbers" if isinstance(bundle, NumbersBundle) else "TF-IDF"
+        report(Said(f"comparing with {features} + a linear model"))
     if learned and isinstance(bundle.targets, TagTargets):
         report(Said("comparing with a linear model of the words and their neighbours"))
     found = score_rows(bundle, rows)
@@ -133,7 +139,7 @@ def compare(
     constant: Target | str,
     rows: Rows,
     *,
-    learn_from: Prepared | PreparedStreams | None,
+    learn_from: Prepared | PreparedNumbers | PreparedStreams | None,
     report: Report,
 ) -> dict[str, dict[str, Any]]:
     """The baselines' scores on `rows`: the constant answer and, with data to learn from, the linear model.
@@ -141,23 +147,44 @@ def compare(
     Where texts are written: `compare_texts`; where words are tagged: `compare_tags`.
     """
     if isinstance(rows, TokenStream):
-        assert not isinstance(learn_from, Prepared)
+        assert not isinstance(learn_from, Prepared | PreparedNumbers)
         return compare_stream(rows, learn_from=learn_from)
     assert not isinstance(learn_from, PreparedStreams)
+    if isinstance(targets, Targets):
+        assert not isinstance(constant, str)
+        return _compare_answers(targets, constant, cast("Answered", rows), learn_from=learn_from, report=report)
+    assert not isinstance(learn_from, PreparedNumbers)
     rows = _examples(rows)
     if isinstance(targets, TextTargets):
         return compare_texts(targets, str(constant), rows, learn_from=learn_from)
-    if isinstance(targets, TagTargets):
-        assert isinstance(constant, int)
-        return compare_tags(targets, constant, rows, learn_from=learn_from, report=report)
-    assert isinstance(targets, Targets) and not isinstance(constant, str)
+    assert isinstance(targets, TagTargets) and isinstance(constant, int)
+    return compare_tags(targets, constant, rows, learn_from=learn_from, report=report)
+
+
+def _compare_answers(
+    targets: Targets,
+    constant: Target,
+    rows: Answered,
+    *,
+    learn_from: Prepared | PreparedNumbers | None,
+    report: Report,
+) -> dict[str, dict[str, Any]]:
+    """The scores of the constant answer and of the linear model, where rows are answered once."""
     truth = _truth(targets, rows)
     decided = decide_constant(targets, constant, rows=len(rows))
     scores = {"mean" if targets.problem == "squared" else "majority": score(targets, truth, decided)}
     if learn_from is not None:
+        linear = "ridge" if targets.problem == "squared" else "logreg"
         try:
-            name = "tfidf_ridge" if targets.problem == "squared" else "tfidf_logreg"
-            scores[name] = score(targets, truth, decide_linear(targets, learn_from.train, learn_from.valid, rows))
+            if isinstance(learn_from, PreparedNumbers):
+                name = linear if learn_from.reader.layout.dense else f"summary_{linear}"
+                decided = decide_summaries(
+                    targets, learn_from.train, learn_from.valid, cast("Sequence[NumericExample]", rows)
+                )
+            else:
+                name = f"tfidf_{linear}"
+                decided = decide_linear(targets, learn_from.train, learn_from.valid, _examples(rows))
+            scores[name] = score(targets, truth, decided)
         except MissingExtraError as missing:
             report(Said(str(missing)))
     return {name: each.to_dict() for name, each in scores.items()}
@@ -170,13 +197,15 @@ def score_rows(bundle: AnyBundle, rows: Rows) -> Scores:
         return score_stream(bundle.model, rows)
     if isinstance(bundle, SeriesBundle):
         return judge_windows(bundle.model, bundle.targets, _windows(rows))
+    if isinstance(bundle, NumbersBundle):
+        return _score_answers(bundle.model, bundle.targets, cast("Answered", rows))
     rows = _examples(rows)
     if isinstance(bundle.model, Seq2Seq):
         return score_text_rows(bundle, rows)
     if isinstance(bundle.model, Tagger):
         assert isinstance(bundle.targets, TagTargets)
         return score_tag_rows(bundle.model, bundle.targets, rows)
-    assert isinstance(bundle.model, ManyToOne) and isinstance(bundle.targets, Targets)
+    assert isinstance(bundle.model, OneAnswer) and isinstance(bundle.targets, Targets)
     return _score_answers(bundle.model, bundle.targets, rows, detailed=True)
 
 
@@ -195,12 +224,12 @@ def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> S
     if isinstance(model, Tagger):
         assert isinstance(targets, TagTargets)
         return score_tag_rows(model, targets, rows)
-    assert isinstance(targets, Targets) and isinstance(model, ManyToOne)
+    assert isinstance(targets, Targets) and isinstance(model, OneAnswer)
     return _score_answers(model, targets, rows)
 
 
-def _score_answers(model: ManyToOne, targets: Targets, rows: Sequence[Example], *, detailed: bool = False) -> Scores:
-    logits = logits_of(model, [example.ids for example in rows])
+def _score_answers(model: OneAnswer, targets: Targets, rows: Answered, *, detailed: bool = False) -> Scores:
+    logits = logits_of(model, [read_of(row) for row in rows])
     encoded = torch.tensor([example.target for example in rows])
     with torch.inference_mode():
         loss = model.loss(logits, encoded.float() if targets.problem in ("multilabel", "squared") else encoded)
@@ -218,7 +247,7 @@ def _examples(rows: Rows) -> Sequence[Example]:
     return cast("Sequence[Example]", rows)
 
 
-def _truth(targets: Targets, rows: Sequence[Example]) -> Tensor:
+def _truth(targets: Targets, rows: Answered) -> Tensor:
     """The targets as decisions are: a number in its own unit, in float64 as it was read."""
     if targets.problem == "squared":
         return targets.to_unit(torch.tensor([example.target for example in rows], dtype=torch.float64))

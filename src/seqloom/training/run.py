@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seqloom.bundle import AnyBundle, Bundle, SeriesBundle, load_bundle, save_bundle
+from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle, load_bundle, save_bundle
 from seqloom.config import Config, for_task
 from seqloom.data import (
     AnyPrepared,
     Prepared,
+    PreparedNumbers,
     PreparedSeries,
     PreparedStreams,
     is_stream,
@@ -21,9 +22,9 @@ from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import BundleError, TrainingError
 from seqloom.files import lock_folder
-from seqloom.models import Forecaster
+from seqloom.models import Forecaster, OneAnswer
 from seqloom.training.baselines import constant_target
-from seqloom.training.card import model_card, series_card
+from seqloom.training.card import card_of
 from seqloom.training.checkpoints import Checkpoint, load_latest
 from seqloom.training.evaluation import final_metrics
 from seqloom.training.events import Report, Said
@@ -180,6 +181,19 @@ def _bundle(state: TrainingState, data: AnyPrepared, metrics: dict[str, Any]) ->
         assert isinstance(model, Forecaster)
         read, learned = data.columns
         return SeriesBundle(state.config, read, learned, data.targets, data.fingerprints, model.eval(), metrics)
+    if isinstance(data, PreparedNumbers):
+        assert isinstance(model, OneAnswer)
+        return NumbersBundle(
+            config=state.config,
+            input=data.reader.layout.listed,
+            target=data.target,
+            reader=data.reader,
+            targets=data.targets,
+            constant=constant_target(data.targets, data.train),
+            data=data.fingerprints,
+            model=model.eval(),
+            metrics=metrics,
+        )
     return Bundle(
         config=state.config,
         input=data.columns.input,
@@ -207,5 +221,4 @@ def _constant(data: Prepared | PreparedStreams) -> Target | str:
 
 
 def _save(folder: Path, bundle: AnyBundle, history: list[dict[str, Any]], *, shown: str | None = None) -> None:
-    card = series_card(bundle, history) if isinstance(bundle, SeriesBundle) else model_card(bundle, history)
-    save_bundle(folder, bundle, history=history, card=card, report=shown)
+    save_bundle(folder, bundle, history=history, card=card_of(bundle, history), report=shown)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from seqloom.bundle import build_forecaster, build_model
-from seqloom.config import Config, DecodingSettings, ForecastSettings, Settings, Task
-from seqloom.data import AnyPrepared, Prepared, PreparedSeries, PreparedStreams
+from seqloom.config import Config, DecodingSettings, ForecastSettings, ModelSettings, Settings, Task
+from seqloom.data import AnyPrepared, Prepared, PreparedNumbers, PreparedSeries, PreparedStreams
 from seqloom.errors import ConfigError, TrainingError
 from seqloom.inference import check_decoding
 from seqloom.models import AnyModel, LossOptions
+from seqloom.models.build import build_for_numbers, build_forecaster, build_model
 from seqloom.nn import summary
 from seqloom.text import read_vectors
 from seqloom.training.events import Report, Said
@@ -35,6 +35,7 @@ WHOSE: dict[str, tuple[Task, ...]] = {
     **dict.fromkeys(("model.embedding", "model.embedding_size", "model.freeze_embedding", "model.word_dropout"), TEXTS),
     **dict.fromkeys(("training.class_weights", "training.label_smoothing", "training.baselines"), TEXTS),
 }
+OF_DENSE = ("hidden_size", "num_layers", "dropout")  # the settings of a model that reads rows of features
 
 
 def start_training(config: Config, data: AnyPrepared, *, resumed: bool, report: Report) -> TrainingState:
@@ -43,10 +44,14 @@ def start_training(config: Config, data: AnyPrepared, *, resumed: bool, report: 
     Raises ConfigError for settings that would do nothing, TrainingError for a device or vectors that cannot be used.
     """
     check_settings(config, task=data.targets.task)
+    if isinstance(data, PreparedNumbers):
+        check_numbers(config.model, dense=data.reader.layout.dense)
     torch.manual_seed(config.seed)
     model: AnyModel
     if isinstance(data, PreparedSeries):
         model = build_forecaster(config, data.targets)
+    elif isinstance(data, PreparedNumbers):
+        model = build_for_numbers(config, reader=data.reader, targets=data.targets)
     else:
         model = build_model(config, vocabulary=data.vocabulary, targets=data.targets)
         if config.data.vectors is not None and not resumed:
@@ -84,6 +89,18 @@ def check_settings(config: Config, *, task: Task) -> None:
             "Set model.bidirectional=false, or model.attention=general."
         )
     check_decoding(config.decoding, config.model, asked=changed(config.decoding))
+
+
+def check_numbers(settings: ModelSettings, *, dense: bool) -> None:
+    """Raise ConfigError for a setting of models of texts, or of recurrent ones where rows of features are read."""
+    for name in changed(settings):
+        if f"model.{name}" in WHOSE and WHOSE[f"model.{name}"] == TEXTS:
+            raise ConfigError(f"model.{name} is a setting of models of texts, this one reads numbers.")
+        if dense and name not in OF_DENSE:
+            raise ConfigError(
+                f"model.{name} is a setting of recurrent models. A row of features is read by dense layers, which "
+                f"have {', '.join(OF_DENSE)}."
+            )
 
 
 def check_belong(task: Task, section: str, names: Collection[str]) -> None:
@@ -135,7 +152,7 @@ def _device(config: Config) -> str:
     return "cuda" if found and config.device != "cpu" else "cpu"
 
 
-def _class_weights(config: Config, data: Prepared | PreparedStreams) -> torch.Tensor | None:
+def _class_weights(config: Config, data: Prepared | PreparedNumbers | PreparedStreams) -> torch.Tensor | None:
     """rows / (classes x rows of the class): every class weighs the same in sum.
 
     Raises ConfigError where a setting for classes meets a problem that has none.

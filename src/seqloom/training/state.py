@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from seqloom.config import Config, TrainingSettings
 from seqloom.data import TextWindow, TextWindows, TokenStream, collate
 from seqloom.errors import TrainingError
-from seqloom.models import AnyModel, LanguageModel, LossOptions, Tagger
+from seqloom.models import AnyModel, LanguageModel, LossOptions, OneAnswer, Tagger
 from seqloom.nn import Recurrent
 from seqloom.shapes import Batch, StackState
 from seqloom.training.checkpoints import Checkpoint
 
 ENOUGH_STEPS = 1500
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 40
+FEWEST_EPOCHS, MOST_EPOCHS, MOST_EPOCHS_OF_NUMBERS = 5, 40, 150
 LEAST_PATIENCE = 3
 LARGEST_BATCH = 64
 
@@ -40,7 +40,8 @@ class TrainingState:
         collate: Callable[[Any], tuple[Any, Any]] = collate,
     ) -> None:
         self.model, self.config, self.loss_options, self.collate = model, config, loss_options, collate
-        self.epochs = config.training.epochs or enough_epochs(batches, steps=pace_of(model).steps)
+        pace = pace_of(model)
+        self.epochs = config.training.epochs or enough_epochs(batches, steps=pace.steps, most=pace.epochs)
         self.patience = config.training.patience or max(LEAST_PATIENCE, self.epochs // 4)
         self.total_steps = self.epochs * batches
         self.averaged = copy.deepcopy(model) if config.training.average else None
@@ -230,20 +231,26 @@ _COUNTERS = (
 
 
 class Pace(NamedTuple):
-    """The most rows of a step, and how many steps are enough, where the settings don't say."""
+    """The most rows of a step, and how many steps and passes are enough, where the settings don't say."""
 
     rows: int = LARGEST_BATCH
     steps: int = ENOUGH_STEPS
+    epochs: int = MOST_EPOCHS
 
 
 def pace_of(model: AnyModel) -> Pace:
-    """How a model is best trained: where each word of a row has a target, by smaller batches and more of them."""
-    return Pace(LARGEST_BATCH // 4, 4 * ENOUGH_STEPS) if isinstance(model, Tagger) else Pace()
+    """How a model is best trained: where each word of a row has a target, by smaller batches and more of them.
+
+    Of series of numbers there are often a few dozen: they are read more often than texts, which are learned by heart.
+    """
+    if isinstance(model, Tagger):
+        return Pace(LARGEST_BATCH // 4, 4 * ENOUGH_STEPS)
+    return Pace(epochs=MOST_EPOCHS_OF_NUMBERS) if isinstance(model, OneAnswer) and not model.tables else Pace()
 
 
-def enough_epochs(batches: int, *, steps: int = ENOUGH_STEPS) -> int:
+def enough_epochs(batches: int, *, steps: int = ENOUGH_STEPS, most: int = MOST_EPOCHS) -> int:
     """How many epochs of so many batches are trained where the settings don't say: few rows are read more often."""
-    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-steps // batches)))
+    return min(most, max(FEWEST_EPOCHS, -(-steps // batches)))
 
 
 def batch_size_for(settings: TrainingSettings, rows: int, *, most: int = LARGEST_BATCH) -> int:
