@@ -143,7 +143,7 @@ def test_a_stream_whose_client_leaves_ends(served: Serve) -> None:
     ("body", "status", "told"),
     [
         ({"model": "one-way"}, 409, "this model writes no texts"),
-        ({"model": "sales"}, 409, "this model forecasts series"),
+        ({"model": "sales"}, 409, "this model reads numbers"),
         ({"max_output": 1001}, 422, "max_output is 1,001, at most 1,000"),
         ({"temperature": 0, "beam": 33}, 422, "beam is 33, at most 32"),
         ({"temperature": 0, "top_k": 3}, 422, "decoding.top_k cuts what is drawn from"),
