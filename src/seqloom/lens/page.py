@@ -14,11 +14,18 @@ from seqloom.lens.figures import Figure
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 STYLE = "body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }"
+STYLE += " pre { overflow-x: auto; font-size: 12px; line-height: 1.35; }"
 OPTIONS = {"displaylogo": False, "plotlyServerURL": "", "responsive": True}
 
 
+class Heading(str):
+    """Among the paragraphs of a page: the name of what follows."""
+
+    __slots__ = ()
+
+
 def write_page(path: Path, *, title: str, paragraphs: Sequence[str], figures: Sequence[Figure]) -> None:
-    """Write a page of paragraphs and, below them, figures.
+    """Write a page of paragraphs and, below them, figures. A paragraph of several lines is shown as it is laid out.
 
     Raises MissingExtraError without plotly, StorageError where the file cannot be written.
     """
@@ -28,7 +35,7 @@ def write_page(path: Path, *, title: str, paragraphs: Sequence[str], figures: Se
 
 def page(*, title: str, paragraphs: Sequence[str], figures: Sequence[Figure], plotly: str) -> str:
     """The page itself; `plotly` is the script that draws."""
-    texts = "\n".join(f"<p>{escape(text).replace(' %', '&nbsp;%')}</p>" for text in paragraphs)
+    texts = "\n".join(map(_block, paragraphs))
     places = "\n".join(f'<div id="figure-{number}"></div>' for number in range(len(figures)))
     calls = "\n".join(
         f'Plotly.newPlot("figure-{number}", {_script(figure["data"])}, {_script(figure["layout"])}, OPTIONS);'
@@ -54,6 +61,15 @@ const OPTIONS = {_script(OPTIONS)};
 </body>
 </html>
 """
+
+
+def _block(text: str) -> str:
+    """A heading, lines that are kept as they are, or a paragraph."""
+    if isinstance(text, Heading):
+        return f"<h2>{escape(text)}</h2>"
+    if "\n" in text:
+        return f"<pre>{escape(text)}</pre>"
+    return f"<p>{escape(text).replace(' %', '&nbsp;%')}</p>"
 
 
 def _script(value: object) -> str:
