@@ -1,18 +1,20 @@
 """What gates cost and what they buy: SimpleRNN, GRU and LSTM learn the same embedded sentences, from several seeds."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from seqloom.config import ModelSettings
-from seqloom.data import Example, batch_order, collate, reviews
+from seqloom.data import batch_order, pad, reviews
 from seqloom.data.generators import LABELS
 from seqloom.lab.learning import Interval, Recipe, learn, one_thread, optimiser_of, with_interval
 from seqloom.lens.figures import Curve, Figure, curves
 from seqloom.models import ManyToOne
 from seqloom.nn import summary
+from seqloom.shapes import Batch
 from seqloom.text import Tokeniser, Vocabulary
 
 CELLS = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
@@ -21,11 +23,19 @@ SIZE, BATCH, RATE = 32, 32, 0.01
 PASSES = (1, 2, 3, 4, 5)
 
 
+class Sentence(NamedTuple):
+    """A review as token ids, and whether it is praise."""
+
+    text: str
+    ids: list[int]
+    praise: int
+
+
 class Sentences(NamedTuple):
     """What all cells read: reviews to learn and others to be asked, and how many tokens there are."""
 
-    train: list[Example]
-    test: list[Example]
+    train: list[Sentence]
+    test: list[Sentence]
     vocabulary: int
 
     @property
@@ -73,11 +83,8 @@ def sentences(*, seed: int) -> Sentences:
     asked = [row for row in rows[TRAINED:] if row[0] not in learned][:TESTED]
     vocabulary = Vocabulary.build(tokeniser.texts(text) for text, _ in rows[:TRAINED])
 
-    def encoded(pairs: list[tuple[str, str]]) -> list[Example]:
-        return [
-            Example(number, text, vocabulary.encode(tokeniser.texts(text)), LABELS.index(label))
-            for number, (text, label) in enumerate(pairs)
-        ]
+    def encoded(pairs: list[tuple[str, str]]) -> list[Sentence]:
+        return [Sentence(text, vocabulary.encode(tokeniser.texts(text)), LABELS.index(label)) for text, label in pairs]
 
     return Sentences(encoded(rows[:TRAINED]), encoded(asked), len(vocabulary))
 
@@ -99,18 +106,22 @@ def measure(cell: str, data: Sentences, *, seeds: int, seed: int = 0) -> Outcome
 
 def _trial(model: ManyToOne, data: Sentences, *, seed: int) -> Trial:
     lengths = [len(row.ids) for row in data.train]
-    asked, labels = collate(data.test)
+    asked, labels = _batch(data.test)
     accuracy, seconds = [], 0.0
     recipe = Recipe(math.ceil(len(data.train) / BATCH), RATE)
     optimiser = optimiser_of(model, recipe)
     for epoch in PASSES:
         order = batch_order(lengths, batch_size=BATCH, seed=seed, epoch=epoch)
-        batches = [collate([data.train[row] for row in rows]) for rows in order]
+        batches = [_batch([data.train[row] for row in rows]) for rows in order]
         learned = learn(model, batches.__getitem__, recipe, optimiser=optimiser)
         seconds += learned.seconds
         with torch.no_grad():
             accuracy.append(float(((model(asked)[:, 0] > 0) == labels.bool()).float().mean()))
     return Trial(accuracy, seconds)
+
+
+def _batch(rows: Sequence[Sentence]) -> tuple[Batch, Tensor]:
+    return pad([row.ids for row in rows]), torch.tensor([row.praise for row in rows])
 
 
 def findings(outcomes: Mapping[str, Outcome]) -> list[str]:

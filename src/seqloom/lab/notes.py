@@ -196,8 +196,8 @@ def against_autograd(w: Weights, forward: list[Forward], gradient: Weights, upda
     losses = functional.binary_cross_entropy_with_logits(
         score, torch.tensor([float(each.target) for each in forward]).double(), reduction="none"
     )
-    losses.mean().backward()
-    pairs = list(zip(losses.tolist(), (each.loss for each in forward), strict=True))
+    losses.mean().backward()  # type: ignore[no-untyped-call]
+    pairs: list[tuple[float, float]] = list(zip(losses.tolist(), (each.loss for each in forward), strict=True))
     for row, each in enumerate(forward):
         for found, own in zip(outputs[row].tolist(), each.outputs[1:], strict=False):
             pairs += zip(found, own, strict=True)

@@ -1,9 +1,10 @@
 """The worked example as it is read: formulas with their numbers, section by section, and what they show in words."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from seqloom.lab.notes import RATE, SENTENCES, UNITS, UPDATES, WORDS, Backward, Forward, Matrix, Notes, Vector, one_hot
+from seqloom.lab.notes import RATE, SENTENCES, UNITS, UPDATES, WORDS, Backward, Forward, Matrix, Notes, one_hot
 from seqloom.lens.figures import Curve, Figure, curves
 
 
@@ -81,22 +82,17 @@ def findings(notes: Notes) -> list[str]:
 
 def shrinking(seen: Forward, back: Backward) -> str:
     """What is left of the gradient at the first word of a sentence."""
-    first, last = (norm(back.outputs[place]) for place in (0, -1))
+    first, last = (math.hypot(*back.outputs[place]) for place in (0, -1))
     return (
         f'"{" ".join(seen.words)}": the gradient of the output is {last:.4f} at the last word and {first:.4f} at the '
         f"first, {first / last:.2g} of it after {len(seen.words) - 1} steps."
     )
 
 
-def norm(vector: Vector) -> float:
-    """The length of a vector."""
-    return sum(value**2 for value in vector) ** 0.5
-
-
 def figure(notes: Notes) -> Figure:
     """The gradient of each output by word, a curve a sentence."""
     lines = [
-        Curve(" ".join(seen.words), list(range(1, len(seen.words) + 1)), [norm(each) for each in back.outputs])
+        Curve(" ".join(seen.words), list(range(1, len(seen.words) + 1)), [math.hypot(*each) for each in back.outputs])
         for seen, back in zip(notes.forward, notes.backward, strict=True)
     ]
     shares = [curve.y[0] / curve.y[-1] for curve in lines]

@@ -89,7 +89,10 @@ def gradient_flow(model: nn.Module, loss: Callable[[], Tensor]) -> GradientFlow:
         paths = [path for reading in readings for state in reading.states for path in state]
         found = iter(torch.autograd.grad(value, [*paths, *weights], allow_unused=True))
     backs = [_rows(reading, found) for reading in readings]
-    norms = {weight: 0.0 if g is None else float(g.norm()) for weight, g in zip(weights, found, strict=True)}
+    norms: dict[Tensor, float] = {
+        weight: 0.0 if gradient is None else float(gradient.norm())
+        for weight, gradient in zip(weights, found, strict=True)
+    }
 
     def norm(parts: Iterable[Tensor | None]) -> float:
         return math.hypot(*(norms.get(part, 0.0) for part in parts if part is not None))
