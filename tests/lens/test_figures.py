@@ -80,7 +80,7 @@ def test_page_without_plotly_is_not_written_and_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "plotly", None)
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(MissingExtraError, match=r"plotly.* pip install 'seqloom\[look\]'"):
-        pages.write_page(tmp_path / "a.html", title="", paragraphs=[], figures=[])
+        pages.write_page(tmp_path / "a.html", title="", parts=[])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,7 +92,7 @@ def test_plotly_understands_the_figures_and_its_script_is_in_the_page(tmp_path: 
     assert drawn is not None
     for figure in (marked, drawn):
         objects.Figure(figure)  # raises for a name or value that plotly does not know
-    pages.write_page(tmp_path / "a.html", title="t", paragraphs=[], figures=[marked, drawn])
+    pages.write_page(tmp_path / "a.html", title="t", parts=[marked, drawn])
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert offline.get_plotlyjs() in text
     assert not re.search(r"https?:|\bsrc=|\bhref=", text.replace(offline.get_plotlyjs(), ""))

@@ -187,7 +187,7 @@ def test_a_session_belongs_to_its_token(served: Serve) -> None:
         ("both-ways", "it reads from both sides, and the end of a text is not there yet"),
         ("answers", "a model of --task translate reads the whole text before it answers"),
         ("tags", "a model of --task tag reads the whole text"),
-        ("sales", "this model forecasts series"),
+        ("sales", "this model reads numbers"),
     ],
 )
 def test_models_that_need_the_whole_say_so(client: Client, model: str, told: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqloom.cli import options
+from seqloom.cli import lab_cells, lab_memory, lab_notes, lab_vanishing, options
 
 if TYPE_CHECKING:
     from seqloom.lab.attention import Trial
@@ -60,3 +60,7 @@ def attention(
         again = [*sys.argv[1:], *([] if out else ["--out", str(folder)])]
         raise Interrupted(f"all is saved.\n  to go on: {shlex.join(['seqloom', *again])}") from None
     print(f'\nmodels: {folder}\ntry:    seqloom look {folder / "attention"} "..."', file=sys.stderr)
+
+
+for page in (lab_notes, lab_vanishing, lab_memory, lab_cells):
+    app.command(page.__name__.rpartition("_")[2])(page.command)

@@ -10,6 +10,7 @@ from seqloom.errors import MissingExtraError
 from seqloom.lab import attention_findings as lab
 from seqloom.lab.attention import LABELS, Questions, Trial, example_map, units_of
 from seqloom.lens.figures import heat_map
+from seqloom.lens.html import bullets
 from seqloom.lens.page import write_page
 
 
@@ -31,7 +32,7 @@ def show(trials: dict[str, Trial], questions: Questions, task: str | None, *, pa
             print(f"- {finding}")
     figures = [lab.figure(trials, questions, units=units), heat_map(seen, title=f"Where it looked: {seen.prediction}")]
     try:
-        write_page(page, title="Attention", paragraphs=result["findings"], figures=[f for f in figures if f])
+        write_page(page, title="Attention", parts=[bullets(result["findings"]), *(f for f in figures if f)])
         print(f"\npage:   {page}", file=sys.stderr)
     except MissingExtraError as missing:
         print(f"\nno page is written: {missing}", file=sys.stderr)

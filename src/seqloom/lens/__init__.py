@@ -1,6 +1,7 @@
 """Looking inside a trained model: what it read, what it attended to, as plain data that any figure can show."""
 
 from seqloom.lens.attention import AttentionMap, attention_map
+from seqloom.lens.gradients import GradientFlow, LayerFlow, gradient_flow, half_lives, jacobian_norms
 from seqloom.lens.looking import look
 from seqloom.lens.memory import Layer
 from seqloom.lens.reading import Reading, read
@@ -12,7 +13,9 @@ from seqloom.lens.units import Neighbour, Unit, nearest_states, unit_search
 __all__ = [
     "AttentionMap",
     "Chance",
+    "GradientFlow",
     "Layer",
+    "LayerFlow",
     "Neighbour",
     "Reading",
     "SeriesView",
@@ -20,6 +23,9 @@ __all__ = [
     "TagTable",
     "Unit",
     "attention_map",
+    "gradient_flow",
+    "half_lives",
+    "jacobian_norms",
     "look",
     "nearest_states",
     "read",

@@ -89,7 +89,8 @@ def _line(line: Curve, number: int) -> dict[str, Any]:
         "x": list(line.x),
         "y": list(line.y),
     }
-    drawn |= {"line": {"color": colour}, "marker": {"symbol": marker, "size": 8}}
+    dash = ("solid", "dash", "dot")[number // len(COLOURS) % 3]
+    drawn |= {"line": {"color": colour, "dash": dash}, "marker": {"symbol": marker, "size": 8}}
     if line.intervals:
         up = [high - value for (_, high), value in zip(line.intervals, line.y, strict=True)]
         down = [value - low for (low, _), value in zip(line.intervals, line.y, strict=True)]

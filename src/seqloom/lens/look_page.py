@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from seqloom.lens.attention import AttentionMap
-from seqloom.lens.page import Part, write_parts
+from seqloom.lens.page import Part, write_page
 from seqloom.lens.reading import Reading
 from seqloom.lens.series import SeriesView
 from seqloom.lens.show import attention_parts, series_parts, surprise_parts, tag_parts, whole_reading
@@ -16,7 +16,7 @@ Seen = AttentionMap | Reading | SeriesView | Surprises | TagTable
 def write_look(path: Path, seen: Seen) -> None:
     """Write the page. Raises MissingExtraError without plotly, StorageError where the file cannot be written."""
     title, parts = _page_of(seen)
-    write_parts(path, title=title, parts=parts)
+    write_page(path, title=title, parts=parts)
 
 
 def _page_of(seen: Seen) -> tuple[str, list[Part]]:

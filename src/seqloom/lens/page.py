@@ -6,12 +6,13 @@ it they are drawn as SVG, and the page is small and runs no script. A policy in 
 
 import json
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from seqloom.errors import import_extra
 from seqloom.files import write_file
 from seqloom.lens.figures import Figure
-from seqloom.lens.html import Html, escape, heading, paragraph
+from seqloom.lens.html import Html, heading
 from seqloom.lens.svg import draw
 
 Part = Html | Figure
@@ -51,16 +52,11 @@ function draw(place, data, layout) {
 """.strip()
 
 
-def write_page(path: Path, *, title: str, paragraphs: Sequence[str], figures: Sequence[Figure]) -> None:
-    """Write a page of paragraphs and, below them, figures.
+def write_page(path: Path, *, title: str, parts: Sequence[Part]) -> None:
+    """Write a page of these parts, one below the other, its figures drawn by Plotly.
 
     Raises MissingExtraError without plotly, StorageError where the file cannot be written.
     """
-    write_parts(path, title=title, parts=[*map(paragraph, paragraphs), *figures])
-
-
-def write_parts(path: Path, *, title: str, parts: Sequence[Part]) -> None:
-    """Write a page of these parts, one below the other, its figures drawn by Plotly. Raises as `write_page` does."""
     offline = import_extra("plotly.offline", extra="look", purpose="a page with figures")
     write_file(path, page(title=title, parts=parts, plotly=offline.get_plotlyjs()).encode())
 
