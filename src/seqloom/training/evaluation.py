@@ -24,7 +24,7 @@ from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
-from seqloom.models import AnyModel, Forecaster, LanguageModel, ManyToOne, Seq2Seq, Tagger
+from seqloom.models import AnyModel, Forecaster, LanguageModel, ManyToOne, Tagger, TextDecoder
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
 from seqloom.training.events import Report, Said
@@ -169,7 +169,7 @@ def score_rows(bundle: AnyBundle, rows: Rows) -> Scores:
     if isinstance(bundle, SeriesBundle):
         return judge_windows(bundle.model, bundle.targets, _windows(rows))
     rows = _examples(rows)
-    if isinstance(bundle.model, Seq2Seq):
+    if isinstance(bundle.model, TextDecoder):
         return score_text_rows(bundle, rows)
     if isinstance(bundle.model, Tagger):
         assert isinstance(bundle.targets, TagTargets)
@@ -187,7 +187,7 @@ def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> S
         assert isinstance(targets, SeriesTargets)
         return judge_windows(model, targets, _windows(rows))
     rows = _examples(rows)
-    if isinstance(model, Seq2Seq):
+    if isinstance(model, TextDecoder):
         assert isinstance(targets, TextTargets)
         return judge_texts(model, targets, rows)
     if isinstance(model, Tagger):
