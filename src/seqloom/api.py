@@ -12,10 +12,12 @@ from seqloom.errors import ConfigError, DataError
 from seqloom.inference import answer_table, encode, forecast_answers, series_of_numbers
 from seqloom.lens import (
     AttentionMap,
+    RegionMap,
     SeriesView,
     Surprises,
     TagTable,
     attention_map,
+    region_map,
     series_view,
     surprises,
     tag_table,
@@ -49,7 +51,8 @@ class Model:
     ) -> list[dict[str, Any]]:
         """One answer for each text, in order: `{"input", "prediction", "probabilities"}`, as `answer_table` says.
 
-        A model that tags words takes lists of words too, and cuts a text into words itself.
+        A model that tags words takes lists of words too, and cuts a text into words itself. One that writes captions
+        takes the names of image or .npy files, or lists of numbers where it was trained on features.
 
         A text that cannot be read keeps its place: `{"input", "error"}`. A model that writes texts gives with `suggest`
         so many short ones that differ: one as the prediction, the others as alternatives. A forecaster takes the values
@@ -135,10 +138,13 @@ class Model:
             "seconds": round(time.perf_counter() - started, 3),
         }
 
-    def look(self, text: str, *, series: str | None = None) -> AttentionMap | SeriesView | Surprises | TagTable:
+    def look(
+        self, text: str, *, series: str | None = None
+    ) -> AttentionMap | RegionMap | SeriesView | Surprises | TagTable:
         """What a model that writes texts writes for `text`, and to what of it each token attended; of a tagger the
         likeliest tags of each word; of a model that goes on with texts how much each token of `text` surprised it, and
-        what it expected.
+        what it expected; of one that writes captions, where `text` is the file of an image, to which regions of it each
+        word attended.
 
         Of a forecaster `text` is a file, and what is seen the end of a series of it, the first one where `series` does
         not name another, and what is forecast of it. Raises DataError for a text or a file that cannot be read,
@@ -152,6 +158,8 @@ class Model:
             return surprises(self.bundle, text)
         if self.bundle.targets.problem == "tags":
             return tag_table(self.bundle, text)
+        if self.bundle.targets.task == "caption":
+            return region_map(self.bundle, text)
         return attention_map(self.bundle, text)
 
     def __repr__(self) -> str:

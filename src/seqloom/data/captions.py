@@ -52,6 +52,8 @@ def require_captions(table: Table, free: Sequence[str], *, input: str | None, ta
     if seen is None:
         rest = [column for column in free if column != target]
         seen, why = _of_files(table, rest), "names files"
+        if seen is None and (lists := [column for column in rest if _holds_lists(table.values(column))]):
+            seen, why = lists[0], "holds lists of numbers"
         if seen is None and (numbers := [column for column in rest if all(map(is_number, table.values(column)))]):
             seen, why = ",".join(numbers), "the columns of numbers"
         if seen is None:
@@ -134,6 +136,12 @@ def _names_files(values: Sequence[Value]) -> bool:
     endings = (*ENDINGS, FEATURES_ENDING)
     files = sum(isinstance(value, str) and value.strip().lower().endswith(endings) for value in values)
     return files >= NEARLY_ALL * len(values)
+
+
+def _holds_lists(values: Sequence[Value]) -> bool:
+    """Whether nearly all values are several numbers each."""
+    several = (value if isinstance(value, tuple) else tuple(value.replace(",", " ").split()) for value in values)
+    return sum(len(value) > 1 and all(map(is_number, value)) for value in several) >= NEARLY_ALL * len(values)
 
 
 def _by_name(columns: Sequence[str], names: Sequence[str]) -> str | None:

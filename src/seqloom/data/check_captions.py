@@ -15,7 +15,7 @@ def caption_findings(prepared: Prepared, targets: CaptionTargets) -> Iterator[Fi
     """What is seen, how many captions each has, and captions that stand at many."""
     sight = targets.sight
     captions = Counter(row.key for row in prepared.train)
-    yield Finding("D801", "ok", f"{len(captions):,} different {_seen(prepared, targets)} to train on")
+    yield Finding("D801", "ok", f"{len(captions):,} different ones to train on: {sight}{_regions(prepared, targets)}")
     counts = sorted(captions.values())
     if counts[-1] > 1:
         spread = f"{counts[0]} to {counts[-1]} captions of each, {len(prepared.train) / len(counts):.1f} on average"
@@ -24,12 +24,11 @@ def caption_findings(prepared: Prepared, targets: CaptionTargets) -> Iterator[Fi
         yield Finding("D803", "warning", f"{still:,} of {sight.size:,} features are the same in all training rows")
 
 
-def _seen(prepared: Prepared, targets: CaptionTargets) -> str:
-    sight = targets.sight
-    if sight.kind == "image":
-        return f"images, made {sight.size} x {sight.size} pixels, {sight.across} x {sight.across} regions"
+def _regions(prepared: Prepared, targets: CaptionTargets) -> str:
+    if targets.sight.kind == "image":
+        return ""
     regions = [len(row.source) for row in prepared.train]
-    return f"rows of {sight.size:,} features, of {min(regions):,} to {max(regions):,} regions"
+    return f", {min(regions):,} to {max(regions):,} of them"
 
 
 def _still(rows: list[Example]) -> int:

@@ -50,6 +50,11 @@ class Sight:
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
 
+    def __str__(self) -> str:
+        if self.kind == "image":
+            return f"images of {self.size} x {self.size} pixels in {self.across} x {self.across} regions"
+        return f"regions of {self.size:,} features"
+
     @property
     def across(self) -> int:
         """The regions of an image across, and as many down: its size halved until there are at most 8."""

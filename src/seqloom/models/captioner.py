@@ -51,36 +51,44 @@ class Image(nn.Module):
 
     def __init__(self, sight: Sight, size: int) -> None:
         super().__init__()
-        stages = len(halvings(sight.size)) - 1
-        channels = [3, *(max(FEWEST_CHANNELS, size >> (stages - 1 - stage)) for stage in range(stages - 1)), size]
-        self.stages = nn.Sequential(*(Halving(a, b) for a, b in pairwise(channels)))
+        halved = len(halvings(sight.size)) - 1
+        channels = [3, *(max(FEWEST_CHANNELS, size >> (halved - 1 - stage)) for stage in range(halved - 1)), size]
+        stages = [Convolution(a, b, stride=2) for a, b in pairwise(channels)]
+        # Once more without halving: a region of 8 x 8 sees half the width, and so a thing that is larger than itself.
+        self.stages = nn.Sequential(*stages, Convolution(size, size, stride=1))
         self.places = nn.Parameter(torch.empty(sight.across**2, size))
         if not self.places.is_meta:
             nn.init.normal_(self.places, std=0.1)
 
     def forward(self, pixels: Tensor) -> Float[Tensor, "B R H"]:
         """(B, S, S, 3) of 0 to 255 -> (B, R, H)."""
-        image = pixels.permute(0, 3, 1, 2).to(self.places.dtype) / 127.5 - 1
-        regions: Tensor = self.stages(image).flatten(2).transpose(1, 2)
-        return regions + self.places
+        regions: Tensor = self.stages(pixels.to(self.places.dtype) / 127.5 - 1)
+        return regions.flatten(1, 2) + self.places
 
 
-class Halving(nn.Module):
-    """A convolution of 3 x 3 pixels at every second one, normalised over the channels; then ReLU.
+class Convolution(nn.Module):
+    """A convolution of 3 x 3 pixels at each `stride`-th one, normalised over the channels; then ReLU.
 
-    As a product of the pixels around each place with the weights: so an image alone gives what it gives in any batch.
+    As a product of the pixels around each place with the weights: so an image alone gives what it gives in any batch,
+    which torch's convolutions do not promise.
     """
 
-    def __init__(self, channels: int, size: int) -> None:
+    def __init__(self, channels: int, size: int, *, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         self.weights = Linear(9 * channels, size)
         self.norm = nn.LayerNorm(size)
 
-    def forward(self, image: Float[Tensor, "B C Y X"]) -> Float[Tensor, "B H y x"]:
-        """(B, C, Y, X) -> (B, H, Y / 2, X / 2), rounded up."""
-        around = F.unfold(image, 3, padding=1, stride=2).transpose(1, 2)
-        made = torch.relu(self.norm(self.weights(around)))
-        return made.transpose(1, 2).unflatten(2, [(side + 1) // 2 for side in image.shape[2:]])
+    def forward(self, image: Float[Tensor, "B Y X C"]) -> Float[Tensor, "B y x H"]:
+        """(B, Y, X, C) -> (B, Y / stride, X / stride, H), rounded up."""
+        height, width = (self.stride * (-(-side // self.stride) - 1) + 1 for side in image.shape[1:3])
+        padded = F.pad(image, (0, 0, 1, 1, 1, 1))
+        around = [
+            padded[:, down : down + height : self.stride, right : right + width : self.stride]
+            for down in range(3)
+            for right in range(3)
+        ]
+        return torch.relu(self.norm(self.weights(torch.cat(around, dim=-1))))
 
 
 class Features(nn.Module):
