@@ -17,6 +17,7 @@ import seqloom
 from seqloom.bundle import Bundle, load_bundle, save_bundle
 from seqloom.config import load_config
 from seqloom.data import CaptionTargets, Example, read_table
+from seqloom.data.examples import written_ids
 from seqloom.data.generators_scenes import write_scenes
 from seqloom.errors import ConfigError, DataError, Interrupted
 from seqloom.inference import encode, write_for
@@ -24,7 +25,7 @@ from seqloom.lens import AttentionMap, RegionMap
 from seqloom.lens.region_figures import region_figure
 from seqloom.models import Captioner
 from seqloom.training import Event, Progress, train_model
-from seqloom.training.text_evaluation import questions, score_text_rows
+from seqloom.training.text_evaluation import mean_loss, questions, score_text_rows
 from tests.captions import SMALL, Captioners, small_captioners
 from tests.test_bundle import forge, refusal
 
