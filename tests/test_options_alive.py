@@ -19,6 +19,7 @@ from torch import Tensor
 from seqloom.bundle import Bundle
 from seqloom.config import Config, Settings
 from seqloom.data import reviews, table_of_texts
+from seqloom.data.generators_scenes import write_scenes
 from seqloom.data.generators_series import turns
 from seqloom.errors import SeqloomError
 from seqloom.inference import answer_table
@@ -137,7 +138,8 @@ FORECASTS = {
     "model.embedding_size": 128,  # the default: series have none
     "training.baselines": True,
 }
-NEEDED = {"forecast": FORECASTS, "generate": GENERATES, "tag": TAGS}
+CAPTIONS = {"task": "caption", "data.input": "image", "data.target": "caption"}
+NEEDED = {"caption": CAPTIONS, "forecast": FORECASTS, "generate": GENERATES, "tag": TAGS}
 FORECASTS_ONE_WAY = FORECASTS | {"model.bidirectional": False}
 
 ALIVE: dict[str, Alive] = {
@@ -183,6 +185,7 @@ ALIVE: dict[str, Alive] = {
         lambda a, b: [str(r.whole.targets.frequency) for r in (a, b)] == ["1 hour", "30 minutes"],
         FORECASTS,
     ),
+    "data.image_size": Alive(20, lambda a, b: [r.whole.targets.sight.size for r in (a, b)] == [64, 20], CAPTIONS),
     "data.valid_fraction": Alive(0.3, lambda a, b: (rows(a, "valid"), rows(b, "valid")) == (6, 18)),
     "data.test_fraction": Alive(0.3, lambda a, b: (rows(a, "test"), rows(b, "test")) == (6, 18)),
     "model.cell": Alive("gru", other_tensors),
@@ -304,6 +307,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_rows(folder / "series.csv", sold, ("store", "shop", "when", "later", "sold"))
     ways = [tuple(map(str, row)) for row in turns(20, seed=1)]
     write_rows(folder / "turns.csv", ways, ("series", "time", "x", "y", "label"))
+    write_scenes(folder / "scenes", 40, seed=1, size=16)
     lists = [{"text": said.split(), "label": [word[-1] for word in said.split()]} for said, *_ in table]
     lists = [row | {"two": row["label"]} for row in lists]
     (folder / "lists.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lists), encoding="utf-8")
@@ -332,7 +336,7 @@ def run(frozen: tuple[tuple[str, Any], ...]) -> Run:
 
     folder = Path(f"run-{len(list(Path().iterdir()))}")
     try:
-        kinds = {"forecast": "series.csv", "tag": "lists.jsonl"}
+        kinds = {"forecast": "series.csv", "tag": "lists.jsonl", "caption": "scenes/captions.csv"}
         data = Path(kinds.get(dict(settings).get("task", ""), "rows.csv"))
         data = Path("turns.csv") if dict(settings).get("data.input") == "x,y" else data
         bundle = train(data, folder, dict(settings), report=note)
@@ -386,7 +390,7 @@ CHOICES = {key: found for key, kind in fields(Config).items() if key not in UNTR
 
 def test_choices_that_may_be_left_to_the_data_are_choices_too() -> None:
     assert CHOICES["data.tokens"] == ("word", "character", "byte", "subword", "whitespace")
-    assert CHOICES["task"] == ("classify", "regress", "translate", "tag", "generate", "forecast")
+    assert CHOICES["task"] == ("classify", "regress", "translate", "tag", "generate", "caption", "forecast")
 
 
 @pytest.mark.parametrize("key", CHOICES)

@@ -23,6 +23,7 @@ from seqloom.inference import (
 from seqloom.lens import (
     AttentionMap,
     Reading,
+    RegionMap,
     SeriesView,
     Surprises,
     TagTable,
@@ -61,7 +62,8 @@ class Model:
     ) -> list[dict[str, Any]]:
         """One answer for each text, in order: `{"input", "prediction", "probabilities"}`, as `answer_table` says.
 
-        A model that tags words takes lists of words too, and cuts a text into words itself.
+        A model that tags words takes lists of words too, and cuts a text into words itself. One that writes captions
+        takes the names of image or .npy files, or lists of numbers where it was trained on features.
 
         A text that cannot be read keeps its place: `{"input", "error"}`. A model that writes texts gives with `suggest`
         so many short ones that differ: one as the prediction, the others as alternatives. A forecaster takes the values
@@ -161,11 +163,12 @@ class Model:
 
     def look(
         self, text: str, *, series: str | None = None, points: int | None = None
-    ) -> AttentionMap | Reading | SeriesView | Surprises | TagTable:
+    ) -> AttentionMap | Reading | RegionMap | SeriesView | Surprises | TagTable:
         """How a model that answers once came to its answer: what each token of `text` adds, what was thought as it
         arrived, gates and memory; what a model that writes texts writes for `text`, and to what of it each token
         attended; of a tagger the likeliest tags of each word; of a model that goes on with texts how much each token
-        of `text` surprised it, and what it expected.
+        of `text` surprised it, and what it expected; of one that writes captions, where `text` is the file of an
+        image, to which regions of it each word attended.
 
         `points` are those at which a model that answers once is asked for its gradients, at most: the more, the more
         exact is what each token adds.

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from seqloom import __version__
 from seqloom.config import Config, config_from_dict
+from seqloom.data.caption_targets import CaptionTargets
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.numbers import NumbersReader
 from seqloom.data.series_targets import SeriesTargets
@@ -26,7 +27,7 @@ from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
 from seqloom.files import read_folder, replace_folder, strict_json
-from seqloom.models import AnyModel, Forecaster, LanguageModel, OneAnswer, Seq2Seq
+from seqloom.models import AnyModel, Forecaster, LanguageModel, OneAnswer, TextDecoder
 from seqloom.models.build import build_for_numbers, build_forecaster, build_model
 from seqloom.text import Tokeniser, Vocabulary
 
@@ -144,11 +145,11 @@ def save_bundle(
 
 
 def _texts_of(bundle: Bundle) -> dict[str, bytes]:
-    """The files of what a model reads and writes as texts."""
+    """The files of what a model reads and writes as texts. What writes captions reads none: it has one vocabulary."""
     files = {"vocabulary.json": bundle.vocabulary.to_json().encode()}
     if bundle.tokeniser.subword_model is not None:
         files["subwords.model"] = bundle.tokeniser.subword_model
-    if isinstance(bundle.targets, TextTargets):
+    if isinstance(bundle.targets, TextTargets) and not isinstance(bundle.targets, CaptionTargets):
         files["target_vocabulary.json"] = bundle.targets.vocabulary.to_json().encode()
         if bundle.targets.tokeniser.subword_model is not None:
             files["target_subwords.model"] = bundle.targets.tokeniser.subword_model
@@ -286,6 +287,9 @@ def _load_targets(
     if task == "generate":
         _check_bytes(tokeniser, vocabulary, name="vocabulary.json")
         return NextTargets.from_dict(saved, tokeniser=tokeniser, vocabulary=vocabulary)
+    if task == "caption":
+        _check_bytes(tokeniser, vocabulary, name="vocabulary.json")
+        return CaptionTargets.from_saved(saved, tokeniser=tokeniser, vocabulary=vocabulary)
     if task != "translate":
         return Targets.from_dict(saved)
     vocabulary = _load_vocabulary(files, "target_vocabulary.json")
@@ -322,7 +326,7 @@ def _fill(model: AnyModel, data: bytes, *, name: str) -> None:
             )
     _check_finite(weights, advice="Such a model is not loaded.")
     model.load_state_dict(weights, assign=True, strict=False)  # compared above; what is shared has one name of several
-    if isinstance(model, Seq2Seq | LanguageModel):
+    if isinstance(model, TextDecoder | LanguageModel):
         model.tie()
 
 

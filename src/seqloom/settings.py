@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-Task = Literal["classify", "regress", "translate", "tag", "generate", "forecast"]
+Task = Literal["classify", "regress", "translate", "tag", "generate", "caption", "forecast"]
 WrittenTokens = Literal["word", "character", "byte", "subword"]
 Tokens = WrittenTokens | Literal["whitespace"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -35,12 +35,12 @@ class DataSettings(Settings):
         description="what one time step reads; word where not given, for translate and generate what suits the texts",
     )
     target_tokens: WrittenTokens | None = Field(
-        None, description="translate: what one time step writes; what suits the texts where not given"
+        None, description="translate, caption: what one time step writes; what suits the texts where not given"
     )
     joint_vocabulary: bool = Field(False, description="translate: one vocabulary for both sides")
     lowercase: bool | None = Field(
         None,
-        description="read capitals as small letters; where not given true, but false for translate and generate",
+        description="read capitals as small letters; where not given true, but false where texts are written",
     )
     normal_form: Literal["NFC", "NFKC"] = Field("NFC", description="Unicode normal form of the tokens")
     min_count: Count = Field(1, description="how often a token must occur in training to be known")
@@ -57,6 +57,9 @@ class DataSettings(Settings):
     time: str | None = Field(None, description="of numbers: column of times; inferred where not given")
     frequency: str | None = Field(
         None, description="forecast: how far steps are apart, such as 15 minutes; inferred where not given"
+    )
+    image_size: Annotated[int, Field(ge=16, le=1024)] | None = Field(
+        None, description="caption: pixels a side that each image is made to have; 64 where not given"
     )
     valid_fraction: Fraction = Field(0.1, description="share of the rows kept to choose the best epoch")
     test_fraction: Fraction = Field(0.1, description="share of the rows kept for the final figures")
@@ -77,15 +80,16 @@ class ModelSettings(Settings):
     residual: bool = Field(False, description="add the input of a layer to its output, from the second layer on")
     pooling: Literal["last", "mean", "max", "attention"] = Field("max", description="how all steps become one vector")
     attention: Literal["additive", "general", "dot", "none"] = Field(
-        "additive", description="translate: how each step that writes compares itself with the steps that were read"
+        "additive",
+        description="translate, caption: how each step that writes compares itself with the steps that were read",
     )
     reverse_source: bool = Field(False, description="translate: read from the last token to the first")
     readout: Literal["tanh", "direct"] = Field(
-        "tanh", description="translate: a layer between state and softmax, or none"
+        "tanh", description="translate, caption: a layer between state and softmax, or none"
     )
     tied_embeddings: bool = Field(
         False,
-        description="translate, generate: the softmax weighs by the vectors of the tokens; of both sides, where joint",
+        description="for texts: the softmax weighs by the vectors of the tokens; of both sides, where joint",
     )
     softmax: Literal["full", "adaptive"] = Field(
         "full", description="generate: adaptive spends less on rare tokens, for large vocabularies"
@@ -156,7 +160,7 @@ class TrainingSettings(Settings):
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
     label_smoothing: Fraction = Field(0.0, description="share of the target given to the other classes")
     scheduled_sampling: Fraction = Field(
-        0.0, description="translate: share of the tokens that are the model's own when the last epoch begins"
+        0.0, description="translate, caption: share of the tokens that are the model's own when the last epoch begins"
     )
     patience: Count | None = Field(
         None, description="epochs without a better validation before stopping; where not given a quarter, 3 at least"
@@ -172,7 +176,7 @@ class TrainingSettings(Settings):
 
 
 class DecodingSettings(Settings):
-    """How a text is written, token by token (tasks translate and generate)."""
+    """How a text is written, token by token (tasks translate, generate and caption)."""
 
     beam: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="texts that are followed at once; 1: greedy")
     length_penalty: Annotated[float, Field(ge=0)] = Field(

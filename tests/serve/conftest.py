@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from seqloom.bundle import AnyBundle, Bundle, SeriesBundle, build_forecaster, build_model, save_bundle
+from seqloom.bundle import AnyBundle, Bundle, SeriesBundle, save_bundle
 from seqloom.config import Config, DecodingSettings, ModelSettings
 from seqloom.data import NextTargets, SeriesTargets, TagTargets, reviews
 from seqloom.data.series import Reader
 from seqloom.data.series_layout import Layout
 from seqloom.data.targets import Targets
 from seqloom.data.text_targets import TextTargets
+from seqloom.models.build import build_forecaster, build_model
 from seqloom.serve import Address, Limits, Service
 from seqloom.serve.app import build
 from seqloom.serve.hosted import Hosted, warm

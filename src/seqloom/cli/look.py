@@ -10,7 +10,7 @@ from seqloom.cli import options
 
 def command(
     model: options.ModelFolder,
-    text: Annotated[str, typer.Argument(help="what it shall read; of a forecaster a file")],
+    text: Annotated[str, typer.Argument(help="what it shall read; a file of a forecaster, an image")],
     series: Annotated[
         str | None, typer.Option(help="of a forecaster: the series to show; the first if not given")
     ] = None,
@@ -26,9 +26,10 @@ def command(
     from seqloom.api import load
     from seqloom.cli.charts import print_map, print_surprises, print_tags
     from seqloom.cli.reading_chart import print_reading
+    from seqloom.cli.region_charts import print_regions
     from seqloom.cli.series_charts import print_series
     from seqloom.cli.tables import print_json
-    from seqloom.lens import AttentionMap, Reading, SeriesView, TagTable
+    from seqloom.lens import AttentionMap, Reading, RegionMap, SeriesView, TagTable
     from seqloom.lens.look_page import write_look
 
     seen = load(model).with_decoding(set or ()).look(text, series=series, points=points)
@@ -40,6 +41,8 @@ def command(
         print_reading(seen)
     elif isinstance(seen, SeriesView):
         print_series(seen)
+    elif isinstance(seen, RegionMap):
+        print_regions(seen)
     elif isinstance(seen, TagTable):
         print_tags(seen)
     elif isinstance(seen, AttentionMap):

@@ -14,7 +14,8 @@ Data = Annotated[
 ]
 ModelFolder = Annotated[Path, typer.Argument(help="folder of a trained model", metavar="MODEL")]
 Task = Annotated[
-    str | None, typer.Option(help="classify, regress, translate, tag, generate or forecast; inferred where not given")
+    str | None,
+    typer.Option(help="classify, regress, translate, tag, generate, caption or forecast; inferred where not given"),
 ]
 Input = Annotated[
     str | None, typer.Option(help="column to read, or columns of numbers with commas; inferred where not given")

@@ -4,7 +4,10 @@ from seqloom.data.batches import batch_order as batch_order
 from seqloom.data.batches import collate as collate
 from seqloom.data.batches import evaluation_order as evaluation_order
 from seqloom.data.batches import pad as pad
+from seqloom.data.batches import read as read
 from seqloom.data.batches import spell as spell
+from seqloom.data.caption_targets import CaptionTargets as CaptionTargets
+from seqloom.data.captions import Album as Album
 from seqloom.data.check import FINDINGS as FINDINGS
 from seqloom.data.check import Report as Report
 from seqloom.data.check import check as check
@@ -29,10 +32,12 @@ from seqloom.data.rows import RejectedRow as RejectedRow
 from seqloom.data.rows import Row as Row
 from seqloom.data.rows import Table as Table
 from seqloom.data.rows import table_of_texts as table_of_texts
+from seqloom.data.seen import Seen as Seen
 from seqloom.data.series import Window as Window
 from seqloom.data.series import Windows as Windows
 from seqloom.data.series_prepare import PreparedSeries as PreparedSeries
 from seqloom.data.series_targets import SeriesTargets as SeriesTargets
+from seqloom.data.sight import Sight as Sight
 from seqloom.data.splits import Split as Split
 from seqloom.data.splits import split_rows as split_rows
 from seqloom.data.table import read_table as read_table

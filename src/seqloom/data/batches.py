@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqloom.data.examples import Example, written_ids
+from seqloom.data.seen import Seen
 from seqloom.shapes import Batch, Words
 
 POOL = 50
@@ -50,6 +51,23 @@ def pad(sequences: Sequence[Sequence[int]]) -> Batch:
     return Batch(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.int64))
 
 
+def read(sources: Sequence[Sequence[int] | Seen]) -> Batch:
+    """Token ids as `pad` makes them; or what is seen, with the number of regions of each (B,).
+
+    Images are (B, S, S, 3) bytes, features (B, R, F) float32 with zeros after the last region of each.
+    """
+    seen = [source.values() for source in sources if isinstance(source, Seen)]
+    if not seen:
+        return pad([source for source in sources if not isinstance(source, Seen)])
+    lengths = torch.tensor([len(source) for source in sources], dtype=torch.int64)
+    if seen[0].dtype == np.uint8:
+        return Batch(torch.from_numpy(np.stack(seen)), lengths)
+    values = np.zeros((len(seen), max(map(len, seen)), seen[0].shape[1]), dtype=np.float32)
+    for row, features in enumerate(seen):
+        values[row, : len(features)] = features
+    return Batch(torch.from_numpy(values), lengths)
+
+
 def spell(examples: Sequence[Example]) -> Words:
     """The batch of sentences that are tagged; each different word is in it once, with its characters."""
     different: dict[str, int] = {}
@@ -75,7 +93,7 @@ def collate(examples: Sequence[Example]) -> tuple[Batch | Words, Tensor | Batch]
     """
     if examples and examples[0].spelled is not None:
         return spell(examples), pad([example.target for example in examples if isinstance(example.target, list)]).values
-    texts = pad([example.ids for example in examples])
+    texts = read([example.source for example in examples])
     targets = [example.target for example in examples]
     if any(example.target_text is not None for example in examples):
         return texts, pad([written_ids(example) for example in examples])

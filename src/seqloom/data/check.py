@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seqloom.config import Config
+from seqloom.data.caption_targets import CaptionTargets
+from seqloom.data.check_captions import caption_findings
 from seqloom.data.check_streams import stream_findings
 from seqloom.data.examples import Example, written_ids
 from seqloom.data.findings import Finding, Level
@@ -60,6 +62,9 @@ FINDINGS = {
     "D703": "series that never change",
     "D704": "windows to train, validate and test on",
     "D705": "channels of numbers, with their mean and spread in training",
+    "D801": "images or features to train on",
+    "D802": "captions of each image",
+    "D803": "features that never change",
 }
 SOURCE = {"lengths": "D301", "vocabulary": "D401", "unknown": "D402"}
 WRITTEN = {"lengths": "D302", "vocabulary": "D403", "unknown": "D404"}
@@ -171,6 +176,8 @@ def _rows(used: Mapping[str, int], found: _Noted, *, leaks: Sequence[str] = ()) 
 
 
 def _answers(prepared: Prepared | PreparedNumbers) -> Iterator[Finding]:
+    if isinstance(prepared, Prepared) and isinstance(prepared.targets, CaptionTargets):
+        return caption_findings(prepared, prepared.targets)
     if isinstance(prepared, Prepared) and isinstance(prepared.targets, TextTargets):
         return _copies(prepared.train)
     if isinstance(prepared, Prepared) and isinstance(prepared.targets, TagTargets):
@@ -250,12 +257,15 @@ def _numbers(prepared: Prepared | PreparedNumbers, targets: Targets) -> Iterator
 
 def _tokens(prepared: Prepared) -> Iterator[Finding]:
     parts = _parts(prepared)
-    texts = {part: [example.ids for example in examples] for part, examples in parts.items()}
-    yield from _side(texts, len(prepared.vocabulary), SOURCE)
+    seen = isinstance(prepared.targets, CaptionTargets)
+    if not seen:
+        texts = {part: [example.ids for example in examples] for part, examples in parts.items()}
+        yield from _side(texts, len(prepared.vocabulary), SOURCE)
     if isinstance(prepared.targets, TextTargets):
         written = {part: [written_ids(example) for example in examples] for part, examples in parts.items()}
         yield from _side(written, len(prepared.targets.vocabulary), WRITTEN)
-        yield from _ratios(prepared.train)
+        if not seen:
+            yield from _ratios(prepared.train)
 
 
 def _side(parts: Mapping[str, list[list[int]]], entries: int, numbers: Mapping[str, str]) -> Iterator[Finding]:
@@ -297,6 +307,10 @@ def _ratios(train: list[Example]) -> Iterator[Finding]:
 
 
 def _repeats(prepared: Prepared, *, leaks: Sequence[str]) -> Iterator[Finding]:
+    for leak in leaks:
+        yield Finding("D502", "warning", leak)
+    if isinstance(prepared.targets, CaptionTargets):
+        return  # an image has as many captions as people wrote
     texts = [example.text.strip() for example in prepared.train]
     first: dict[str, str] = {}
     targets: dict[str, set[str]] = {}
@@ -305,8 +319,6 @@ def _repeats(prepared: Prepared, *, leaks: Sequence[str]) -> Iterator[Finding]:
     repeated = len(texts) - len(targets)
     if repeated:
         yield Finding("D501", "note", f"{repeated:,} training rows repeat the text of another")
-    for leak in leaks:
-        yield Finding("D502", "warning", leak)
     torn = [text for text, answers in targets.items() if len(answers) > 1]
     if torn:
         text = f'{len(torn):,} training texts have different targets in different rows, such as "{torn[0][:60]}"'

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from seqloom.config import Task
+from seqloom.data.captions import Captioned, find_captions, require_captions
 from seqloom.data.pairs import infer_pair
 from seqloom.data.rows import Table, Value
 from seqloom.data.tag_columns import Tagged, find_tags, require_tags
@@ -49,11 +50,7 @@ def infer_columns(
     Raises DataError for a column that is not there, and where nothing can be inferred.
     """
     notes: list[str] = []
-    for column, option in ((input, "--input"), (target, "--target")):
-        if column is not None:
-            table.position(column, option=option)
-    if input is not None and input == target:
-        raise DataError(f'column "{input}" cannot be both input and target. Give two columns of {_listed(table)}.')
+    _check_given(table, input, target)
     split = split_column(table, taken=(input, target))
     if split:
         notes.append(f"split: {split} (column that says train, valid or test)")
@@ -62,8 +59,9 @@ def infer_columns(
         read = input or _longest_text(table, free)
         notes += [f"input: {read} (longest text column)"] * (input is None)
         return Columns("generate", read, read, split, tuple(notes))
-    if tagged := _tag_columns(table, free, task, input=input, target=target):
-        return _as_tags(tagged, task, split=split, notes=notes)
+    for own, told in (("caption", _caption_columns), ("tag", _tag_columns)):
+        if found := told(table, free, task, input=input, target=target):
+            return Columns(own, found.input, found.target, split, (*notes, *found.notes, *_why(own, found, task)))
     if task == "translate" or (
         task is None and _is_named_pair(table, free, input=input, target=target, label_separator=label_separator)
     ):
@@ -93,6 +91,24 @@ def _tag_columns(
     if task == "tag":
         return require_tags(table, free, input=input, target=target)
     return find_tags(table, free, input=input, target=target) if task is None else None
+
+
+def _check_given(table: Table, input: str | None, target: str | None) -> None:
+    """Raise DataError for a column that is not there, or is both."""
+    for column, option in ((input, "--input"), (target, "--target")):
+        if column is not None:
+            table.position(column, option=option)
+    if input is not None and input == target:
+        raise DataError(f'column "{input}" cannot be both input and target. Give two columns of {_listed(table)}.')
+
+
+def _caption_columns(
+    table: Table, free: list[str], task: Task | None, *, input: str | None, target: str | None
+) -> Captioned | None:
+    """The columns of what is seen and of captions; None where the task is another, or not known and there are none."""
+    if task == "caption":
+        return require_captions(table, free, input=input, target=target)
+    return find_captions(table, free, input=input, target=target) if task is None else None
 
 
 def read_split(value: Value) -> str | None:
@@ -130,11 +146,13 @@ def _as_pair(
     return Columns("translate", pair.input, pair.target, split, tuple(said))
 
 
-def _as_tags(tagged: Tagged, task: Task | None, *, split: str | None, notes: list[str]) -> Columns:
-    said = [*notes, *tagged.notes]
-    if task is None:
-        said.append(f"task: tag ({tagged.input} and {tagged.target} are lists of equal lengths)")
-    return Columns("tag", tagged.input, tagged.target, split, tuple(said))
+def _why(own: Task, found: Tagged | Captioned, task: Task | None) -> list[str]:
+    """What the task was inferred from, where it was."""
+    told = {
+        "tag": f"{found.input} and {found.target} are lists of equal lengths",
+        "caption": f"{found.input} names images or features, {found.target} tells of them",
+    }
+    return [f"task: {own} ({told[own]})"] * (task is None)
 
 
 def _likely_separator(values: list[Value]) -> str | None:
@@ -202,7 +220,7 @@ def _likely_task(table: Table, target: str, *, label_separator: str | None) -> t
         raise DataError(
             f'{table.path.name}: column "{target}" has {len(set(values))} different values in {len(values)} rows, '
             f"neither few labels nor numbers nor mostly different texts{reason}. "
-            "Give --task classify, regress, translate or tag, or another column with --target."
+            "Give --task classify, regress, translate, tag or caption, or another column with --target."
         )
     return task, reason
 

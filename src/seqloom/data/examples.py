@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
+from seqloom.data.caption_targets import CaptionTargets
 from seqloom.data.rows import Rejected, Row, Table, Value, read_text
+from seqloom.data.seen import Seen
 from seqloom.data.tag_targets import TagTargets, as_text, read_tags
 from seqloom.data.tagged import Spelled, Speller
 from seqloom.data.targets import Target, Targets
@@ -15,7 +17,7 @@ class Example(NamedTuple):
     """One row as a model takes it: its line in the file, its text, token ids, and encoded target where there is one.
 
     `target_text` is the target as it was given, where that is a text: what an answer is compared with.
-    `spelled` are the words of a sentence that is tagged.
+    `spelled` are the words of a sentence that is tagged; `seen` is what a caption is written for, which has no ids.
     """
 
     line: int
@@ -24,6 +26,17 @@ class Example(NamedTuple):
     target: Target | None
     target_text: str | None = None
     spelled: Spelled | None = None
+    seen: Seen | None = None
+
+    @property
+    def source(self) -> list[int] | Seen:
+        """What is read step by step, or seen region by region."""
+        return self.ids if self.seen is None else self.seen
+
+    @property
+    def key(self) -> str:
+        """The same for rows that have the same to answer."""
+        return self.text if self.seen is None else self.seen.digest
 
 
 def encode_rows(
@@ -43,6 +56,8 @@ def encode_rows(
     """
     input_at = table.position(input, option="--input")
     target_at = None if target is None else table.position(target, option="--target")
+    if isinstance(targets, CaptionTargets):
+        return _encode_seen(table, input_at, target_at, targets, max_length=max_length)
     if isinstance(targets, TagTargets):
         return _encode_tagged(table, input_at, target_at, Speller(tokeniser, vocabulary, targets), targets)
     encoded: list[Example | Rejected] = list(table.rejected)
@@ -71,6 +86,23 @@ def _encode_tagged(
             ids, spelled = speller.read(row.values[input_at])
             tags = None if target_at is None else targets.encode(read_tags(row.values[target_at], words=spelled.words))
             encoded.append(Example(row.line, str(as_text(row.values[input_at])), ids, tags, spelled=spelled))
+        except DataError as error:
+            encoded.append(Rejected(row.line, str(error)))
+    return sorted(encoded, key=_line)
+
+
+def _encode_seen(
+    table: Table, input_at: int, target_at: int | None, targets: CaptionTargets, *, max_length: int | None
+) -> list[Example | Rejected]:
+    """Each record as an example with what it shows, which has been looked at before."""
+    encoded: list[Example | Rejected] = list(table.rejected)
+    for row in table.rows:
+        try:
+            seen = targets.sight.scaled(table.seen[row.line])
+            example = Example(row.line, str(as_text(row.values[input_at])), [], None, seen=seen)
+            if target_at is not None:
+                example = _with_target(example, row.values[target_at], targets, max_length=max_length)
+            encoded.append(example)
         except DataError as error:
             encoded.append(Rejected(row.line, str(error)))
     return sorted(encoded, key=_line)

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from seqloom.config import DataSettings, Task, Tokens
+from seqloom.data.caption_targets import CaptionTargets
 from seqloom.data.columns import Columns
 from seqloom.data.rows import Table, read_text
+from seqloom.data.sight import Sight
 from seqloom.data.tag_targets import TagTargets, read_tags, read_words
 from seqloom.data.tagged import cased_form, word_form
 from seqloom.data.targets import Targets
@@ -19,18 +21,21 @@ from seqloom.errors import ConfigError
 from seqloom.text import Tokeniser, Vocabulary, train_subwords
 
 MOST_TOKENS = 50_000
-_TIMES = dict.fromkeys(("series", "time", "frequency"), "forecast")
-_FRAMES = {"frames": "series of numbers that are answered once"}
-_PAIRS = dict.fromkeys(("target_tokens", "joint_vocabulary"), "translate")
+_NUMBERS = dict.fromkeys(("series", "time", "frequency"), "forecast")
+_NUMBERS |= {"frames": "series of numbers that are answered once"}
+_PAIRS = {"target_tokens": "translate and caption", "joint_vocabulary": "translate"}
+_IMAGES = {"image_size": "caption"}
 _LABELS = {"label_separator": "classify"}
+_READ = {"tokens": "tasks that read texts; what is written is set by target_tokens", "joint_vocabulary": "translate"}
 _ROWS = {"max_length": "tasks that cut texts, row by row"}
 # The settings that a task does not have, and whose they are.
 FOREIGN: dict[Task, dict[str, str]] = {
-    "classify": _FRAMES | _TIMES | _PAIRS,
-    "regress": _FRAMES | _TIMES | _PAIRS,
-    "translate": _FRAMES | _TIMES | _LABELS,
-    "tag": _FRAMES | _TIMES | _PAIRS | _LABELS | _ROWS | {"tokens": "tasks that cut texts; here words are given"},
-    "generate": _FRAMES | _TIMES | _PAIRS | _LABELS | _ROWS | {"target": "tasks with an answer"},
+    "classify": _NUMBERS | _PAIRS | _IMAGES,
+    "regress": _NUMBERS | _PAIRS | _IMAGES,
+    "translate": _NUMBERS | _LABELS | _IMAGES,
+    "tag": _NUMBERS | _PAIRS | _LABELS | _ROWS | _IMAGES | {"tokens": "tasks that cut texts; here words are given"},
+    "generate": _NUMBERS | _PAIRS | _LABELS | _ROWS | _IMAGES | {"target": "tasks with an answer"},
+    "caption": _NUMBERS | _LABELS | _READ,
 }
 
 
@@ -65,7 +70,7 @@ def check_settings(settings: DataSettings, *, task: Task) -> None:
 
 def word_tokeniser(settings: DataSettings, *, task: Task) -> Tokeniser:
     """The tokeniser of these settings if words are read; where texts are written capitals count, unless it is said."""
-    lowercase = task not in ("translate", "generate") if settings.lowercase is None else settings.lowercase
+    lowercase = task not in ("translate", "generate", "caption") if settings.lowercase is None else settings.lowercase
     return Tokeniser("word", lowercase, settings.normal_form)
 
 
@@ -76,8 +81,13 @@ def telling_tokeniser(settings: DataSettings, *, task: Task) -> Tokeniser:
     return Tokeniser(kind, words.lowercase, words.normal_form)
 
 
-def learn(train: Table, columns: Columns, settings: DataSettings) -> Learned:
-    """Learn from the rows for training. Raises DataError where they hold nothing to learn."""
+def learn(train: Table, columns: Columns, settings: DataSettings, *, sight: Sight | None = None) -> Learned:
+    """Learn from the rows for training; `sight` says how what they show is seen.
+
+    Raises DataError where they hold nothing to learn.
+    """
+    if sight is not None:
+        return _learn_captions(train, columns, settings, sight)
     if columns.task == "tag":
         return _learn_tags(train, columns, word_tokeniser(settings, task="tag"), settings)
     texts = [read_text(value) for value in train.values(columns.input)]
@@ -97,6 +107,15 @@ def learn(train: Table, columns: Columns, settings: DataSettings) -> Learned:
         written = _learn_side(answers, settings.target_tokens, words, settings, name=columns.target)
         notes = read.notes + written.notes
     return Learned(read.tokeniser, read.vocabulary, TextTargets(written.tokeniser, written.vocabulary), notes)
+
+
+def _learn_captions(train: Table, columns: Columns, settings: DataSettings, sight: Sight) -> Learned:
+    """What is learned of captions, and of the features that they tell of."""
+    captions = [read_text(value, role="target").strip() for value in train.values(columns.target)]
+    words = word_tokeniser(settings, task="caption")
+    tokeniser, vocabulary, notes = _learn_side(captions, settings.target_tokens, words, settings, name=columns.target)
+    fitted = sight.fitted(train.seen[row.line] for row in train.rows)
+    return Learned(tokeniser, vocabulary, CaptionTargets(tokeniser, vocabulary, sight=fitted), notes)
 
 
 def _learn_tags(train: Table, columns: Columns, tokeniser: Tokeniser, settings: DataSettings) -> Learned:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seqloom.config import Config, DataSettings, Task
 from seqloom.data.batches import collate
+from seqloom.data.captions import Album, fingerprint, joined
 from seqloom.data.columns import Columns, infer_columns, read_split
 from seqloom.data.examples import Example, encode_rows, written_ids
 from seqloom.data.learn import Learned, check_settings, learn, telling_tokeniser
@@ -27,6 +28,7 @@ from seqloom.data.repeats import as_read, overlaps
 from seqloom.data.rows import Rejected, RejectedRow, Row, Table, Value, read_text
 from seqloom.data.series_layout import looks_like_series
 from seqloom.data.series_prepare import GatheredSeries, PreparedSeries, gather_series, prepare_series
+from seqloom.data.sight import Sight, find_sight
 from seqloom.data.splits import Stratum, split_rows
 from seqloom.data.table import read_table
 from seqloom.data.tag_targets import as_text, read_tags, read_words
@@ -41,7 +43,8 @@ from seqloom.text import Tokeniser, Vocabulary
 class Gathered:
     """The usable rows of each file, the others with their reasons, and what was inferred or noticed.
 
-    `files` are by part (train, and valid and test where given), and so are `names`, which tell them apart.
+    `files` are by part (train, and valid and test where given), and so are `names`, which tell them apart. `sight` says
+    how what they show is seen, where captions are written.
     """
 
     files: dict[str, Table]
@@ -49,11 +52,14 @@ class Gathered:
     columns: Columns
     rejected: list[RejectedRow]
     notes: list[str]
+    sight: Sight | None = None
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """The sha256 of each file, by its name."""
-        return {self.names[part]: table.fingerprint for part, table in self.files.items()}
+        """The sha256 of each file, by its name; where its rows show something, one of all that they show too."""
+        files = {self.names[part]: table.fingerprint for part, table in self.files.items()}
+        seen = {part: table for part, table in self.files.items() if table.seen}
+        return files | {f"{self.names[part]}: what it shows": fingerprint(table) for part, table in seen.items()}
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,8 @@ class Prepared:
 
     @property
     def lengths(self) -> list[int]:
-        """The tokens that each training row reads."""
-        return [len(example.ids) for example in self.train]
+        """The tokens that each training row reads, or the regions that it sees."""
+        return [len(example.source) for example in self.train]
 
     @property
     def target_lengths(self) -> list[int] | None:
@@ -126,19 +132,21 @@ def gather(
     if (found := find_numbers(config, files["train"])) is not None:
         return gather_tables(config, files, names, found)
     columns = infer_columns(
-        files["train"],
+        joined(files["train"], settings.input),
         task=config.task,
         input=settings.input,
         target=settings.target,
         label_separator=settings.label_separator,
     )
     check_settings(settings, task=columns.task)
+    files = {part: joined(table, columns.input) for part, table in files.items()}
     _check_same_columns(files, columns)
+    files, sight = _look_at(files, columns, settings) if columns.task == "caption" else (files, None)
     notes = [f"{names[part]}: {note}" for part, table in files.items() for note in table.notes] + list(columns.notes)
     usable = {part: _usable(table, columns, settings) for part, table in files.items()}
     rejected = [RejectedRow(names[part], *row) for part, table in usable.items() for row in table.rejected]
     files = {part: replace(table, rejected=[]) for part, table in usable.items()}
-    return Gathered(files, names, columns, sorted(rejected), notes)
+    return Gathered(files, names, columns, sorted(rejected), notes, sight)
 
 
 def encode(gathered: Gathered, config: Config) -> Prepared:
@@ -150,7 +158,7 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
     settings = _settings(config, task=columns.task)
     parts, notes = part_rows(files, columns, config, settings)
     rejected = list(gathered.rejected)
-    learned = learn(parts["train"], columns, settings)
+    learned = learn(parts["train"], columns, settings, sight=gathered.sight)
 
     encoded: dict[str, list[Example]] = {}
     for part, table in parts.items():
@@ -161,7 +169,7 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
     encoded, cut = _cut(encoded, settings.max_length)
     targets = learned.targets
     if isinstance(targets, TextTargets):
-        per_source, most = targets.lengths((len(row.ids), len(written_ids(row))) for row in encoded["train"])
+        per_source, most = targets.lengths((len(row.source), len(written_ids(row))) for row in encoded["train"])
         targets = replace(targets, per_source=per_source, most=most)
     return Prepared(
         **encoded,
@@ -174,6 +182,14 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
         fingerprints=gathered.fingerprints,
         split_files={part: table.fingerprint for part, table in files.items() if part != "train"},
     )
+
+
+def _look_at(files: Mapping[str, Table], columns: Columns, settings: DataSettings) -> tuple[dict[str, Table], Sight]:
+    """The files with what their rows show, seen as most rows for training can be; the others join the rejected."""
+    train = files["train"]
+    sight = find_sight(train.values(columns.input), train.path.parent, image_size=settings.image_size)
+    album = Album(sight)
+    return {part: album.of(table, columns.input) for part, table in files.items()}, sight
 
 
 def _settings(config: Config, *, task: Task) -> DataSettings:
@@ -219,7 +235,9 @@ def _usable(table: Table, columns: Columns, settings: DataSettings) -> Table:
 
 def _check_values(read: Value, target: Value, *, task: Task, settings: DataSettings) -> None:
     """Raise DataError where a row has nothing to read, or no target that could be learned."""
-    if task == "tag":
+    if task == "caption":
+        read_text(target, role="target")  # what is seen has been looked at
+    elif task == "tag":
         read_tags(target, words=read_words(read))
     else:
         read_text(read)
@@ -240,10 +258,7 @@ def part_rows(
     if valid_fraction or test_fraction:
         train = parts["train"]
         split = split_rows(
-            as_read(
-                [read_text(as_text(value)) for value in train.values(columns.input)],
-                telling_tokeniser(settings, task=columns.task),
-            ),
+            _keys(train, columns, settings),
             _strata(train, columns, settings),
             valid_fraction=valid_fraction,
             test_fraction=test_fraction,
@@ -260,6 +275,14 @@ def part_rows(
     return parts, notes
 
 
+def _keys(train: Table, columns: Columns, settings: DataSettings) -> list[str]:
+    """What is the same for rows that must stay together: those that read or show the same."""
+    if train.seen:
+        return [train.seen[row.line].digest for row in train.rows]
+    texts = [read_text(as_text(value)) for value in train.values(columns.input)]
+    return as_read(texts, telling_tokeniser(settings, task=columns.task))
+
+
 def _by_column(table: Table, column: str) -> dict[str, Table]:
     rows: dict[str, list[Row]] = {"train": []}
     position = table.columns.index(column)
@@ -272,7 +295,7 @@ def _by_column(table: Table, column: str) -> dict[str, Table]:
 
 
 def _strata(table: Table, columns: Columns, settings: DataSettings) -> list[Stratum] | None:
-    if columns.task in ("regress", "translate", "tag", "generate"):
+    if columns.task in ("regress", "translate", "tag", "generate", "caption"):
         return None
     read = [
         read_target(value, task=columns.task, label_separator=settings.label_separator)

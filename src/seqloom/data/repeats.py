@@ -27,14 +27,22 @@ def as_read(texts: Sequence[str], tokeniser: Tokeniser) -> list[str]:
     ]
 
 
+def keys_of(examples: Sequence[Example], tokeniser: Tokeniser) -> list[str]:
+    """A key for each example, as `as_read`; the same for images and features that are the same."""
+    if any(example.seen is not None for example in examples):
+        return [example.key for example in examples]
+    return as_read([example.text for example in examples], tokeniser)
+
+
 def overlaps(parts: Mapping[str, list[Example]], tokeniser: Tokeniser) -> list[str]:
     """A sentence for each of valid and test that has texts which a model reads as one in train, with the count."""
-    keys = iter(as_read([example.text for examples in parts.values() for example in examples], tokeniser))
+    keys = iter(keys_of([example for examples in parts.values() for example in examples], tokeniser))
     read = {part: [next(keys) for _ in examples] for part, examples in parts.items()}
     train = set(read["train"])
     notes = []
     for part in ("valid", "test"):
         known = sum(key in train for key in read[part])
         if known:
-            notes.append(f"{known} of {len(read[part])} {part} texts are also in train: their scores flatter")
+            what = "images or features" if parts[part][0].seen is not None else "texts"
+            notes.append(f"{known} of {len(read[part])} {part} {what} are also in train: their scores flatter")
     return notes

@@ -4,11 +4,12 @@ A row is either used or reported with its line and reason; nothing in between.
 """
 
 import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from seqloom.data.seen import Seen
 from seqloom.errors import DataError, nearest
 
 Value = str | tuple[str, ...]
@@ -49,7 +50,10 @@ class Parsed(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of one file in order, with the refused ones, what was noticed, and the sha256 of the file's bytes."""
+    """The rows of one file in order, with the refused ones, what was noticed, and the sha256 of the file's bytes.
+
+    `seen` has by their lines what the rows show, where images or features have been looked at.
+    """
 
     path: Path
     columns: tuple[str, ...]
@@ -57,6 +61,7 @@ class Table:
     rejected: list[Rejected]
     notes: list[str]
     fingerprint: str
+    seen: Mapping[int, Seen] = field(default_factory=dict)
 
     def position(self, column: str, *, option: str) -> int:
         """Where `column` stands in each row. Raises DataError that names the columns and the `option` to mend."""

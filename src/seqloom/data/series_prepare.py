@@ -23,7 +23,7 @@ from seqloom.errors import ConfigError, DataError
 
 TEXTUAL = (
     "tokens", "target_tokens", "joint_vocabulary", "lowercase", "normal_form", "min_count", "max_vocabulary",
-    "max_length", "vectors", "label_separator",
+    "max_length", "vectors", "label_separator", "image_size",
 )  # fmt: skip
 SEASONS_READ, HORIZONS_READ, MOST_READ = 7, 2, 336
 SCORED = 5000  # windows of a part, where nothing is said

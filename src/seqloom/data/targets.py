@@ -128,7 +128,7 @@ def read_target(value: Value, *, task: Task, label_separator: str | None) -> str
     """
     if task == "regress":
         return read_number(value)
-    if task in ("translate", "generate"):
+    if task in ("translate", "generate", "caption"):
         return read_text(value, role="target").strip()
     if isinstance(value, tuple):
         return tuple(sorted({label.strip() for label in value} - {""}))

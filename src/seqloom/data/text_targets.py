@@ -33,7 +33,7 @@ class TextTargets:
     per_source: float = 2.0
     most: int = 100
     problem: ClassVar[Literal["text"]] = "text"
-    task: ClassVar[Literal["translate"]] = "translate"
+    task: ClassVar[Literal["translate", "caption"]] = "translate"
     labels: ClassVar[tuple[str, ...]] = ()
 
     @classmethod

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from seqloom.bundle import Bundle, SeriesBundle
-from seqloom.data import Example, Rejected, encode_rows
+from seqloom.data import Album, CaptionTargets, Example, Rejected, encode_rows
+from seqloom.data.captions import joined
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.rows import Table, Value
 from seqloom.data.tag_targets import TagTargets, as_text
@@ -15,7 +16,7 @@ from seqloom.inference.forecasting import forecast_answers, series_of
 from seqloom.inference.labels import label_answers
 from seqloom.inference.tagging import tag_answers
 from seqloom.inference.writing import suggesting, text_answers, within_room
-from seqloom.models import Seq2Seq, Tagger
+from seqloom.models import Tagger, TextDecoder
 
 CHUNK = 4096
 
@@ -26,12 +27,15 @@ def encode(bundle: Bundle, table: Table, *, with_target: bool) -> list[Example |
     Raises DataError where the input column, or with `with_target` the target column, is not there.
     """
     target = bundle.target if with_target else None
+    table = joined(table, bundle.input)
     for column in (bundle.input, target):
         if column is not None and column not in table.columns:
             raise DataError(
                 f'{table.path.name} has no column "{column}", which this model was trained with '
                 f"(columns: {', '.join(table.columns)}). Name a column of the file so, or train a model on this file."
             )
+    if isinstance(bundle.targets, CaptionTargets):
+        table = Album(bundle.targets.sight).of(table, bundle.input)
     rows = encode_rows(
         table,
         input=bundle.input,
@@ -68,6 +72,7 @@ def answer_table(
     if isinstance(bundle, SeriesBundle):
         yield from forecast_answers(bundle, series_of(bundle, table))
         return
+    table = joined(table, bundle.input)
     rows = encode(bundle, table, with_target=False)
     position = table.columns.index(bundle.input)
     shown = as_text if isinstance(bundle.targets, TagTargets) else _as_given
@@ -84,7 +89,7 @@ def answer_table(
 
 def answer_rows(bundle: Bundle, used: Sequence[Example], *, suggest: int | None = None) -> Iterator[dict[str, Any]]:
     """The plain answer to each of these rows, as `answer_table` says; of no model that goes on with texts."""
-    if isinstance(bundle.model, Seq2Seq):
+    if isinstance(bundle.model, TextDecoder):
         return text_answers(bundle, used, suggest=suggest)
     if isinstance(bundle.model, Tagger):
         return tag_answers(bundle, used)

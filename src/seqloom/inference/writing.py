@@ -9,10 +9,10 @@ from torch import Tensor
 
 from seqloom.bundle import AnyBundle, Bundle
 from seqloom.config import DecodingSettings, ModelSettings
-from seqloom.data import Example, Rejected, evaluation_order, pad
+from seqloom.data import Example, Rejected, Seen, evaluation_order, read
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import ConfigError
-from seqloom.models import Seq2Seq, TextWriter
+from seqloom.models import TextDecoder, TextWriter
 from seqloom.models.decoding import Hypothesis, diverse, write
 from seqloom.text import UNKNOWN
 
@@ -77,7 +77,7 @@ def text_answers(bundle: Bundle, rows: Sequence[Example], *, suggest: int | None
 
 def suggesting(bundle: AnyBundle, suggest: int) -> Bundle:
     """The model, following as many texts at once as so many suggestions need. Raises ConfigError."""
-    if not isinstance(bundle, Bundle) or not isinstance(bundle.model, Seq2Seq):
+    if not isinstance(bundle, Bundle) or not isinstance(bundle.model, TextDecoder):
         raise ConfigError("suggest: this model writes no texts. Train one with --task translate on pairs of messages.")
     if not 1 <= suggest <= MOST_SUGGESTED:
         raise ConfigError(f"suggest is {suggest}, but must lie in 1..{MOST_SUGGESTED}.")
@@ -93,14 +93,14 @@ def write_for(
 
     With `suggest` so many of these that differ.
     """
-    assert isinstance(bundle.model, Seq2Seq) and isinstance(bundle.targets, TextTargets)
+    assert isinstance(bundle.model, TextDecoder) and isinstance(bundle.targets, TextTargets)
     settings = bundle.config.decoding
     if alternatives is None:
         alternatives = settings.beam if suggest or not settings.temperature else 1
     return write_texts(
         bundle.model,
         bundle.targets,
-        [row.ids for row in rows],
+        [row.source for row in rows],
         settings,
         words=[_spoken(bundle, row) for row in rows] if settings.replace_unknown else None,
         wanted=Wanted(alternatives, suggest, bundle.config.seed),
@@ -112,28 +112,30 @@ def _spoken(bundle: Bundle, row: Example) -> list[str] | None:
 
     None where nothing of the source can be written.
     """
+    if row.seen is not None:
+        return None
     assert isinstance(bundle.targets, TextTargets)
-    read, written = bundle.tokeniser, bundle.targets.tokeniser.kind
-    if read.kind == written:
-        return read.texts(row.text)[: len(row.ids)]
+    reads, written = bundle.tokeniser, bundle.targets.tokeniser.kind
+    if reads.kind == written:
+        return reads.texts(row.text)[: len(row.ids)]
     if written != "word":
         return None
     words = {place: word.group() for word in WORD.finditer(row.text) for place in range(*word.span())}
-    return [words.get(token.end - 1, token.text) for token in read.tokens(row.text)[: len(row.ids)]]
+    return [words.get(token.end - 1, token.text) for token in reads.tokens(row.text)[: len(row.ids)]]
 
 
 @torch.inference_mode()
 def write_texts(
-    model: Seq2Seq,
+    model: TextDecoder,
     targets: TextTargets,
-    sequences: Sequence[Sequence[int]],
+    sequences: Sequence[Sequence[int] | Seen],
     settings: DecodingSettings,
     *,
     wanted: Wanted = THE_BEST,
     words: Sequence[Sequence[str] | None] | None = None,
     batch_size: int = BATCH,
 ) -> list[list[Written]]:
-    """The best texts for each sequence of ids, best first, in the order given.
+    """The best texts for each sequence of ids, image or features, best first, in the order given.
 
     `words` has for each token of each source what is written for an unknown token that attends to it.
     Sources of similar length are read together, as many as there is room for; what is written of one that has not
@@ -143,14 +145,14 @@ def write_texts(
     training = model.training
     model.eval()
     followed = _followed(settings, wanted.alternatives)
-    lengths = [len(ids) for ids in sequences]
+    lengths = list(map(len, sequences))
     longest = [min(_longest(targets, settings, length), _room(length, followed)) for length in lengths]
     written: list[list[Written]] = [[] for _ in sequences]
     writer = TextWriter(model, weights=settings.weights)
     for rows in _batches(lengths, longest, followed, len(targets.vocabulary), batch_size=batch_size):
         texts = write(
             writer,
-            writer.begin(pad([sequences[row] for row in rows]).to(device)),
+            writer.begin(read([sequences[row] for row in rows]).to(device)),
             [longest[row] for row in rows],
             settings,
             seed=wanted.seed,
@@ -170,7 +172,7 @@ def within_room(row: Example | Rejected, targets: TextTargets, settings: Decodin
     """The row, or why nothing can be written for it."""
     if isinstance(row, Rejected):
         return row
-    length = len(row.ids)
+    length = len(row.source)
     longest, room = _longest(targets, settings, length), _room(length, _followed(settings, 1))
     if longest <= room:
         return row

@@ -1,6 +1,7 @@
 """Looking inside a trained model: what it read, what it attended to, as plain data that any figure can show."""
 
 from seqloom.lens.attention import AttentionMap, attention_map
+from seqloom.lens.captions import RegionMap, region_map
 from seqloom.lens.gradients import GradientFlow, LayerFlow, gradient_flow, half_lives, jacobian_norms
 from seqloom.lens.looking import look
 from seqloom.lens.memory import Layer
@@ -18,6 +19,7 @@ __all__ = [
     "LayerFlow",
     "Neighbour",
     "Reading",
+    "RegionMap",
     "SeriesView",
     "Surprises",
     "TagTable",
@@ -29,6 +31,7 @@ __all__ = [
     "look",
     "nearest_states",
     "read",
+    "region_map",
     "series_view",
     "surprises",
     "tag_table",

@@ -41,7 +41,7 @@ def attention_map(bundle: Bundle, text: str) -> AttentionMap:
     if bundle.targets.problem != "text":
         raise ConfigError(
             f"look: this model answers {bundle.target}, it writes no texts. Attention is shown for models of --task "
-            "translate, and the chances of tags for models of --task tag."
+            "translate or caption, and the chances of tags for models of --task tag."
         )
     [row] = encode(bundle, table_of_texts([text], column=bundle.input), with_target=False)
     if isinstance(row, Rejected):

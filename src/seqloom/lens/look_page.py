@@ -3,14 +3,16 @@
 from pathlib import Path
 
 from seqloom.lens.attention import AttentionMap
+from seqloom.lens.captions import RegionMap
 from seqloom.lens.page import Part, write_page
 from seqloom.lens.reading import Reading
+from seqloom.lens.region_figures import region_figure
 from seqloom.lens.series import SeriesView
 from seqloom.lens.show import attention_parts, series_parts, surprise_parts, tag_parts, whole_reading
 from seqloom.lens.surprise import Surprises
 from seqloom.lens.tags import TagTable
 
-Seen = AttentionMap | Reading | SeriesView | Surprises | TagTable
+Seen = AttentionMap | Reading | RegionMap | SeriesView | Surprises | TagTable
 
 
 def write_look(path: Path, seen: Seen) -> None:
@@ -24,6 +26,9 @@ def _page_of(seen: Seen) -> tuple[str, list[Part]]:
         return "How the model read this text", whole_reading(seen)
     if isinstance(seen, AttentionMap):
         return "Where the model looked", attention_parts(seen)
+    if isinstance(seen, RegionMap):
+        figure = region_figure(seen, title="Where it looked, word by word")
+        return f"{seen.image}: {seen.prediction}", [] if figure is None else [figure]
     if isinstance(seen, SeriesView):
         return f"{seen.series}: the next {len(seen.forecast)} steps", series_parts(seen)
     if isinstance(seen, TagTable):

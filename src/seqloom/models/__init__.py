@@ -1,5 +1,6 @@
 """The models, one file a topology."""
 
+from seqloom.models.captioner import Captioner
 from seqloom.models.dense import Dense
 from seqloom.models.forecaster import Forecaster
 from seqloom.models.language_model import LanguageModel, LanguageWriter
@@ -11,10 +12,11 @@ from seqloom.models.tagger import Tagger
 from seqloom.models.text_decoder import TextDecoder
 from seqloom.models.text_writer import TextWriter
 
-AnyModel = Dense | Forecaster | LanguageModel | ManyToOne | Seq2Seq | Tagger
+AnyModel = Captioner | Dense | Forecaster | LanguageModel | ManyToOne | Seq2Seq | Tagger
 
 __all__ = [
     "AnyModel",
+    "Captioner",
     "Dense",
     "Forecaster",
     "LanguageModel",

@@ -1,12 +1,14 @@
 """Which model it is: the untrained one that settings and what was learned of the data ask for."""
 
 from seqloom.config import Config
+from seqloom.data.caption_targets import CaptionTargets
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.numbers import NumbersReader
 from seqloom.data.series_targets import SeriesTargets
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
+from seqloom.models.captioner import Captioner
 from seqloom.models.dense import Dense
 from seqloom.models.forecaster import Forecaster
 from seqloom.models.language_model import LanguageModel
@@ -40,11 +42,13 @@ def build_for_numbers(config: Config, *, reader: NumbersReader, targets: Targets
 
 def build_model(
     config: Config, *, vocabulary: Vocabulary, targets: AnyTargets
-) -> LanguageModel | ManyToOne | Seq2Seq | Tagger:
-    """The model of texts."""
+) -> Captioner | LanguageModel | ManyToOne | Seq2Seq | Tagger:
+    """The model of texts, read or written."""
     if isinstance(targets, TagTargets):
         characters, tags = len(targets.characters), len(targets.labels)
         return Tagger(config.model, vocabulary_size=len(vocabulary), characters=characters, tags=tags)
+    if isinstance(targets, CaptionTargets):
+        return Captioner(config.model, sight=targets.sight, target_size=len(targets.vocabulary))
     if isinstance(targets, TextTargets):
         joint = config.data.joint_vocabulary
         return Seq2Seq(config.model, vocabulary_size=len(vocabulary), target_size=len(targets.vocabulary), joint=joint)

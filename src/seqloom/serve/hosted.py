@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle, load_bundle
+from seqloom.data import CaptionTargets
 from seqloom.errors import ConfigError, SeqloomError, nearest
 from seqloom.inference import check_streams
 from seqloom.models import LanguageModel, Seq2Seq
@@ -78,7 +79,13 @@ def host(models: Iterable[str]) -> dict[str, Hosted]:
             )
         if name in hosted:
             raise ConfigError(f'two models are named "{name}". Give one of them another name: NAME={folder}')
-        hosted[name] = warm(name, load_bundle(folder))
+        bundle = load_bundle(folder)
+        if isinstance(bundle.targets, CaptionTargets):
+            raise ConfigError(
+                f"{name} writes captions for image files, and no client may name a file of this machine. It cannot be "
+                "served; use seqloom predict."
+            )
+        hosted[name] = warm(name, bundle)
     return hosted
 
 

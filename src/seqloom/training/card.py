@@ -4,6 +4,7 @@ from typing import Any
 
 from seqloom import __version__
 from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle
+from seqloom.data.caption_targets import CaptionTargets
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.nn import summary
@@ -19,7 +20,10 @@ def card_of(bundle: AnyBundle, history: list[dict[str, Any]]) -> str:
 def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
     """README.md of a trained model, in Markdown: what it does, on what it was trained, how well, and its limits."""
     settings, targets = bundle.config.model, bundle.targets
-    reading = "both directions" if settings.bidirectional else "one direction"
+    if isinstance(targets, CaptionTargets):
+        reading = f"{targets.sight} seen"
+    else:
+        reading = "both directions" if settings.bidirectional else "one direction"
     writes, tags, goes_on = (targets.problem == problem for problem in ("text", "tags", "next"))
     by_letters = tags and settings.characters
     does = "writes" if writes else "tags" if tags else "answers"

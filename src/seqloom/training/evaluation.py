@@ -27,7 +27,7 @@ from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import MissingExtraError
 from seqloom.inference import decide, logits_of
 from seqloom.inference.labels import read_of
-from seqloom.models import AnyModel, Forecaster, LanguageModel, OneAnswer, Seq2Seq, Tagger
+from seqloom.models import AnyModel, Forecaster, LanguageModel, OneAnswer, Tagger, TextDecoder
 from seqloom.nn import summary
 from seqloom.training.baselines import decide_constant, decide_linear
 from seqloom.training.details import data_facts, details_of
@@ -200,7 +200,7 @@ def score_rows(bundle: AnyBundle, rows: Rows) -> Scores:
     if isinstance(bundle, NumbersBundle):
         return _score_answers(bundle.model, bundle.targets, cast("Answered", rows))
     rows = _examples(rows)
-    if isinstance(bundle.model, Seq2Seq):
+    if isinstance(bundle.model, TextDecoder):
         return score_text_rows(bundle, rows)
     if isinstance(bundle.model, Tagger):
         assert isinstance(bundle.targets, TagTargets)
@@ -218,7 +218,7 @@ def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> S
         assert isinstance(targets, SeriesTargets)
         return judge_windows(model, targets, _windows(rows))
     rows = _examples(rows)
-    if isinstance(model, Seq2Seq):
+    if isinstance(model, TextDecoder):
         assert isinstance(targets, TextTargets)
         return judge_texts(model, targets, rows)
     if isinstance(model, Tagger):

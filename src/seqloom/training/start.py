@@ -17,20 +17,25 @@ from seqloom.training.events import Report, Said
 from seqloom.training.state import TrainingState, batch_size_for, pace_of, windows_of
 
 ANSWERS: tuple[Task, ...] = ("classify", "regress")
-WRITES: tuple[Task, ...] = ("translate", "generate")
+TOLD: tuple[Task, ...] = ("translate", "caption")  # what is to be written is read first
+WRITES: tuple[Task, ...] = (*TOLD, "generate")
 TEXTS: tuple[Task, ...] = (*ANSWERS, *WRITES, "tag")
+READS: tuple[Task, ...] = (*ANSWERS, "translate", "generate", "tag", "forecast")  # step by step
 # The tasks of a setting that not all have.
 WHOSE: dict[str, tuple[Task, ...]] = {
     "model.pooling": ANSWERS,
-    **dict.fromkeys(("model.attention", "model.reverse_source", "model.readout"), ("translate",)),
+    **dict.fromkeys(("model.bidirectional", "model.initial_state"), READS),
+    "model.reverse_source": ("translate",),
+    **dict.fromkeys(("model.attention", "model.readout"), TOLD),
     "model.tied_embeddings": WRITES,
     **dict.fromkeys(("model.output", "model.characters", "model.character_size"), ("tag",)),
     "model.softmax": ("generate",),
     "model.variational_dropout": ("generate",),
     "training.window": ("generate",),
-    "training.scheduled_sampling": ("translate",),
+    "training.scheduled_sampling": TOLD,
     **{f"decoding.{name}": WRITES for name in DecodingSettings.model_fields},
-    **dict.fromkeys(("decoding.coverage_penalty", "decoding.replace_unknown"), ("translate",)),
+    "decoding.coverage_penalty": TOLD,
+    "decoding.replace_unknown": ("translate",),
     **{f"forecast.{name}": ("forecast",) for name in ForecastSettings.model_fields},
     **dict.fromkeys(("model.embedding", "model.embedding_size", "model.freeze_embedding", "model.word_dropout"), TEXTS),
     **dict.fromkeys(("training.class_weights", "training.label_smoothing", "training.baselines"), TEXTS),
@@ -108,7 +113,8 @@ def check_belong(task: Task, section: str, names: Collection[str]) -> None:
     for name in names:
         owners = WHOSE.get(f"{section}.{name}", (task,))
         if task not in owners:
-            whose = "models of texts" if owners == TEXTS else " and ".join(owners)
+            named = {TEXTS: "models of texts", READS: "models that read step by step"}
+            whose = named.get(owners) or " and ".join(owners)
             raise ConfigError(f"{section}.{name} is a setting of {whose}, the task is {task}.")
 
 
