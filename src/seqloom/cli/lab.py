@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqloom.cli import lab_cells, lab_memory, lab_notes, lab_vanishing, options
+from seqloom.cli import lab_cells, lab_memory, lab_notes, lab_topologies, lab_vanishing, options
 
 if TYPE_CHECKING:
     from seqloom.lab.attention import Trial
@@ -62,5 +62,5 @@ def attention(
     print(f'\nmodels: {folder}\ntry:    seqloom look {folder / "attention"} "..."', file=sys.stderr)
 
 
-for page in (lab_notes, lab_vanishing, lab_memory, lab_cells):
+for page in (lab_notes, lab_topologies, lab_vanishing, lab_memory, lab_cells):
     app.command(page.__name__.rpartition("_")[2])(page.command)
