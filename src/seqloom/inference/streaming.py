@@ -181,7 +181,7 @@ def _expected(bundle: Bundle, features: Float[Tensor, "N F"], ids: Sequence[int]
 def _together(states: Sequence[StackState]) -> StackState:
     """The states of several rows as those of one batch."""
     layers = zip(*(each.layers for each in states), strict=True)
-    return StackState(tuple(type(rows[0])(*(torch.cat(paths) for paths in zip(*rows, strict=True))) for rows in layers))  # type: ignore[arg-type]
+    return StackState(tuple(type(rows[0])(*(torch.cat(paths) for paths in zip(*rows, strict=True))) for rows in layers))
 
 
 def _row(states: StackState, row: int) -> StackState:
@@ -190,4 +190,4 @@ def _row(states: StackState, row: int) -> StackState:
 
 
 def _paths(states: StackState) -> list[Tensor]:
-    return [path for layer in states.layers for path in layer]
+    return [path for layer in states.layers for path in layer]  # type: ignore[misc]
