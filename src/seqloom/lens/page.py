@@ -6,12 +6,13 @@ it they are drawn as SVG, and the page is small and runs no script. A policy in 
 
 import json
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from seqloom.errors import import_extra
 from seqloom.files import write_file
 from seqloom.lens.figures import Figure
-from seqloom.lens.html import Html, escape, heading, paragraph
+from seqloom.lens.html import Html, heading, paragraph
 from seqloom.lens.svg import draw
 
 Part = Html | Figure
