@@ -66,7 +66,7 @@ def test_evaluate_counts_what_predict_says(trained: Trained) -> None:
     assert result["metrics"]["accuracy"] == sum(map(str.__eq__, right, labels)) / len(labels)
     assert result["baselines"]["majority"]["accuracy"] == 0.5
     assert result["rows"] == {"used": 60, "rejected": 0}
-    assert set(result) == {"task", "metrics", "intervals", "baselines", "rows", "rejected", "seconds"}
+    assert set(result) == {"task", "metrics", "intervals", "baselines", "rows", "rejected", "seconds", "details"}
 
 
 def test_evaluate_reports_each_row_it_cannot_use(trained: Trained, tmp_path: Path) -> None:

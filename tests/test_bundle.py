@@ -438,7 +438,7 @@ def test_loading_opens_its_own_files_and_runs_no_code(trained: Trained) -> None:
     script = WATCHED.format(watched=EVENTS, other=str(trained.regressor), model=str(trained.classifier))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     opened, imported = map(eval_list, done.stdout.splitlines())
-    own = {*FILES, "manifest.json", str(trained.classifier)}
+    own = {*FILES, "manifest.json", "report.html", str(trained.classifier)}
     assert set(opened) <= own, "something else was opened or run"
     assert imported == []
 

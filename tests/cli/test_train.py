@@ -42,7 +42,10 @@ def test_train_prints_scores_on_stdout_and_the_next_step_on_stderr(run: Run, tra
         "tfidf_logreg",
     ]
     assert "6 test rows · 95 % interval in brackets" in out
-    assert err.endswith(f"model: {tmp_path}/my model\ntry:   seqloom predict '{tmp_path}/my model' --text \"...\"\n")
+    page = f"report: {tmp_path}/my model/report.html\n"
+    assert err.endswith(
+        f"model: {tmp_path}/my model\n{page}try:   seqloom predict '{tmp_path}/my model' --text \"...\"\n"
+    )
 
 
 def test_evaluate_json_keeps_the_contract(run: Run, trained: Trained) -> None:

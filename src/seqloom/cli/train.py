@@ -60,7 +60,7 @@ def command(
         print_json(bundle.metrics)
     else:
         print_scores(bundle.metrics)
-        print(f"model: {folder}, report: {folder / 'report.html'}", file=sys.stderr)
+        print(f"model: {folder}\nreport: {folder / 'report.html'}", file=sys.stderr)
         what = '--text "..."' if Model(bundle).reads_texts else shlex.quote(str(test or data))
         print(f"try:   seqloom predict {shlex.quote(str(folder))} {what}", file=sys.stderr)
 

@@ -39,7 +39,7 @@ def shares_figure(seen: "Reading") -> Figure:
     shares = seen.saliency.shares
     bars: dict[str, Any] = {"type": "bar", "name": "share", "x": list(range(len(shares))), "y": shares}
     checked = sorted(seen.saliency.occluded)
-    dots = {"type": "scatter", "mode": "markers", "name": "lost without it", "x": checked}
+    dots: dict[str, Any] = {"type": "scatter", "mode": "markers", "name": "lost without it", "x": checked}
     dots |= {"y": [seen.saliency.occluded[place] for place in checked]}
     dots |= {"marker": {"color": COLOURS[1], "symbol": "diamond", "size": 8}}
     return {"data": [bars | {"marker": {"color": COLOURS[2]}}, dots], "layout": layout}
@@ -68,9 +68,13 @@ def _map(
     layout = layout_of(title) | {"height": 150 + LETTER * len(rows), "margin": {"t": 50, "b": 100, "l": 110}}
     layout["xaxis"] = axis("token") | _tokens(seen)
     layout["yaxis"] = axis("") | named(names) | {"autorange": "reversed"}
-    most = max((abs(value) for row in rows for value in row), default=0.0) if both else 1.0
-    most = max(most, 1.0) if not both else most or 1.0
-    cells = {"type": "heatmap", "z": [list(row) for row in rows], "zmin": -most if both else 0, "zmax": most}
+    most = (max((abs(value) for row in rows for value in row), default=0.0) or 1.0) if both else 1.0
+    cells: dict[str, Any] = {
+        "type": "heatmap",
+        "z": [list(row) for row in rows],
+        "zmin": -most if both else 0,
+        "zmax": most,
+    }
     cells |= {"colorscale": BOTH_WAYS if both else ONE_WAY, "colorbar": {"title": {"text": unit}}}
     return {"data": [cells], "layout": layout}
 

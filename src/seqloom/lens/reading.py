@@ -127,7 +127,7 @@ def _arrivals(model: ManyToOne, targets: Targets, ids: Sequence[int], outputs: F
         logits = logits_of(model, [ids[:step] for step in steps])
     else:  # what was read up to a step is the same whatever follows: one reading has it all
         until = torch.tensor(steps, device=outputs.device)
-        logits = torch.cat([model.conclude(outputs.expand(len(u), -1, -1), u) for u in until.split(ROWS)]).cpu()
+        logits = torch.cat([model.conclude(outputs.expand(len(u), -1, -1), u) for u in torch.split(until, ROWS)]).cpu()
     probabilities = model.probabilities(logits)
     values = decide(targets, probabilities)[:, None] if targets.problem == "squared" else probabilities
     return Arrivals(steps, values.tolist(), anew)

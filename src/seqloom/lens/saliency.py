@@ -18,7 +18,7 @@ from seqloom.models import ManyToOne
 from seqloom.shapes import Float
 from seqloom.text import PADDING
 
-WORK, FEWEST, MOST = 2_000, 5, 64  # tokens read for all points together, and how many points these are
+WORK, FEWEST, MOST = 3_500, 5, 64  # tokens read for all points together, and how many points these are
 LEAST_POINTS = 2  # the two ends of the way
 AT_ONCE = 4  # points that are computed side by side
 CHECKS_WORK, FEWEST_CHECKS = 1_000, 2  # tokens read again for occluded ones, and the fewest of these
@@ -115,7 +115,7 @@ def integrated_gradients(
             break
         worst = sorted(range(len(gaps)), key=lambda part: -gaps[part])[: min(AT_ONCE, points - len(way))]
         halves = [(way[part].at + way[part + 1].at) / 2 for part in worst if gaps[part] > allowed / len(gaps)]
-        way = sorted(way + compute(halves))
+        way = sorted(way + compute(halves), key=lambda point: point.at)
     shares = sum((_integral(left, right) for left, right in pairwise(way)), start=torch.zeros(len(ids)))
     return Integral(shares, way[0].value, len(way))
 

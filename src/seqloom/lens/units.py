@@ -35,7 +35,7 @@ class Driver(NamedTuple):
     """A token, how often it was read, and how far it moves the unit on average."""
 
     token: str
-    count: int
+    times: int
     moved: float
 
 
