@@ -14,13 +14,13 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Every formula of a SimpleRNN with its numbers, on three sentences: reading, loss, the way back, an update."""
-    from seqloom.cli.lab_page import finish
+    from seqloom.cli.lab_page import Sheet, show
     from seqloom.cli.tables import print_json
-    from seqloom.lab.notes import work_through
+    from seqloom.lab import notes as lab
     from seqloom.lab.notes_text import figure, findings, sections
     from seqloom.lens.page import Heading
 
-    notes = work_through(seed=seed)
+    notes = lab.work_through(seed=seed)
     found, parts = findings(notes), sections(notes)
     if json:
         print_json(notes.to_dict() | {"findings": found})
@@ -28,11 +28,5 @@ def command(
         for part in parts:
             print(f"{part.title}\n{'─' * len(part.title)}\n{part.about}\n\n{part.lines}\n")
     paragraphs = [text for part in parts for text in (Heading(part.title), part.about, part.lines)]
-    finish(
-        html,
-        title="A recurrent network by hand",
-        findings=found,
-        paragraphs=paragraphs,
-        figures=[figure(notes)],
-        quiet=json,
-    )
+    sheet = Sheet("A recurrent network by hand", lab.ABOUT, found, [figure(notes)], paragraphs=paragraphs)
+    show(sheet, html, quiet=json)
