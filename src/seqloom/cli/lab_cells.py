@@ -16,8 +16,8 @@ def command(
     json: options.Json = False,
 ) -> None:
     """SimpleRNN, GRU and LSTM on the same embedded sentences: parameters, seconds, accuracy."""
-    from seqloom.cli.lab_page import finish
-    from seqloom.cli.tables import plain_table, print_json, print_table
+    from seqloom.cli.lab_page import Sheet, show
+    from seqloom.cli.tables import print_json
     from seqloom.lab import cells as lab
 
     data = lab.sentences(seed=seed)
@@ -29,11 +29,16 @@ def command(
     if json:
         told = {cell: outcome.to_dict() for cell, outcome in outcomes.items()}
         print_json({"seeds": seeds, "seed": seed, "tokens": data.tokens, "cells": told, "findings": found})
-    else:
-        heads = ("cell", "recurrent", "parameters", "seconds", "tokens/s", "accuracy")
-        title = f"{len(data.train):,} sentences learned, {len(data.test):,} asked · 95 % interval in brackets"
-        table = plain_table(*heads, title=title)
-        for line in lab.table(outcomes, data):
-            table.add_row(*line)
-        print_table(table)
-    finish(html, title="Three kinds of memory", findings=found, parts=[lab.figure(outcomes)], quiet=json)
+    show(
+        Sheet(
+            "Three kinds of memory",
+            lab.ABOUT,
+            found,
+            [lab.figure(outcomes)],
+            caption=f"{len(data.train):,} sentences learned, {len(data.test):,} asked · 95 % interval in brackets",
+            heads=("cell", "recurrent", "parameters", "seconds", "tokens/s", "accuracy"),
+            lines=lab.table(outcomes, data),
+        ),
+        html,
+        quiet=json,
+    )

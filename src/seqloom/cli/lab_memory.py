@@ -18,23 +18,28 @@ def command(
     json: options.Json = False,
 ) -> None:
     """The adding problem, copy memory and temporal order: LSTM, GRU and two SimpleRNNs beside a guess."""
-    from seqloom.cli.lab_page import finish
-    from seqloom.cli.tables import plain_table, print_json, print_table
+    from seqloom.cli.lab_page import Sheet, show
+    from seqloom.cli.tables import print_json
     from seqloom.lab import memory as lab
 
     outcomes = []
     for name in [task] if task else lab.SHORT:
         for cell in lab.CELLS:
-            outcome = lab.attempt(name, cell, seed=seed, **lab.sizes(name, steps=steps, updates=updates))
-            outcomes.append(outcome)
-            print(*lab.line(outcome), sep="  ", file=sys.stderr)
+            outcomes.append(lab.attempt(name, cell, seed=seed, **lab.sizes(name, steps=steps, updates=updates)))
+            print(*lab.line(outcomes[-1]), sep="  ", file=sys.stderr)
     found = lab.findings(outcomes)
     if json:
         print_json({"seed": seed, "outcomes": [outcome.to_dict() for outcome in outcomes], "findings": found})
-    else:
-        heads = ("task", "steps", "layer", "loss", "guess", "right", "updates", "seconds", "solved")
-        table = plain_table(*heads, title="on 1,000 new rows; solved: less than a tenth of the guess's loss")
-        for outcome in outcomes:
-            table.add_row(*lab.line(outcome))
-        print_table(table)
-    finish(html, title="Memory over many steps", findings=found, parts=lab.figures(outcomes), quiet=json)
+    show(
+        Sheet(
+            "Memory over many steps",
+            lab.ABOUT,
+            found,
+            lab.figures(outcomes),
+            caption=f"on {lab.TESTED:,} new rows; solved: less than a tenth of the guess's loss",
+            heads=("task", "steps", "layer", "loss", "guess", "right", "updates", "seconds", "solved"),
+            lines=list(map(lab.line, outcomes)),
+        ),
+        html,
+        quiet=json,
+    )

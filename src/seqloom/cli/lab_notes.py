@@ -14,13 +14,13 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Every formula of a SimpleRNN with its numbers, on three sentences: reading, loss, the way back, an update."""
-    from seqloom.cli.lab_page import finish
+    from seqloom.cli.lab_page import Sheet, show
     from seqloom.cli.tables import print_json
-    from seqloom.lab.notes import work_through
+    from seqloom.lab import notes as lab
     from seqloom.lab.notes_text import figure, findings, sections
     from seqloom.lens.html import heading, paragraph, preformatted
 
-    notes = work_through(seed=seed)
+    notes = lab.work_through(seed=seed)
     found, parts = findings(notes), sections(notes)
     if json:
         print_json(notes.to_dict() | {"findings": found})
@@ -30,10 +30,5 @@ def command(
     worked = [
         piece for part in parts for piece in (heading(part.title), paragraph(part.about), preformatted(part.lines))
     ]
-    finish(
-        html,
-        title="A recurrent network by hand",
-        findings=found,
-        parts=[*worked, figure(notes)],
-        quiet=json,
-    )
+    sheet = Sheet("A recurrent network by hand", lab.ABOUT, found, [*worked, figure(notes)])
+    show(sheet, html, quiet=json)

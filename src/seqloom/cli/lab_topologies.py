@@ -17,9 +17,9 @@ def command(
 ) -> None:
     """The four shapes of a task on one small world of walks: what each is asked, and how well it answers."""
     from seqloom.api import free_folder
-    from seqloom.cli.lab_page import finish
+    from seqloom.cli.lab_page import Sheet, show
     from seqloom.cli.progress import show_training
-    from seqloom.cli.tables import plain_table, print_json, print_table
+    from seqloom.cli.tables import print_json
     from seqloom.lab import topologies as lab
 
     folder = out or free_folder(Path("runs") / "topologies")
@@ -31,22 +31,18 @@ def command(
     found = lab.findings(trials)
     if json:
         print_json({"shapes": {trial.shape.name: trial.to_dict() for trial in trials}, "findings": found})
-    else:
-        table = plain_table("shape", "", "right", "baseline", "parameters", "seconds")
-        for trial in trials:
-            table.add_row(*lab.line(trial))
-        print_table(table)
-        for trial in trials:
-            print(f"{trial.shape.name}: {trial.shape.question}\n  {trial.read}  →  {trial.wanted}")
-        print()
-    finish(
+    show(
+        Sheet(
+            "One and many",
+            lab.ABOUT,
+            found,
+            [lab.asked(trials), lab.figure(trials)],
+            caption=f"on {lab.ROWS['test']} rows that were not learned",
+            heads=("shape", "", "right", "baseline", "parameters", "seconds"),
+            lines=list(map(lab.line, trials)),
+        ),
         html or folder / "topologies.html",
-        title="One and many",
-        findings=found,
-        parts=[lab.page_table(trials), lab.figure(trials)],
         quiet=json,
     )
-    if not json:
-        print(
-            f'models: {folder}\ntry:    seqloom look {folder / "many-to-one" / "model"} "north east"', file=sys.stderr
-        )
+    one = folder / "many-to-one" / "model"
+    print(f'models: {folder}\ntry:    seqloom look {one} "north east south"', file=sys.stderr)

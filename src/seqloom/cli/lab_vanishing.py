@@ -16,8 +16,8 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Where the gradient dies and what cures it: simple layers with tanh and ReLU and their starts, GRU, LSTM."""
-    from seqloom.cli.lab_page import finish
-    from seqloom.cli.tables import plain_table, print_json, print_table
+    from seqloom.cli.lab_page import Sheet, show
+    from seqloom.cli.tables import print_json
     from seqloom.lab import vanishing as lab
     from seqloom.lab import vanishing_findings as said
 
@@ -25,15 +25,18 @@ def command(
     for name in lab.VARIANTS:
         outcomes[name] = outcome = lab.measure(name, seeds=seeds, seed=seed)
         print(f"{name}: {outcome.solved} of {seeds} seeds solve it, {outcome.seconds:.0f} s", file=sys.stderr)
-    found = said.findings(outcomes)
     if json:
         print_json(said.summed(outcomes) | {"seeds": seeds, "seed": seed})
-    else:
-        heads = ("layer", "parameters", "reach before", "after", "solved", *map(str, lab.LENGTHS))
-        table = plain_table(
-            *heads, title="steps that the gradient reaches, and right by steps of the row (95 % interval)"
-        )
-        for line in said.table(list(outcomes.values())):
-            table.add_row(*line)
-        print_table(table)
-    finish(html, title="The vanishing gradient", findings=found, parts=said.figures(outcomes), quiet=json)
+    show(
+        Sheet(
+            "The vanishing gradient",
+            said.ABOUT,
+            said.findings(outcomes),
+            said.figures(outcomes),
+            caption="steps that the gradient reaches; right by steps of the row, 95 % interval in brackets",
+            heads=("layer", "parameters", "reach before", "after", "solved", *map(str, lab.LENGTHS)),
+            lines=said.table(list(outcomes.values())),
+        ),
+        html,
+        quiet=json,
+    )

@@ -32,6 +32,10 @@ TESTED, AT_ONCE = 1000, 100  # rows of the test, and how many are read at a time
 LOOKED = 200  # rows for the look at whether it is solved
 SOLVED = 0.1  # of the guess's loss
 CLOSE = 0.04  # a sum this near is right (Hochreiter & Schmidhuber 1997)
+ABOUT = (
+    "Adding: the sum of two marked numbers of many. Copy: ten letters, to be told much later. Order: which of two "
+    "letters stood twice among others, in which order. Only memory solves them, and what a guess scores is known."
+)
 TEST, LOOK = 1 << 20, 1 << 21  # seeds beside those of training
 
 

@@ -8,11 +8,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqloom.data.generators_memory import ORDER_GUESS
-from seqloom.lab.vanishing import GATED, LENGTHS, LONGEST, PLAIN, TANH, Outcome
+from seqloom.lab.vanishing import (
+    BATCH,
+    GATED,
+    HIDDEN,
+    LENGTHS,
+    LONGEST,
+    PLAIN,
+    RATE,
+    SHORTEST,
+    TANH,
+    UPDATES,
+    Outcome,
+)
 from seqloom.lens.figures import Curve, Figure, curves
 
 CURES = ("tanh orthogonal", "tanh identity", "ReLU identity", "leaky ReLU identity", *GATED)
 CLIPPED, UNCLIPPED = "ReLU identity", "ReLU identity unclipped"
+ABOUT = (
+    "A gradient on its way back through time is multiplied by the feedback weights and by the slope of the activation "
+    f"at each step. Ten kinds of layer with {HIDDEN} units learn the same task, temporal order: which two letters "
+    f"stood in a row of {SHORTEST} to {LONGEST} steps, and in which order. Each has {UPDATES} updates of {BATCH} rows, "
+    f"by Adam at {RATE:g}, with gradients clipped to a norm of 1 unless it says unclipped."
+)
 SHOWN = 4  # one of so many steps back gets a marker
 
 Outcomes = Mapping[str, Outcome]

@@ -100,14 +100,16 @@ def gradient_flow(model: nn.Module, loss: Callable[[], Tensor]) -> GradientFlow:
     flows = []
     for reading, paths_back in zip(readings, backs, strict=True):
         layer = layers[reading.name]
-        products = {"input": layer.weight_input, "feedback": layer.weight_hidden}
-        split = {name: norm([weight]) for name, weight in products.items()}
-        split["other"] = norm(set(layer.parameters()) - set(products.values()))
+        split = {"input": norm([layer.weight_input]), "feedback": norm([layer.weight_hidden])}
+        products = (layer.weight_input, layer.weight_hidden)
+        split["other"] = norm(weight for weight in layer.parameters() if all(weight is not each for each in products))
         kind, cell = type(layer).__name__, paths_back[1] if len(paths_back) > 1 else None
         flows.append(LayerFlow(reading.name, kind, reading.reverse, paths_back[0], cell, split))
     inside = {weight for layer in layers.values() for weight in layer.parameters()}
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
-    return GradientFlow(float(value.detach()), flows, output=norm(norms.keys() - inside - tables), vectors=norm(tables))
+    output = norm(weight for weight in weights if weight not in inside | tables)
+    vectors = norm(weight for weight in weights if weight in tables)
+    return GradientFlow(float(value.detach()), flows, output, vectors)
 
 
 def jacobian_norms(layer: Recurrent, x: Float[Tensor, "T I"]) -> list[float]:
@@ -184,9 +186,8 @@ def reach(carried: Sequence[float]) -> int | None:
 
 def split_finding(flow: GradientFlow) -> str:
     """Which part of the squared gradient goes to the input, feedback and output weights."""
-    parts = {
-        name: math.hypot(*(layer.weights[name] for layer in flow.layers)) for name in ("input", "feedback", "other")
-    }
+    layers = {layer.name: layer for layer in flow.layers}.values()  # each once, however often it was called
+    parts = {name: math.hypot(*(layer.weights[name] for layer in layers)) for name in ("input", "feedback", "other")}
     parts |= {"output": flow.output, "vectors": flow.vectors}
     total = math.fsum(norm**2 for norm in parts.values())
     if not total or not math.isfinite(total):
