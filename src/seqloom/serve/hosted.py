@@ -19,13 +19,17 @@ WARM_UP = "a"
 
 
 class Hosted(NamedTuple):
-    """A model under its name. `streams` and `looks` say what else than predict it can, None, or why it cannot."""
+    """A model under its name. `streams` and `looks` say what else than predict it can, None, or why it cannot.
+
+    `report` is the page that its training left in its folder, None where there is none.
+    """
 
     name: str
     bundle: AnyBundle
     checksum: str
     cannot_stream: str | None
     cannot_look: str | None
+    report: bytes | None = None
 
     @property
     def version(self) -> str:
@@ -59,6 +63,7 @@ class Hosted(NamedTuple):
             "checksum": self.checksum,
             "streams": self.cannot_stream is None,
             "looks": self.cannot_look is None,
+            "report": self.report is not None,
             "metrics": bundle.metrics.get("metrics", {}),
         }
 
@@ -78,7 +83,7 @@ def host(models: Iterable[str]) -> dict[str, Hosted]:
             )
         if name in hosted:
             raise ConfigError(f'two models are named "{name}". Give one of them another name: NAME={folder}')
-        hosted[name] = warm(name, load_bundle(folder))
+        hosted[name] = warm(name, load_bundle(folder))._replace(report=_report(Path(folder)))
     return hosted
 
 
@@ -89,6 +94,11 @@ def warm(name: str, bundle: AnyBundle) -> Hosted:
         example = [1.0] * (bundle.targets.reader.fewest + 1)
     computing.predict(bundle, [example], longest=len(example))
     return Hosted(name, bundle, _checksum(bundle), _why_no_stream(bundle), _why_no_look(bundle, example))
+
+
+def _report(folder: Path) -> bytes | None:
+    file = folder / "report.html"
+    return file.read_bytes() if file.is_file() else None
 
 
 def find(hosted: dict[str, Hosted], name: str | None) -> Hosted:
