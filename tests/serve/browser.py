@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-SECONDS = 20.0  # for whatever is waited for
+SECONDS = 60.0  # for whatever is waited for: machines that run tests are busy ones
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage")
-OPTIONS += ("--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0")
+OPTIONS += ("--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0", "--window-size=1280,900")
 
 
 def find_browser() -> str | None:
@@ -125,6 +125,7 @@ class Browser:
 
     def close(self) -> None:
         """End it."""
+        self.socket.stream.close()
         self.socket.connection.close()
         self.child.terminate()
         self.child.communicate(timeout=SECONDS)

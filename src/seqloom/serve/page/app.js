@@ -37,38 +37,49 @@ async function load() {
 }
 
 function describe() {
-  const {task, input, target, cell, parameters, metrics, looks} = model();
+  const {task, input, target, cell, parameters, looks} = model();
+  const series = task === "forecast";
   place("about").textContent = `${task}: ${input} \u2192 ${target}, ${cell}, ${plural(parameters, "parameter")}`;
-  place("text-label").textContent = task === "forecast" ? "Values so far; ? where one is missing" : "Text";
-  place("text").placeholder = task === "forecast" ? "12.5 13 ? 15.2 ..." : `Type ${input === "text" ? "a text" : `a ${input}`} here`;
+  place("text-label").textContent = series ? "Values so far; ? where one is missing" : "Text";
+  place("text").placeholder = series ? "12.5 13 ? 15.2 ..." : "Type here";
   place("read").textContent = VERBS[task] ?? "Read";
-  place("read").hidden = !looks;
-  place("compare").hidden = !looks;
+  for (const name of ["read", "compare"]) place(name).hidden = !looks;
   for (const name of ["write", "another", "settings"]) place(name).hidden = task !== "generate";
-  const facts = Object.entries(metrics).filter(([, value]) => typeof value === "number");
-  const rows = facts.map(([name, value]) => make("tr", {}, make("th", {scope: "row"}, name.replaceAll("_", " ")), make("td", {}, number(value))));
-  const table = rows.length ? make("table", {}, make("caption", {}, "Scores on the rows kept for the test"), make("tbody", {}, ...rows)) : "";
-  place("training-facts").replaceChildren(table, reportLink());
+  place("training-facts").replaceChildren(scores(), reportLink());
   clear();
+}
+
+function scores() {
+  const known = Object.entries(model().metrics).filter(([, value]) => typeof value === "number");
+  if (!known.length) return "";
+  const rows = known.map(([name, value]) => make("tr", {},
+    make("th", {scope: "row"}, name.replaceAll("_", " ")), make("td", {}, number(value))));
+  return make("table", {}, make("caption", {}, "Scores on the rows kept for the test"), make("tbody", {}, ...rows));
 }
 
 /** The report opens by itself, in a sandbox; where a token is needed, which a link cannot give, it is saved. */
 function reportLink() {
   const {name, report} = model();
-  if (!report) return make("p", {class: "faint"}, "There is no report in the folder of this model; seqloom report writes one.");
+  if (!report) return make("p", {class: "faint"}, "Its folder holds no report; seqloom report writes one.");
   const path = `/v1/models/${encodeURIComponent(name)}/report`;
-  if (!access.token) return make("p", {}, make("a", {href: path, target: "_blank", rel: "noopener", id: "report"}, "The whole training report"));
-  return button("Save the training report", () => attempt(async () => {
-    const url = URL.createObjectURL(await (await send(path)).blob());
-    make("a", {href: url, download: `${name}-report.html`}).click();
-    URL.revokeObjectURL(url);
-  }), {id: "report"});
+  if (!access.token) {
+    const link = {href: path, target: "_blank", rel: "noopener", id: "report"};
+    return make("p", {}, make("a", link, "The whole training report"));
+  }
+  return button("Save the training report", () => attempt(() => save(path, `${name}-report.html`)), {id: "report"});
+}
+
+async function save(path, name) {
+  const url = URL.createObjectURL(await (await send(path)).blob());
+  make("a", {href: url, download: name}).click();
+  URL.revokeObjectURL(url);
 }
 
 function clear() {
   asked.abort();
   player.load(0, () => "");
   views = [];
+  place("change").hidden = true;
   for (const name of ["panels", "text-written", "trouble", "contrast"]) place(name).replaceChildren();
 }
 
@@ -129,7 +140,8 @@ function present(task, seen, step) {
   place("panels").classList.toggle("two", two);
   const titles = two ? ["First", "Second"] : ["What it saw"];
   place("panels").replaceChildren(...views.map((view, at) => make("section", {class: "panel", "aria-label": titles[at]},
-    ...(two ? [make("h2", {}, titles[at])] : []), view.element, ...(two || !editable(task) ? [] : [edit(view)]))));
+    ...(two ? [make("h2", {}, titles[at])] : []), view.element)));
+  place("change").hidden = two || !views[0].ofWords;
   place("contrast").textContent = two ? contrast() : "";
   player.load(Math.max(...views.map((view) => view.steps)), show, step);
 }
@@ -150,21 +162,16 @@ function contrast() {
     : `First: ${first.summary} \u2192 second: ${second.summary}`;
 }
 
-const editable = (task) => task !== "forecast";
-
-/** A button that opens the comparison with the word of this step selected, to be typed over. */
-function edit(view) {
-  return button(view.ofWords ? "Change this word and compare (c)" : "Change it and compare (c)", () => change(view), {class: "edit"});
-}
-
-function change(view) {
+/** Open the comparison with the word of this step selected, to be typed over. */
+function change() {
+  const [view] = views;
   player.pause();
   compare(true);
   const field = place("second"), text = field.value = place("text").value;
   field.focus();
   const tokens = view.tokens.map((each) => each.toLowerCase());
   let start = 0, end = 0;
-  for (const token of tokens.slice(0, view.ofWords ? player.step : 0)) {
+  for (const token of tokens.slice(0, player.step)) {
     const found = text.toLowerCase().indexOf(token, end);
     if (found < 0) continue;
     [start, end] = [found, found + token.length];
@@ -225,10 +232,11 @@ place("token-form").addEventListener("submit", (event) => {
   access.token = place("token").value;
   attempt(load);
 });
+place("change").addEventListener("click", change);
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "c" || event.ctrlKey || event.metaKey || event.altKey || views.length !== 1) return;
+  if (event.key !== "c" || event.ctrlKey || event.metaKey || event.altKey || place("change").hidden) return;
   if (event.target.closest("input, textarea, select")) return;
   event.preventDefault();
-  if (editable(model().task)) change(views[0]);
+  change();
 });
 attempt(load);

@@ -10,7 +10,8 @@ export function difference(first, second) {
   const left = Math.min(first.length, second.length) - start;
   while (end < left && first.at(-1 - end) === second.at(-1 - end)) end += 1;
   const inner = [first, second].map((tokens) => tokens.slice(start, tokens.length - end));
-  const changed = inner[0].length * inner[1].length <= MOST ? uncommon(...inner) : inner.map((each) => each.map(() => true));
+  const few = inner[0].length * inner[1].length <= MOST;
+  const changed = few ? uncommon(...inner) : inner.map((tokens) => tokens.map(() => true));
   return changed.map((marks) => [...Array(start).fill(false), ...marks, ...Array(end).fill(false)]);
 }
 

@@ -20,36 +20,33 @@ export function strip(tokens, {values = [], titles = [], classes = [], gaps = []
   return {element: make("p", {class: "strip", dir: "auto", "aria-label": label}, ...whole), parts};
 }
 
-/** What lies before each token in the text it was taken from, as far as it can be found there. */
+/** What lies before each token in the text it was taken from; blanks where tokens are not those of the text. */
 export function gapsOf(tokens, whole) {
   const within = whole.toLowerCase();
   let end = 0;
-  return tokens.map((token) => {
-    const start = within.indexOf(token.toLowerCase(), end);
-    if (start < 0) return end ? " " : "";
+  const gaps = tokens.map((token) => {
+    const start = end < 0 ? -1 : within.indexOf(token.toLowerCase(), end);
     const gap = whole.slice(end, start);
-    end = start + token.length;
+    end = start < 0 ? -1 : start + token.length;
     return gap;
   });
+  if (end >= 0) return gaps;
+  return tokens.map((_, at) => (at && tokens.some((token) => token.length > 1) ? " " : ""));
 }
 
-/** Names with bars; `show(values)` sets them. */
-export function bars(names, {label, say = percent, coloured = false}) {
-  const rows = names.map((name, at) => {
-    const bar = make("span", {class: `fill ${coloured ? `colour-${at + 1}` : ""}`});
-    const value = make("output", {class: "value"});
-    const row = make("li", {}, make("bdi", {class: "name"}, visible(name)), make("span", {class: "bar"}, bar), value);
-    return {bar, value, row, name: row.firstChild};
+/** `count` names with bars; `show([[name, share], ...])` sets them. */
+export function bars(count, {label, colours = []}) {
+  const rows = Array.from({length: count}, (_, at) => {
+    const name = make("bdi", {class: "name"}), value = make("output", {class: "value"});
+    const fill = make("span", {class: `fill ${colours[at] ?? ""}`});
+    return {name, value, fill, row: make("li", {}, name, make("span", {class: "bar"}, fill), value)};
   });
-  const element = make("ul", {class: "bars", "aria-label": label}, ...rows.map((each) => each.row));
-  const show = (values, shown = names) => rows.forEach(({bar, value, row, name}, at) => {
-    row.hidden = values[at] === undefined;
-    if (row.hidden) return;
-    name.textContent = visible(shown[at]);
-    bar.style.setProperty("--share", values[at]);
-    value.value = say(values[at]);
+  const show = (shares) => shares.forEach(([name, share], at) => {
+    rows[at].name.textContent = visible(name);
+    rows[at].value.value = percent(share);
+    rows[at].fill.style.setProperty("--share", share);
   });
-  return {element, show};
+  return {element: make("ul", {class: "bars", "aria-label": label}, ...rows.map(({row}) => row)), show};
 }
 
 /** Show which tokens have been read, and which one was last. */

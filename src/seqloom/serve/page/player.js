@@ -21,8 +21,8 @@ export class Player {
     this.live = make("p", {class: "unseen", role: "status", "aria-live": "polite"});
     const move = (by, mark, label) => button(mark, () => this.go(this.step + by), {"aria-label": label, title: label});
     this.element = make("div", {class: "player", role: "group", "aria-label": "Steps"},
-      move(-Infinity, "\u23ee\ufe0e", "First step (Home)"), move(-1, "\u25c0\ufe0e", "Step back (left arrow)"),
-      this.toggle, move(1, "\u25b6\ufe0e", "Step on (right arrow)"), move(Infinity, "\u23ed\ufe0e", "Last step (End)"),
+      move(-Infinity, "\u00ab", "First step (Home)"), move(-1, "\u2039", "Step back (left arrow)"),
+      this.toggle, move(1, "\u203a", "Step on (right arrow)"), move(Infinity, "\u00bb", "Last step (End)"),
       this.slider, this.count, choice("Speed", Object.keys(SPEEDS), this.speed, (speed) => {
         this.speed = speed;
         if (this.playing) this.play();

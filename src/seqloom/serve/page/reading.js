@@ -5,6 +5,7 @@ import {Timeline} from "./timeline.js";
 import {bars, mark, strip} from "./pieces.js";
 
 const LABELS = 6; // that are shown, the likeliest at the end
+const COLOURS = 6; // labels have their own, so that it is the same in two texts
 const BOTH_WAYS = ["hidden", "cell", "candidate"]; // values on both sides of zero
 
 /** Which layer and which of its values are shown: the same for two texts that are compared. */
@@ -12,10 +13,11 @@ const chosen = {layer: null, kind: null};
 
 /** See views.js. */
 export function reading(seen, pick) {
-  const {parts, element: text} = tokens(seen, pick);
+  const tokens = seen.tokens.map((token) => token.text);
+  const {parts, element: text} = textOf(seen, pick);
   const shown = seen.labels.length ? likeliest(seen) : [0];
-  const names = seen.labels.length ? shown.map((at) => seen.labels[at]) : ["answer"];
-  const answer = bars(names, {label: "The answer so far", coloured: true});
+  const colours = shown.map((at) => `colour-${colour(at)}`);
+  const answer = bars(shown.length, {label: "The answer so far", colours});
   const plain = make("p", {class: "answer"});
   const said = make("p", {class: "said"});
   let step = 1;
@@ -25,9 +27,9 @@ export function reading(seen, pick) {
     mark(parts, step);
     memory.show(step - 1);
     const values = valuesAt(seen.arrivals, step);
-    answer.show(shown.map((at) => values[at]));
+    if (seen.labels.length) answer.show(shown.map((at) => [seen.labels[at], values[at]]));
     plain.textContent = best(seen, values);
-    plain.classList.toggle("unsure", step < seen.tokens.length);
+    plain.classList.toggle("unsure", step < tokens.length);
     said.textContent = sentence(seen, values, step);
     return said.textContent;
   };
@@ -35,18 +37,20 @@ export function reading(seen, pick) {
     make("div", {class: "answers"}, plain, ...(seen.labels.length ? [answer.element] : [])),
     more(seen, shown), text, said, memory.element, findings(seen));
   const summary = best(seen, seen.arrivals.values.at(-1));
-  return {element, tokens: seen.tokens.map((token) => token.text), parts, ofWords: true, steps: seen.tokens.length, show, redraw: memory.redraw, summary};
+  const shared = {tokens, parts, ofWords: true};
+  return {element, steps: tokens.length, show, redraw: memory.redraw, ...shared, summary};
 }
 
 /** The text with what lies between its tokens; colours say what each adds. */
-function tokens(seen, pick) {
+function textOf(seen, pick) {
   const {shares, occluded, about} = seen.saliency;
   const titles = shares.map((share, at) => {
     const without = at in occluded ? `, without it the answer loses ${signed(occluded[at])}` : "";
     return `adds ${signed(share)}${without}${seen.tokens[at].known ? "" : ", unknown to the model"}`;
   });
   const classes = seen.tokens.map((token) => (token.known ? "" : "unknown"));
-  const text = strip(seen.tokens.map((token) => token.text), {values: shares, titles, classes, label: "The text", pick});
+  const tokens = seen.tokens.map((token) => token.text);
+  const text = strip(tokens, {values: shares, titles, classes, label: "The text", pick});
   const points = [...seen.input]; // places count characters as Python does
   let end = 0;
   text.parts.forEach((part, at) => {
@@ -61,6 +65,8 @@ function tokens(seen, pick) {
     make("span", {class: "against key"}, what[1]), " ", make("span", {class: "unknown key"}, "unknown word"));
   return {parts: text.parts, element: make("div", {}, text.element, legend)};
 }
+
+const colour = (label) => (label % COLOURS) + 1;
 
 function likeliest(seen) {
   const last = seen.arrivals.values.at(-1);
@@ -119,7 +125,8 @@ function sheets(seen, shown, pick, step) {
 }
 
 function memoryOf(seen, names, pick) {
-  const titles = seen.layers.map((layer) => `layer ${layer.number}${layer.direction === "backward" ? ", backward" : ""}`);
+  const both = seen.layers.some((layer) => layer.direction === "backward");
+  const titles = seen.layers.map((layer) => `layer ${layer.number}${both ? `, ${layer.direction}` : ""}`);
   const place = Math.max(0, titles.indexOf(chosen.layer));
   const layer = seen.layers[place];
   const kinds = Object.keys(layer.values);
@@ -132,24 +139,26 @@ function memoryOf(seen, names, pick) {
   const back = layer.direction === "backward" ? ", read from the end" : "";
   sheet.title(`Gates, and how far the state moved${back}`, choice("Layer", titles, titles[place], choose("layer")));
   const gates = Object.entries({...layer.gates, "state moved": layer.moved}).map(([name, values]) => ({name, values}));
-  sheet.map(gates, {both: true, unit: "the mean of each gate over all units, by token"});
+  sheet.map(gates, {unit: "the mean of each gate over all units, by token"});
   sheet.title(`The ${layer.units.length} units that move most`, choice("Show", kinds, kind, choose("kind")));
   const units = layer.values[kind].map((values, at) => ({name: `unit ${layer.units[at]}`, values}));
-  const both = BOTH_WAYS.includes(kind);
-  const most = both ? Math.max(...units.flatMap((unit) => unit.values.map(Math.abs))) : 1;
-  sheet.map(units, {both, most, unit: `${kind} of the units that move most, by token`});
+  const signs = BOTH_WAYS.includes(kind);
+  const most = signs ? Math.max(...units.flatMap((unit) => unit.values.map(Math.abs))) : 1;
+  sheet.map(units, {most, unit: `${kind} of the units that move most, by token`});
   sheet.names();
   return sheet;
 }
 
 function arrivals(sheet, seen, shown) {
   const {steps, values, anew} = seen.arrivals;
-  sheet.title("The answer as the text arrives", make("span", {class: "faint"}, anew ? "each beginning read by itself" : ""));
-  const lines = shown.map((label, at) => ({
-    points: steps.map((step, place) => [step - 1, values[place][label]]), colour: at + 1,
+  const how = anew ? "each beginning read by itself" : "";
+  sheet.title("The answer as the text arrives", make("span", {class: "faint"}, how));
+  const lines = shown.map((label) => ({
+    points: steps.map((step, place) => [step - 1, values[place][label]]), colour: colour(label),
   })).toReversed();
   if (seen.labels.length) {
-    sheet.curves(lines, {low: 0, high: 1, show: (value) => `${100 * value}\u00a0%`, label: "the probability of each label by token"});
+    const show = (value) => `${100 * value}\u00a0%`;
+    sheet.curves(lines, {low: 0, high: 1, show, label: "the probability of each label by token"});
   } else {
     const all = values.map((value) => value[0]);
     sheet.curves(lines, {low: Math.min(...all), high: Math.max(...all), show: number, label: "the answer by token"});

@@ -5,7 +5,6 @@
 
 import {draw, make, visible} from "./dom.js";
 
-const FOR = [0, 114, 178], AGAINST = [213, 94, 0]; // told apart by colour-blind eyes too
 const STRONGEST = 0.9;
 const CELL = {narrowest: 15, widest: 60, high: 20}; // pixels
 const LETTER = 8; // pixels of a letter, about
@@ -30,8 +29,8 @@ export class Timeline {
     this.inner.append(make("div", {class: "sheet-title"}, make("h3", {}, text), ...controls));
   }
 
-  /** Add a map: `rows` are {name, values}. `both` says that values lie on both sides of zero; `unit` what they are. */
-  map(rows, {both = false, most = 1, unit, named = true}) {
+  /** Add a map: `rows` are {name, values}. `most` is the value of the strongest colour, `unit` what values are. */
+  map(rows, {most = 1, unit, named = true}) {
     const canvas = make("canvas", {width: this.count, height: rows.length, role: "img", "aria-label": unit});
     canvas.style.height = `${rows.length * CELL.high}px`;
     paint(canvas, rows.map((row) => row.values), most);
@@ -47,7 +46,6 @@ export class Timeline {
     });
     const plot = this.block(names, canvas, named ? "map" : "map by-row");
     plot.style.setProperty("--rows", rows.length);
-    if (both) plot.classList.add("both");
     return plot;
   }
 
@@ -69,7 +67,7 @@ export class Timeline {
     }
     for (const {points, colour} of lines) {
       // A line of one point would not be seen.
-      const long = points.length > 1 ? points : [[points[0][0] - 0.3, points[0][1]], [points[0][0] + 0.3, points[0][1]]];
+      const long = points.length > 1 ? points : [-0.3, 0.3].map((by) => [points[0][0] + by, points[0][1]]);
       drawn.push(draw("path", {class: `line colour-${colour}`, d: path(long)}));
     }
     this.plot(drawn, {low, high, show, label});
@@ -79,7 +77,7 @@ export class Timeline {
   bars(values, {high, show, label}) {
     const drawn = values.map((value, column) => {
       const height = high ? value / high : 0;
-      return draw("rect", {class: "bar", x: column + 0.12, width: 0.76, y: 1 - height, height});
+      return draw("rect", {class: "peak", x: column + 0.12, width: 0.76, y: 1 - height, height});
     });
     this.plot(drawn, {low: 0, high, show, label});
   }
@@ -141,10 +139,12 @@ function plain(value) {
 function paint(canvas, rows, most) {
   const across = canvas.width;
   const context = canvas.getContext("2d");
+  const style = getComputedStyle(document.documentElement);
+  const [above, below] = ["--for", "--against"].map((name) => style.getPropertyValue(name).split(",").map(Number));
   const picture = context.createImageData(across, rows.length);
   rows.forEach((values, row) => values.forEach((value, column) => {
     const share = Math.min(1, Math.abs(value) / (most || 1));
-    picture.data.set([...(value < 0 ? AGAINST : FOR), 255 * STRONGEST * share], 4 * (row * across + column));
+    picture.data.set([...(value < 0 ? below : above), 255 * STRONGEST * share], 4 * (row * across + column));
   }));
   context.putImageData(picture, 0, 0);
 }

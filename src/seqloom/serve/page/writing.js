@@ -41,7 +41,8 @@ export async function write(model, text, parent, signal) {
     state);
   let tokens = 0;
   try {
-    for await (const [event, values] of events("/v1/generate", {model, input: text, stream: true, ...settings()}, signal)) {
+    const body = {model, input: text, stream: true, ...settings()};
+    for await (const [event, values] of events("/v1/generate", body, signal)) {
       if (event === "error") throw new Error(values.message);
       if (event === "token") {
         written.append(make("span", {class: "fresh"}, values.text));
