@@ -16,7 +16,7 @@ from seqloom.inference import suggesting
 from seqloom.serve import computing, metrics, streams
 from seqloom.serve.guard import Call, Guard
 from seqloom.serve.hosted import find
-from seqloom.serve.pages import add_pages
+from seqloom.serve.pages import REPORT_POLICY, add_pages
 from seqloom.serve.refusal import Refusal, answer, of_validation
 from seqloom.serve.replies import check_size, of_ours, told
 from seqloom.serve.requests import LookBody, PredictBody, strict_route
@@ -95,6 +95,14 @@ def _add_models(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models/{name}", tags=["models"], summary="One model")
     async def model(name: str) -> dict[str, Any]:
         return find(service.models, name).card()
+
+    @app.get("/v1/models/{name}/report", tags=["models"], summary="The page that its training left")
+    async def report(name: str) -> Response:
+        found = find(service.models, name).report
+        if found is None:
+            raise Refusal(404, "no_report", "the folder of this model has no report", hint="seqloom report MODEL")
+        headers = {"content-security-policy": REPORT_POLICY}
+        return Response(found, media_type="text/html; charset=utf-8", headers=headers)
 
 
 def _add_answers(app: FastAPI, service: Service) -> None:

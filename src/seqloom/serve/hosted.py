@@ -20,13 +20,17 @@ WARM_UP = "a"
 
 
 class Hosted(NamedTuple):
-    """A model under its name. `streams` and `looks` say what else than predict it can, None, or why it cannot."""
+    """A model under its name. `streams` and `looks` say what else than predict it can, None, or why it cannot.
+
+    `report` is the page that its training left in its folder, None where there is none.
+    """
 
     name: str
     bundle: AnyBundle
     checksum: str
     cannot_stream: str | None
     cannot_look: str | None
+    report: bytes | None = None
 
     @property
     def version(self) -> str:
@@ -60,6 +64,7 @@ class Hosted(NamedTuple):
             "checksum": self.checksum,
             "streams": self.cannot_stream is None,
             "looks": self.cannot_look is None,
+            "report": self.report is not None,
             "metrics": bundle.metrics.get("metrics", {}),
         }
 
@@ -85,7 +90,7 @@ def host(models: Iterable[str]) -> dict[str, Hosted]:
                 f"{name} writes captions for image files, and no client may name a file of this machine. It cannot be "
                 "served; use seqloom predict."
             )
-        hosted[name] = warm(name, bundle)
+        hosted[name] = warm(name, bundle)._replace(report=_report(Path(folder)))
     return hosted
 
 
@@ -98,6 +103,11 @@ def warm(name: str, bundle: AnyBundle) -> Hosted:
         example = [[0.0] * len(bundle.reader.channels)]
     computing.predict(bundle, [example], longest=len(example))
     return Hosted(name, bundle, _checksum(bundle), _why_no_stream(bundle), _why_no_look(bundle, example))
+
+
+def _report(folder: Path) -> bytes | None:
+    file = folder / "report.html"
+    return file.read_bytes() if file.is_file() else None
 
 
 def find(hosted: dict[str, Hosted], name: str | None) -> Hosted:

@@ -16,8 +16,11 @@ TYPES = {
 # Scripts and styles are files of ours, never text within a page; nothing comes from, goes to or shows in other sites.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"  # a script of ours that made HTML of a text would fail
 )
+# A report is a file of whoever gave the model: it is shown apart from us, runs nothing, loads nothing.
+REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 
 
 def page_files() -> dict[str, bytes]:
