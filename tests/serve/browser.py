@@ -1,4 +1,4 @@
-"""A browser driven over the DevTools protocol: a web socket on the standard library, and what the tests ask of a page."""
+"""A browser driven over its DevTools protocol: a websocket and JSON, on the standard library."""
 
 import base64
 import json
