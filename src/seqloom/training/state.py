@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqloom.config import Config, TrainingSettings
 from seqloom.data import TextWindow, TextWindows, TokenStream, collate
 from seqloom.errors import TrainingError
-from seqloom.models import AnyModel, LanguageModel, LossOptions, Tagger
+from seqloom.models import AnyModel, Captioner, LanguageModel, LossOptions, Tagger
 from seqloom.nn import Recurrent
 from seqloom.shapes import Batch, StackState
 from seqloom.training.checkpoints import Checkpoint
@@ -237,8 +237,8 @@ class Pace(NamedTuple):
 
 
 def pace_of(model: AnyModel) -> Pace:
-    """How a model is best trained: where each word of a row has a target, by smaller batches and more of them."""
-    return Pace(LARGEST_BATCH // 4, 4 * ENOUGH_STEPS) if isinstance(model, Tagger) else Pace()
+    """How a model is best trained: where each word of a row has a target or images are seen, by many small batches."""
+    return Pace(LARGEST_BATCH // 4, 4 * ENOUGH_STEPS) if isinstance(model, Tagger | Captioner) else Pace()
 
 
 def enough_epochs(batches: int, *, steps: int = ENOUGH_STEPS) -> int:
