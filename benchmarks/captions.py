@@ -62,7 +62,14 @@ def flickr8k(folder: Path) -> Files:
 TASKS = {
     "scenes": Task(
         scenes,
-        {"data.image_size": 32, "model.hidden_size": 96, "training.epochs": 12, "training.learning_rate": 4e-3},
+        {
+            "data.image_size": 48,
+            "model.hidden_size": 64,
+            "model.dropout": 0.1,
+            "model.word_dropout": 0.0,
+            "training.epochs": 12,
+            "training.learning_rate": 3e-3,
+        },
     ),
     "flickr8k": Task(
         flickr8k,

@@ -139,12 +139,12 @@ class TrainingSettings(Settings):
 
     epochs: Count | None = Field(
         None,
-        description="passes over the rows at most; 1,500 steps (tag 6,000), 5 to 40 passes (numbers 150) if not given",
+        description="passes over the rows at most; 1,500 steps (tag, caption 6,000), 5 to 40 passes (numbers 150) by default",
     )
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
     batch_size: Count | None = Field(
         None,
-        description="rows of one step, for generate places read at once; 64 (tag 16), fewer for few, if not given",
+        description="rows of one step, for generate places at once; 64 (tag, caption 16), fewer for few, if not given",
     )
     window: Count = Field(
         64, description="generate: time steps of one window; the state is carried into the next, the gradient is not"

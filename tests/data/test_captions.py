@@ -226,8 +226,8 @@ def test_scenes_are_told_as_they_are() -> None:
 
 
 def test_written_scenes_are_a_table_and_its_images(tmp_path: Path) -> None:
-    path = write_scenes(tmp_path / "scenes", 3, seed=1)
+    path = write_scenes(tmp_path / "scenes", 3, seed=1, size=32)
     table = Album(Sight("image", 32)).of(read_table(path), "image")
-    for row, scene in zip(table.rows, scenes(3, seed=1), strict=True):
+    for row, scene in zip(table.rows, scenes(3, seed=1, size=32), strict=True):
         assert row.values[1] == scene.caption
         assert np.array_equal(table.seen[row.line].values(), scene.pixels)

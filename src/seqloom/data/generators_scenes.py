@@ -47,7 +47,7 @@ class _Thing(NamedTuple):
         return f"a {self.size} {self.colour} {self.shape}"
 
 
-def scenes(count: int, *, seed: int, size: int = 32) -> list[Scene]:
+def scenes(count: int, *, seed: int, size: int = 48) -> list[Scene]:
     """`count` scenes of `size` x `size` pixels, such as "a small red circle above a big blue square".
 
     Two things lie above each other or side by side, and the upper or the left one is named first; a thing alone is told
@@ -61,7 +61,7 @@ def scenes(count: int, *, seed: int, size: int = 32) -> list[Scene]:
     return [_scene(random, noise, size) for _ in range(count)]
 
 
-def write_scenes(folder: Path, count: int, *, seed: int, size: int = 32) -> Path:
+def write_scenes(folder: Path, count: int, *, seed: int, size: int = 48) -> Path:
     """Write scenes as PNG files into `folder`, with a table of image and caption, captions.csv; its path.
 
     Raises MissingExtraError without Pillow.
@@ -116,7 +116,7 @@ def _draw(canvas: npt.NDArray[np.float64], thing: _Thing, x: float, y: float) ->
     half = SIZES[thing.size]
     inside = {
         "circle": across**2 + down**2 < half**2,
-        "square": np.maximum(abs(across), abs(down)) < 0.9 * half,
+        "square": np.maximum(abs(across), abs(down)) < half,
         "triangle": (abs(down) < half) & (abs(across) < (down + half) / 2 * 1.1),
     }
     canvas[inside[thing.shape]] = COLOURS[thing.colour]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqloom.config import Config, TrainingSettings
 from seqloom.data import TextWindow, TextWindows, TokenStream, collate
 from seqloom.errors import TrainingError
-from seqloom.models import AnyModel, LanguageModel, LossOptions, OneAnswer, Tagger
+from seqloom.models import AnyModel, Captioner, LanguageModel, LossOptions, OneAnswer, Tagger
 from seqloom.nn import Recurrent
 from seqloom.shapes import Batch, StackState
 from seqloom.training.checkpoints import Checkpoint
@@ -239,11 +239,11 @@ class Pace(NamedTuple):
 
 
 def pace_of(model: AnyModel) -> Pace:
-    """How a model is best trained: where each word of a row has a target, by smaller batches and more of them.
+    """How a model is best trained: where each word has a target, or images are seen, by many small batches.
 
     Of series of numbers there are often a few dozen: they are read more often than texts, which are learned by heart.
     """
-    if isinstance(model, Tagger):
+    if isinstance(model, Tagger | Captioner):
         return Pace(LARGEST_BATCH // 4, 4 * ENOUGH_STEPS)
     return Pace(epochs=MOST_EPOCHS_OF_NUMBERS) if isinstance(model, OneAnswer) and not model.tables else Pace()
 
