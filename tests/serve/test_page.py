@@ -2,10 +2,10 @@
 
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -24,7 +24,7 @@ from tests.serve.conftest import TEXTS, Client, bundle_of
 PROGRAM = find_browser()
 MARKUP = "<img src=x onerror=alert(1)>"
 LABELS = ("<b>good</b>", MARKUP, "neither")
-REPORT = b"<!doctype html><title>report</title><style>p { color: rgb(1, 2, 3) }</style><p>kept</p><script>alert(1)</script>"
+REPORT = b"<!doctype html><style>p { color: rgb(1, 2, 3) }</style><p>kept</p><script>alert(1)</script>"
 TOKEN = "a-token-of-32-characters-or-more"
 needs_browser = pytest.mark.skipif(PROGRAM is None, reason=f"no browser: none of {', '.join(NAMES)} is installed")
 
@@ -34,8 +34,8 @@ class Site:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        config = uvicorn.Config(build(service), http=protocol(service.limits), ws="none", lifespan="off", log_config=None)
-        self.server = uvicorn.Server(config)
+        app, http = build(service), protocol(service.limits)
+        self.server = uvicorn.Server(uvicorn.Config(app, http=http, ws="none", lifespan="off", log_config=None))
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}/"
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]}, daemon=True)
@@ -82,7 +82,10 @@ def check_quiet(browser: Browser, url: str) -> None:
     browser.run("0")
     troubles = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled", "Page.javascriptDialogOpening")
     assert [event for event in browser.events if event["method"] in troubles] == []
-    asked = [each["params"]["request"]["url"] for each in browser.events if each["method"] == "Network.requestWillBeSent"]
+    requests = [
+        event["params"]["request"] for event in browser.events if event["method"] == "Network.requestWillBeSent"
+    ]
+    asked = [request["url"] for request in requests]
     assert asked and [each for each in asked if not each.startswith((url, "about:", "blob:" + url))] == []
 
 
@@ -311,7 +314,7 @@ def test_a_first_look_is_soon_there(page: Browser, site: Site) -> None:
     started = time.monotonic()
     page("Page.navigate", url=site.url + fragment)
     page.wait("!!document.querySelector('.panel')")
-    print(f"\npage load and first look: {1000 * (time.monotonic() - started):.0f} ms")
+    sys.stdout.write(f"\npage load and first look: {1000 * (time.monotonic() - started):.0f} ms\n")
 
 
 def test_a_model_without_a_report_says_so(client: Client, hosted: dict[str, Hosted]) -> None:
