@@ -1,4 +1,4 @@
-"""A browser driven over its DevTools protocol: a websocket and JSON, on the standard library."""
+"""A browser driven over the DevTools protocol, on the standard library: a web socket, and what tests ask a page."""
 
 import base64
 import json
@@ -15,12 +15,7 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SECONDS = 60.0  # for whatever is waited for: machines that run tests are busy ones
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage")
-OPTIONS += (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--remote-debugging-port=0",
-    "--window-size=1280,900",
-)
+OPTIONS += ("--disable-background-networking", "--remote-debugging-port=0", "--window-size=1280,900")
 
 
 def find_browser() -> str | None:
