@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from torch import Tensor
 
 from seqloom import __version__
 from seqloom.config import Config, config_from_dict
@@ -27,8 +25,9 @@ from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.errors import BundleError, SeqloomError
 from seqloom.files import read_folder, replace_folder, strict_json
-from seqloom.models import AnyModel, Forecaster, LanguageModel, OneAnswer, TextDecoder
+from seqloom.models import AnyModel, Forecaster, OneAnswer
 from seqloom.models.build import build_for_numbers, build_forecaster, build_model
+from seqloom.models.weights import check_finite, fill
 from seqloom.text import Tokeniser, Vocabulary
 
 FORMAT = 1
@@ -115,7 +114,7 @@ def save_bundle(
     """
     # Parameters, not the state dict: what is shared is written once.
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.named_parameters()}
-    _check_finite(weights, advice="Such a model is not saved.")
+    check_finite(weights, advice="Such a model is not saved.")
     described = {
         "format": FORMAT,
         "seqloom": __version__,
@@ -198,7 +197,7 @@ def _load_series(folder: Path, described: Mapping[str, Any], files: Mapping[str,
         raise BundleError(f"{folder / 'config.json'}: settings and targets have different quantiles.")
     with torch.device("meta"):
         model = build_forecaster(config, targets)
-    _fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
+    fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
     return SeriesBundle(
         config=config,
         input=described["input"],
@@ -219,7 +218,7 @@ def _load_numbers(folder: Path, described: Mapping[str, Any], files: Mapping[str
     _check_answers(described, config, targets, name=str(folder / "config.json"))
     with torch.device("meta"):
         model = build_for_numbers(config, reader=reader, targets=targets)
-    _fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
+    fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
     return NumbersBundle(
         config=config,
         input=described["input"],
@@ -248,7 +247,7 @@ def _load_texts(folder: Path, described: Mapping[str, Any], files: Mapping[str, 
     # On the meta device a model takes no memory: settings that ask for a huge one are caught by comparing shapes.
     with torch.device("meta"):
         model = build_model(config, vocabulary=vocabulary, targets=targets)
-    _fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
+    fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
     return Bundle(
         config=config,
         input=described["input"],
@@ -304,40 +303,6 @@ def _check_bytes(tokeniser: Tokeniser, vocabulary: Vocabulary, *, name: str) -> 
     """Raise BundleError where bytes are written, and the vocabulary holds something else."""
     if tokeniser.kind == "byte" and not all(BYTE.fullmatch(token) for token in vocabulary.known):
         raise BundleError(f"{name} holds what is no byte.")
-
-
-def _fill(model: AnyModel, data: bytes, *, name: str) -> None:
-    """Give a model on the meta device the weights of a file. Raises BundleError unless these are exactly its own."""
-    try:
-        weights = safetensors.torch.load(data)
-    except (SafetensorError, KeyError) as error:  # KeyError: a type of number that torch has not
-        raise BundleError(f"{name} is not a safetensors file: {error}.") from None
-    expected = dict(model.named_parameters())
-    for problem, names in {
-        "missing": expected.keys() - weights.keys(),
-        "unknown": weights.keys() - expected.keys(),
-        "of the wrong shape or type": {
-            key for key in expected.keys() & weights.keys() if not _alike(expected[key], weights[key])
-        },
-    }.items():
-        if names:
-            raise BundleError(
-                f"{name}: tensors {problem}: {', '.join(sorted(names)[:5])}. It belongs to another model."
-            )
-    _check_finite(weights, advice="Such a model is not loaded.")
-    model.load_state_dict(weights, assign=True, strict=False)  # compared above; what is shared has one name of several
-    if isinstance(model, TextDecoder | LanguageModel):
-        model.tie()
-
-
-def _check_finite(weights: Mapping[str, Tensor], *, advice: str) -> None:
-    for name, tensor in weights.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise BundleError(f"the tensor {name} holds a NaN or an infinity. {advice}")
-
-
-def _alike(expected: Tensor, given: Tensor) -> bool:
-    return expected.shape == given.shape and expected.dtype == given.dtype
 
 
 def _check_described(described: Any, *, name: str) -> None:

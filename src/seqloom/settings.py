@@ -139,7 +139,7 @@ class TrainingSettings(Settings):
 
     epochs: Count | None = Field(
         None,
-        description="passes over the rows at most; 1,500 steps (tag, caption 6,000), 5 to 40 (numbers 150) if not given",
+        description="passes over the rows at most; 1,500 steps (tag, caption 6,000), 5 to 40 (numbers 150) if unset",
     )
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="stop after so many minutes")
     batch_size: Count | None = Field(
