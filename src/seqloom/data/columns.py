@@ -1,5 +1,6 @@
 """Which column is read, which is learned, and what kind of task that is; what is not given is inferred, and said."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from seqloom.config import Task
@@ -59,8 +60,9 @@ def infer_columns(
         read = input or _longest_text(table, free)
         notes += [f"input: {read} (longest text column)"] * (input is None)
         return Columns("generate", read, read, split, tuple(notes))
-    for own, told in (("caption", _caption_columns), ("tag", _tag_columns)):
-        if found := told(table, free, task, input=input, target=target):
+    told: dict[Task, Callable[..., Tagged | Captioned | None]] = {"caption": _caption_columns, "tag": _tag_columns}
+    for own, find in told.items():
+        if found := find(table, free, task, input=input, target=target):
             return Columns(own, found.input, found.target, split, (*notes, *found.notes, *_why(own, found, task)))
     if task == "translate" or (
         task is None and _is_named_pair(table, free, input=input, target=target, label_separator=label_separator)
