@@ -60,9 +60,9 @@ def infer_columns(
         read = input or _longest_text(table, free)
         notes += [f"input: {read} (longest text column)"] * (input is None)
         return Columns("generate", read, read, split, tuple(notes))
-    own_ways: dict[Task, Callable[..., Tagged | Captioned | None]] = {"caption": _caption_columns, "tag": _tag_columns}
-    for own, told in own_ways.items():
-        if found := told(table, free, task, input=input, target=target):
+    told: dict[Task, Callable[..., Tagged | Captioned | None]] = {"caption": _caption_columns, "tag": _tag_columns}
+    for own, find in told.items():
+        if found := find(table, free, task, input=input, target=target):
             return Columns(own, found.input, found.target, split, (*notes, *found.notes, *_why(own, found, task)))
     if task == "translate" or (
         task is None and _is_named_pair(table, free, input=input, target=target, label_separator=label_separator)

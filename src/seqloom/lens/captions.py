@@ -1,6 +1,8 @@
 """Where a model that writes captions looked: the regions of an image, word by word."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from seqloom.bundle import Bundle
 from seqloom.data import CaptionTargets, Rejected, table_of_texts
@@ -50,4 +52,5 @@ def region_map(bundle: Bundle, image: str) -> RegionMap | AttentionMap:
         return AttentionMap(row.text, regions, best.text, best.tokens, weights, best.score)
     grid = (len(best.tokens), sight.across, sight.across)
     maps = None if best.attention is None else best.attention.reshape(grid).tolist()
-    return RegionMap(row.text, cast(Pixels, row.seen.values()), best.text, best.tokens, maps, best.score)
+    pixels = row.seen.values().astype(np.uint8)
+    return RegionMap(row.text, pixels, best.text, best.tokens, maps, best.score)
