@@ -116,7 +116,7 @@ function given(text) {
   });
 }
 
-async function look({step = null} = {}) {
+async function look() {
   const signal = begin();
   const {name, task} = model();
   const texts = [place("text").value, ...(comparing() ? [place("second").value] : [])];
@@ -124,7 +124,7 @@ async function look({step = null} = {}) {
   try {
     const answers = await Promise.all(texts.map((text) => ask("/v1/look", {model: name, input: given(text)}, signal)));
     place("text-written").replaceChildren();
-    present(task, answers.map((each) => each.seen), step);
+    present(task, answers.map((each) => each.seen));
   } finally {
     if (!signal.aborted) place("panels").removeAttribute("aria-busy");
   }
@@ -134,7 +134,7 @@ async function look({step = null} = {}) {
 
 // What is shown
 
-function present(task, seen, step) {
+function present(task, seen) {
   views = seen.map((each) => viewOf(task, each, (to) => player.go(to)));
   const two = views.length > 1;
   place("panels").classList.toggle("two", two);
@@ -143,7 +143,7 @@ function present(task, seen, step) {
     ...(two ? [make("h2", {}, titles[at])] : []), view.element)));
   place("change").hidden = two || !views[0].ofWords;
   place("contrast").textContent = two ? contrast() : "";
-  player.load(Math.max(...views.map((view) => view.steps)), show, step);
+  player.load(Math.max(...views.map((view) => view.steps)), show);
 }
 
 /** What a step shows, and says. */

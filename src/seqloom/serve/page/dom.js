@@ -34,6 +34,9 @@ export function choice(label, options, chosen, choose) {
   return make("label", {class: "choice"}, `${label} `, select);
 }
 
+/** Of as many values as there may be: Math.max takes only so many. */
+export const largest = (values) => values.reduce((most, value) => Math.max(most, value), -Infinity);
+
 export const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 export const number = (value) => Number(value.toPrecision(4)).toLocaleString("en", {maximumSignificantDigits: 4});
 export const signed = (value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(2);

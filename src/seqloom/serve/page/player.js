@@ -8,7 +8,6 @@ const KEYS = {ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity};
 const TAKES_KEYS = "input, textarea, select, button, a, summary, [contenteditable]";
 
 export class Player {
-  /** `show(step)` is told each step, from 1; what it returns is said to those who do not see it. */
   constructor() {
     this.steps = 0;
     this.step = 1;
@@ -35,16 +34,17 @@ export class Player {
     return this.timer !== null;
   }
 
-  /** Begin anew with so many steps: play them, unless motion is not wanted, or show `step`. */
-  load(steps, show, step = null) {
+  /** Begin anew with so many steps: play them, or where motion is not wanted show the last. `show` is told each step,
+   * from 1; what it returns is said to those who do not see it. */
+  load(steps, show) {
     this.pause();
     this.steps = steps;
     this.show = show;
     this.element.hidden = steps < 2;
     this.slider.max = steps;
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.go(step ?? (still ? steps : 1));
-    if (step === null && !still && steps > 1) this.play();
+    this.go(still ? steps : 1);
+    if (!still && steps > 1) this.play();
   }
 
   go(step, {alone = false} = {}) {

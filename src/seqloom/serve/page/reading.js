@@ -1,6 +1,6 @@
 // How a model that answers once read a text: its answer as each token arrives, its gates and its memory meanwhile.
 
-import {choice, make, number, percent, quoted, signed} from "./dom.js";
+import {choice, largest, make, number, percent, quoted, signed} from "./dom.js";
 import {Timeline} from "./timeline.js";
 import {bars, mark, strip} from "./pieces.js";
 
@@ -143,7 +143,7 @@ function memoryOf(seen, names, pick) {
   sheet.title(`The ${layer.units.length} units that move most`, choice("Show", kinds, kind, choose("kind")));
   const units = layer.values[kind].map((values, at) => ({name: `unit ${layer.units[at]}`, values}));
   const signs = BOTH_WAYS.includes(kind);
-  const most = signs ? Math.max(...units.flatMap((unit) => unit.values.map(Math.abs))) : 1;
+  const most = signs ? largest(units.flatMap((unit) => unit.values.map(Math.abs))) : 1;
   sheet.map(units, {most, unit: `${kind} of the units that move most, by token`});
   sheet.names();
   return sheet;

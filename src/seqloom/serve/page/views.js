@@ -6,7 +6,7 @@
 //                                each step is one of them
 //   summary                      the answer in few words
 
-import {make, number, percent, plural, quoted} from "./dom.js";
+import {largest, make, number, percent, plural, quoted} from "./dom.js";
 import {STRONGEST, bars, gapsOf, mark, strip} from "./pieces.js";
 import {reading} from "./reading.js";
 import {Timeline} from "./timeline.js";
@@ -92,7 +92,7 @@ function attended(seen, element) {
   sheet.title("Where it looked while it wrote");
   sheet.names();
   const rows = seen.tokens.map((name, at) => ({name, values: seen.weights[at]}));
-  const most = Math.max(...seen.weights.flat());
+  const most = largest(seen.weights.flat());
   const plot = sheet.map(rows, {most, unit: "share of attention, a row for each token written", named: false});
   element.append(sheet.element);
   return {sheet, plot};
