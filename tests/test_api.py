@@ -222,7 +222,11 @@ def test_config_file_and_settings_are_joined_and_the_settings_win(trained: Train
     [
         ({"data": "nowhere.csv"}, DataError, "there is no file nowhere.csv"),
         ({"target": "lable"}, DataError, 'did you mean "label"?'),
-        ({"task": "guess"}, ConfigError, "'classify', 'regress', 'translate', 'tag', 'generate' or 'forecast'"),
+        (
+            {"task": "guess"},
+            ConfigError,
+            "'classify', 'regress', 'translate', 'tag', 'generate', 'caption' or 'forecast'",
+        ),
         ({"settings": {"model.cel": "gru"}}, ConfigError, 'did you mean "cell"?'),
         ({"settings": {"model.hidden_size": 2**31}}, ConfigError, "less than or equal to 65536"),
         ({"resume": True}, TrainingError, "holds no checkpoint to resume from"),

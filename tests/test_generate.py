@@ -120,7 +120,10 @@ def test_settings_of_writing_do_what_they_say(model: seqloom.Model) -> None:
     other = seqloom.Model(model.bundle._replace(config=model.bundle.config.model_copy(update={"seed": 5})))
     assert other.predict("the film") != model.predict("the film")
     for setting, said in (
-        ("coverage_penalty=1", "decoding.coverage_penalty is a setting of translate, the task is generate."),
+        (
+            "coverage_penalty=1",
+            "decoding.coverage_penalty is a setting of translate and caption, the task is generate.",
+        ),
         ("replace_unknown=false", "decoding.replace_unknown is a setting of translate"),
         ("beam=3", "with a decoding.temperature texts are drawn"),
         ("hidden_size=3", "only the settings of [decoding] can still be changed"),

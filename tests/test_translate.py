@@ -282,13 +282,13 @@ def test_rows_without_room_for_all_are_written_in_smaller_batches(
     sequences = ids_of(bundle, TEXTS)
     expected = write_texts(*parts(bundle), sequences, DecodingSettings())
     sizes: list[int] = []
-    pad = writing.pad
+    read = writing.read
 
     def watched(rows: Any) -> Any:
         sizes.append(len(rows))
-        return pad(rows)
+        return read(rows)
 
-    monkeypatch.setattr(writing, "pad", watched)
+    monkeypatch.setattr(writing, "read", watched)
     monkeypatch.setattr(writing, "ROOM", 4_000)
     found = write_texts(*parts(bundle), sequences, DecodingSettings())
     assert max(sizes) < 10 and sum(sizes) == len(TEXTS)

@@ -9,7 +9,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
@@ -18,12 +17,12 @@ import socket
 import stat
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqloom.errors import BundleError, StorageError
+from seqloom.plain_json import parse_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -32,13 +31,10 @@ LOCK = ".lock"
 TEMPORARY = ".part-"
 
 MANIFEST_LIMIT = 64 * 1024
-DEPTH_LIMIT = 32
 READS_WHILE_CHANGING = 50
 AGAIN = "Copy the model again or train it again."
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _holders: dict[str, tuple[int, int]] = {}  # process and thread that hold the lock of a folder
 
@@ -171,16 +167,6 @@ def strict_json(data: bytes, *, name: str) -> Any:
         return parse_json(data)
     except ValueError as error:
         raise BundleError(f"{name} is not valid JSON: {error}. {AGAIN}") from None
-
-
-def parse_json(data: bytes) -> Any:
-    """What `strict_json` parses, whoever sent it. Raises ValueError for the rest."""
-    text = data.decode("utf-8")
-    _check_depth(text)
-    value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_finite_number, parse_float=_finite_number)
-    if _SURROGATE.search(text):
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    return value
 
 
 # Writing
@@ -378,26 +364,3 @@ def _parse_entry(name: str, value: Any, path: Path, allowed: Mapping[str, int] |
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _check_depth(text: str) -> None:
-    depth = 0
-    for match in _BRACKET.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
-        if depth > DEPTH_LIMIT:
-            raise ValueError(f"nested more than {DEPTH_LIMIT} deep")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = dict(pairs)
-    if len(keys) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice[:80]!r} is there twice")
-    return keys
-
-
-def _finite_number(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:80]} is not a finite number")
-    return number

@@ -100,7 +100,6 @@ def test_squares_are_as_dark_as_their_shares_and_words_do_not_steer(capsys: pyte
     ("words", "message"),
     [
         (("look", "IMAGES", "no.png"), 'error: this cannot be seen: there is no file "no.png" in .'),
-        (("look", "FEATURES", "5000 1 0", "--html", "page.html"), "error: --html draws forecasts, and where captions"),
         (("train", "none.csv"), "error: none.csv: no row can be used. The first, in line 2: there is no file"),
         (("train", "scenes/captions.csv", "--set", "image_size=4"), "image_size = 4: input should be greater than"),
         (("train", "scenes/captions.csv", "--set", "tokens=word"), "error: tokens is a setting of tasks that read"),

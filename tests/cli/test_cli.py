@@ -50,7 +50,9 @@ MISTAKES = [
     ("train reviews.csv --test strange.csv", ['label "unheard" does not occur in training']),
     (
         "train reviews.csv --task clasify",
-        ["task = 'clasify': input should be 'classify', 'regress', 'translate', 'tag', 'generate' or 'forecast'"],
+        [
+            "task = 'clasify': input should be 'classify', 'regress', 'translate', 'tag', 'generate', 'caption' or 'forecast'"
+        ],
     ),
     ("train reviews.csv --task regress", ['"positive" is not a finite number']),
     ("train reviews.csv --device gpu", ["device = 'gpu': input should be 'auto', 'cpu' or 'cuda'"]),

@@ -55,7 +55,7 @@ def test_a_lab_gives_one_object_to_a_machine_and_a_page_that_asks_no_network(
     text = page.read_text(encoding="utf-8")
     assert f"page:   {page}\n" in err
     assert text.count("Plotly.newPlot(") >= 1
-    assert len(re.findall("<p>", text)) >= len(findings) >= 3
+    assert len(re.findall("<li>", text)) >= len(findings) >= 3
     assert not re.search(r"https?:|\bsrc=|\bhref=", text)
 
 

@@ -150,7 +150,10 @@ def test_one_vocabulary_serves_both_sides_where_that_is_asked(tmp_path: Path) ->
     [
         (["task=translate", "joint_vocabulary=true", "tokens=word", "target_tokens=byte"], "needs the same tokens"),
         (["task=translate", "label_separator=|"], "label_separator is a setting of classify"),
-        (["task=classify", "target_tokens=byte"], "target_tokens is a setting of translate, the task is classify"),
+        (
+            ["task=classify", "target_tokens=byte"],
+            "target_tokens is a setting of translate and caption, the task is classify",
+        ),
         (["task=classify", "joint_vocabulary=true"], "joint_vocabulary is a setting of translate"),
     ],
 )

@@ -106,8 +106,8 @@ def test_first_states_come_from_the_mean_of_the_regions() -> None:
 @pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
 def test_step_by_step_a_caption_has_the_likelihood_of_the_whole(attention: str, cell: str) -> None:
     model, batch = captioner_of(Sight("image", 16), attention=attention, cell=cell), images(3, 16)
-    writer = TextWriter(model, batch)
-    found = write(writer, writer.start, [6] * 3, DecodingSettings(beam=3))
+    writer = TextWriter(model)
+    found = write(writer, writer.begin(batch), [6] * 3, DecodingSettings(beam=3))
     for row, (best, *_) in enumerate(found):
         one = Batch(batch.values[row : row + 1], batch.lengths[row : row + 1])
         told = Batch(torch.tensor([best.tokens], dtype=torch.int64), torch.tensor([len(best.tokens)]))

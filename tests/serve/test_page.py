@@ -34,7 +34,7 @@ class Site:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        app, http = build(service), protocol(service.limits)
+        app, http = build(service), protocol(service)
         self.server = uvicorn.Server(uvicorn.Config(app, http=http, ws="none", lifespan="off", log_config=None))
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}/"

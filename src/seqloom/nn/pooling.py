@@ -50,9 +50,14 @@ class AttentionPool(nn.Module):
         """How much each step counts: at least 0, zero at padding, in sum 1 for a row that has steps."""
         valid = valid_steps(lengths, outputs.shape[1])
         scores: Tensor = self.score(torch.tanh(self.project(_without_padding(outputs, lengths)))).squeeze(-1)
+        if not scores.shape[1]:
+            return scores
         # The lowest finite number, not minus infinity: a row without steps must not become NaN.
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
-        return scores.softmax(dim=1) * valid
+        shares = (scores - scores.amax(dim=1, keepdim=True)).exp() * valid
+        # One sum in the order of the steps, where torch's softmax takes another by the padding's length. At least 1, the
+        # largest share, but in a row without steps.
+        return shares / shares.cumsum(dim=1)[:, -1:].clamp(min=1)
 
     def forward(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
         return (self.weights(outputs, lengths)[..., None] * _without_padding(outputs, lengths)).sum(dim=1)

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from seqloom.files import parse_json
+from seqloom.plain_json import parse_json
 from seqloom.serve.refusal import NOT_JSON, Refusal
 from seqloom.settings import Settings
 
