@@ -85,9 +85,9 @@ def test_page_is_written_where_plotly_is_there(run: Run, tmp_path: Path, monkeyp
     assert code == 0
     assert f"page:   {page}\n" in err
     text = page.read_text(encoding="utf-8")
-    assert text.count('draw("figure-') == 2
+    assert text.count('\ndraw("figure-') == 2
     for finding in re.findall(r"^- (.*)$", out, re.MULTILINE):
-        assert f"<p>{finding}</p>" in text.replace("&nbsp;", " ")
+        assert f"<li>{finding}</li>" in text.replace("&nbsp;", " ")
     assert not re.search(r"https?:|\bsrc=|\bhref=", text)
 
 

@@ -55,8 +55,8 @@ class AttentionPool(nn.Module):
         # The lowest finite number, not minus infinity: a row without steps must not become NaN.
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
         shares = (scores - scores.amax(dim=1, keepdim=True)).exp() * valid
-        # One sum in the order of the steps, where torch's softmax takes another by the padding's length. At least 1, the
-        # largest share, but in a row without steps.
+        # One sum in the order of the steps: torch's softmax has another for each length of the padding. It is at least
+        # 1, the largest share, but in a row without steps.
         return shares / shares.cumsum(dim=1)[:, -1:].clamp(min=1)
 
     def forward(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
