@@ -163,10 +163,7 @@ def read_folder(folder: Path, *, allowed: Mapping[str, int]) -> dict[str, bytes]
 
 
 def strict_json(data: bytes, *, name: str) -> Any:
-    """Parse UTF-8 JSON without what JSON only tolerates: duplicate keys, NaN, Infinity, lone surrogates, depth over 32.
-
-    Raises BundleError, beginning with `name`.
-    """
+    """What `parse_json` reads. Raises BundleError, beginning with `name`, for anything else."""
     try:
         return parse_json(data)
     except ValueError as error:
@@ -174,9 +171,11 @@ def strict_json(data: bytes, *, name: str) -> Any:
 
 
 def parse_json(data: bytes) -> Any:
-    """What `strict_json` parses, whoever sent it. Raises ValueError for the rest."""
-    text = data.decode("utf-8")
-    _check_depth(text)
+    """Parse UTF-8 JSON without what JSON only tolerates: duplicate keys, NaN, Infinity, lone surrogates, depth over 32.
+
+    Raises ValueError.
+    """
+    _check_depth(text := data.decode("utf-8"))
     value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_finite_number, parse_float=_finite_number)
     if _SURROGATE.search(text):
         json.dumps(value, ensure_ascii=False).encode("utf-8")

@@ -66,12 +66,9 @@ def protocol(service: Service) -> type[H11Protocol]:
         _phase: Any = None
         _stalled: asyncio.TimerHandle | None = None
 
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.conn = _Connection(limits)
-
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self.conn = _Connection(limits)
             if len(self.connections) > limits.connections:
                 transport.write(TOO_MANY)
                 transport.close()
