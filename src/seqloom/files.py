@@ -171,10 +171,7 @@ def strict_json(data: bytes, *, name: str) -> Any:
 
 
 def parse_json(data: bytes) -> Any:
-    """Parse UTF-8 JSON without what JSON only tolerates: duplicate keys, NaN, Infinity, lone surrogates, depth over 32.
-
-    Raises ValueError.
-    """
+    """Parse UTF-8 JSON without duplicate keys, NaN, Infinity, lone surrogates or depth over 32. Raises ValueError."""
     _check_depth(text := data.decode("utf-8"))
     value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_finite_number, parse_float=_finite_number)
     if _SURROGATE.search(text):
