@@ -159,10 +159,7 @@ def read_folder(folder: Path, *, allowed: Mapping[str, int]) -> dict[str, bytes]
 
 
 def strict_json(data: bytes, *, name: str) -> Any:
-    """Parse UTF-8 JSON without what JSON only tolerates: duplicate keys, NaN, Infinity, lone surrogates, depth over 32.
-
-    Raises BundleError, beginning with `name`.
-    """
+    """What `parse_json` reads. Raises BundleError, beginning with `name`, for anything else."""
     try:
         return parse_json(data)
     except ValueError as error:

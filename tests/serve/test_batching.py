@@ -51,14 +51,20 @@ class Held:
         return [f"<{row}>" for row in rows]
 
 
+async def begun(lane: Lane, held: Held, *jobs: tuple[object, list[Any]]) -> "list[asyncio.Task[Ran]]":
+    """Jobs of which the first is being computed while the others wait, in this order."""
+    tasks = []
+    for key, rows in jobs:
+        tasks.append(asyncio.ensure_future(lane.run(key, held, rows)))
+        await asyncio.sleep(0)
+        while lane._since is None:
+            await asyncio.sleep(0.001)
+    return tasks
+
+
 async def waiting(lane: Lane, held: Held, *jobs: list[Any], key: Callable[[list[Any]], object] = len) -> list[Any]:
     """The outcomes of jobs that all came while the first was being computed."""
-    tasks = []
-    for job in jobs:
-        tasks.append(asyncio.ensure_future(lane.run(key(job), held, job)))
-        await asyncio.sleep(0.002)
-    while lane._since is None:
-        await asyncio.sleep(0.001)
+    tasks = await begun(lane, held, *((key(job), job) for job in jobs))
     held.go.set()
     return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -117,10 +123,7 @@ def test_who_leaves_is_forgotten(lane_of: Make) -> None:
 
     async def leaving() -> Lane:
         lane = lane_of()
-        tasks = []
-        for name in "abcd":
-            tasks.append(asyncio.ensure_future(lane.run(0, held, [name])))
-            await asyncio.sleep(0.005)
+        tasks = await begun(lane, held, *((0, [name]) for name in "abcd"))
         for task in tasks[0], tasks[2]:  # one that is being computed, one that waits
             task.cancel()
         await asyncio.sleep(0)

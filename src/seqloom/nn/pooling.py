@@ -14,7 +14,7 @@ VECTOR = 64  # numbers that any processor computes at once at most, four vectors
 
 def mean_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
     """The mean over the real steps."""
-    return _without_padding(outputs, lengths).sum(dim=1) / lengths.clamp(min=1)[:, None]
+    return _sum_over_steps(_without_padding(outputs, lengths)) / lengths.clamp(min=1)[:, None]
 
 
 def max_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
@@ -65,7 +65,12 @@ class AttentionPool(nn.Module):
         return shares / shares.cumsum(dim=1)[:, -1:].clamp(min=1)
 
     def forward(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-        return (self.weights(outputs, lengths)[..., None] * _without_padding(outputs, lengths)).sum(dim=1)
+        return _sum_over_steps(self.weights(outputs, lengths)[..., None] * _without_padding(outputs, lengths))
+
+
+def _sum_over_steps(x: Float[Tensor, "B T H"]) -> Float[Tensor, "B H"]:
+    """The sum over time in the order of the steps: torch's own order hangs on the sizes of the batch."""
+    return x.cumsum(dim=1)[:, -1] if x.shape[1] else x.sum(dim=1)
 
 
 def _whole(function: Callable[[Tensor], Tensor], x: Float[Tensor, "*shape N"]) -> Float[Tensor, "*shape N"]:

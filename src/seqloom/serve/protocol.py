@@ -66,18 +66,9 @@ def protocol(service: Service) -> type[H11Protocol]:
         _phase: Any = None
         _stalled: asyncio.TimerHandle | None = None
 
-        def __init__(
-            self,
-            config: Any,
-            server_state: Any,
-            app_state: dict[str, Any],
-            _loop: asyncio.AbstractEventLoop | None = None,
-        ) -> None:
-            super().__init__(config, server_state, app_state, _loop)
-            self.conn = _Connection(limits)
-
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self.conn = _Connection(limits)
             if len(self.connections) > limits.connections:
                 transport.write(TOO_MANY)
                 transport.close()
