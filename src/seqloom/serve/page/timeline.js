@@ -115,6 +115,7 @@ export class Timeline {
 
   /** Move the cursor to a column. */
   show(column) {
+    this.inner.classList.add("stepped");
     this.inner.style.setProperty("--at", column);
     for (const [output, values] of this.numbers) output.value = plain(values[column]);
     this.cells?.forEach((cell, at) => cell.classList.toggle("now", at === column));
@@ -124,6 +125,7 @@ export class Timeline {
 
   /** Mark a row of a map of rows, and show none of those below it. */
   showRow(plot, row) {
+    this.inner.classList.add("stepped");
     plot.style.setProperty("--row", row);
     [...plot.previousElementSibling.children].forEach((name, at) => {
       name.classList.toggle("now", at === row);
