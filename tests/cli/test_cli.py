@@ -51,7 +51,8 @@ MISTAKES = [
     (
         "train reviews.csv --task clasify",
         [
-            "task = 'clasify': input should be 'classify', 'regress', 'translate', 'tag', 'generate', 'caption' or 'forecast'"
+            "task = 'clasify': input should be 'classify', 'regress', 'translate', 'tag', 'generate', 'caption' or "
+            "'forecast'"
         ],
     ),
     ("train reviews.csv --task regress", ['"positive" is not a finite number']),
