@@ -517,6 +517,7 @@ def damaged(folder: Path, name: str, data: bytes) -> str:
     return str(found.value)
 
 
+@pytest.mark.long
 def test_every_single_bit_flip_is_noticed(tmp_path):
     write_folder(tmp_path / "model", SMALL)
     folder, dice = tmp_path / "model", random.Random(0)

@@ -51,7 +51,7 @@ def test_second_demo_gets_a_folder_of_its_own(run: Run, tmp_path: Path, monkeypa
     assert (tmp_path / "runs" / "demo-2" / "lstm" / "manifest.json").exists()
 
 
-@pytest.mark.parametrize("end", [b"\x04", b"\x03"], ids=["Ctrl-D", "Ctrl-C"])
+@pytest.mark.parametrize("end", [pytest.param(b"\x04", marks=pytest.mark.long), b"\x03"], ids=["Ctrl-D", "Ctrl-C"])
 def test_own_sentence_is_judged_until_the_user_ends_it(tmp_path: Path, end: bytes) -> None:
     code, shown = at_terminal(tmp_path, answers=["it was été".encode() + b"\r", end])
     assert code == 0, shown

@@ -305,6 +305,7 @@ def test_a_fault_at_any_step_of_a_save_leaves_the_old_or_the_new_as_latest(tmp_p
     assert fault is not None or new == sorted(new)
 
 
+@pytest.mark.long
 def test_every_truncation_and_bit_flip_of_a_checkpoint_is_noticed(tmp_path):
     folder = save_checkpoint(tmp_path, Checkpoint({"weights": {"w": torch.arange(12.0)}}, {"step": 1}), step=1)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}

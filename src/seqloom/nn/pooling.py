@@ -76,8 +76,8 @@ def _sum_over_steps(x: Float[Tensor, "B T H"]) -> Float[Tensor, "B H"]:
 def _whole(function: Callable[[Tensor], Tensor], x: Float[Tensor, "*shape N"]) -> Float[Tensor, "*shape N"]:
     """`function` of each number, computed in whole vectors.
 
-    What is left over at the end of a tensor torch computes by other code, which may give another last bit: which numbers
-    these are would hang on the batch.
+    What is left over at the end of a tensor torch computes by other code, which may give another last bit: which of the
+    numbers these are would hang on the batch.
     """
     return function(functional.pad(x, (0, -x.shape[-1] % VECTOR)))[..., : x.shape[-1]]
 
