@@ -10,13 +10,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.machine import keep
 from benchmarks.overrides import read_overrides
 from seqloom.api import train
-from seqloom.training import Event, Validated
+from seqloom.training import Event
 
 SEEDS = (0, 1, 2)
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "series.toml"
@@ -51,6 +52,11 @@ TASKS = {
 }
 
 
+def _say(name: str, event: Event) -> None:
+    if not hasattr(event, "batch"):
+        print(name, event, flush=True)
+
+
 def measure(name: str, *, seeds: Sequence[int], settings: dict[str, Any], valid_only: bool = False) -> dict[str, Any]:
     """Train on one set with each seed and score its test part; kept as results/series-NAME.json if nothing is changed.
 
@@ -59,14 +65,6 @@ def measure(name: str, *, seeds: Sequence[int], settings: dict[str, Any], valid_
     task, root = TASKS[name], Path(os.environ["SEQLOOM_DATA"])
     runs = []
     for seed in seeds:
-        epochs: list[dict[str, Any]] = []
-
-        def report(event: Event, epochs: list[dict[str, Any]] = epochs) -> None:
-            if isinstance(event, Validated):
-                epochs.append(event._asdict())
-            if not hasattr(event, "batch"):
-                print(name, event, flush=True)
-
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
             model = train(
@@ -75,10 +73,10 @@ def measure(name: str, *, seeds: Sequence[int], settings: dict[str, Any], valid_
                 config=task.config,
                 settings={**task.settings, **settings, "seed": seed} | ({"test_fraction": 0.2} if valid_only else {}),
                 out=Path(folder) / "model",
-                report=report,
+                report=partial(_say, name),
             )
             minutes = round((time.perf_counter() - started) / 60, 2)
-        runs.append({"seed": seed, "minutes": minutes, "test": model.metrics, "epochs": epochs})
+        runs.append({"seed": seed, "minutes": minutes, "test": model.metrics})
     accuracies = [run["test"]["metrics"]["accuracy"] for run in runs]
     result = {
         "set": name,

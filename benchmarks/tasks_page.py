@@ -22,10 +22,36 @@ of the band between the quantiles 0.1 and 0.9, which should hold 80 %.
 """
 
 
-def render(tagging: Sequence[dict[str, Any]], forecasting: Sequence[dict[str, Any]]) -> str:
-    """Both tables; empty where nothing was measured."""
+ANSWERED = """
+## Series that are answered once
+`python -m benchmarks.series SET`: `examples/series.toml` (pictures, row by row: the defaults), the test part scored once a seed.
+Beside it a linear model on summaries of each channel, and the most frequent answer.
+
+| set | test rows | accuracy, mean of the seeds | each seed | linear model | most frequent | minutes a seed, threads |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def render(
+    tagging: Sequence[dict[str, Any]], forecasting: Sequence[dict[str, Any]], series: Sequence[dict[str, Any]]
+) -> str:
+    """The tables; empty where nothing was measured."""
     page = TAGS + "".join(map(_tagged, tagging)) if tagging else ""
-    return page + (SERIES + "".join(map(_forecast, forecasting)) if forecasting else "")
+    page += SERIES + "".join(map(_forecast, forecasting)) if forecasting else ""
+    return page + (ANSWERED + "".join(map(_answered, series)) if series else "")
+
+
+def _answered(result: dict[str, Any]) -> str:
+    first = result["runs"][0]["test"]
+    cells = [
+        result["set"],
+        f"{first['rows']['test']:,}",
+        _share(result["accuracy"]),
+        ", ".join(map(_share, result["accuracies"])),
+        *(_share(first["baselines"][name]["accuracy"]) for name in ("summary_logreg", "majority")),
+        _minutes(result),
+    ]
+    return "| " + " | ".join(cells) + " |\n"
 
 
 def _tagged(result: dict[str, Any]) -> str:
