@@ -24,8 +24,8 @@ of the band between the quantiles 0.1 and 0.9, which should hold 80 %.
 
 ANSWERED = """
 ## Series that are answered once
-`python -m benchmarks.series SET`: `examples/series.toml` (pictures, row by row: the defaults), the test part scored once a seed.
-Beside it a linear model on summaries of each channel, and the most frequent answer.
+`python -m benchmarks.series SET`: `examples/series.toml` (pictures, row by row: the defaults), the test part scored
+once a seed. Beside it a linear model on summaries of each channel, and the most frequent answer.
 
 | set | test rows | accuracy, mean of the seeds | each seed | linear model | most frequent | minutes a seed, threads |
 | --- | --- | --- | --- | --- | --- | --- |
