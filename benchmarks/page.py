@@ -25,7 +25,7 @@ epoch, so figures flatter a little: the model's, and the linear baseline's, whos
 def render() -> str:
     """The page."""
     results = _all("sentiment-*")
-    tasks = tasks_page.render(_all("tagging-*"), _all("forecasting-*"), _all("series-*"))
+    tasks = tasks_page.render(_all("tagging-*"), _all("forecasting-*"), _all("series-*"), _all("captions-*"))
     written = writing_page.render(_all("writing-*"), next(iter(_all("seq2seq")), None))
     rows = "".join(_row(result) for result in results if not result["settings"])
     machines = "".join(f"\n- {result['set']}, {result['date']}: {_machine(result['machine'])}" for result in results)

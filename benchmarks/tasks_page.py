@@ -32,13 +32,34 @@ once a seed. Beside it a linear model on summaries of each channel, and the most
 """
 
 
+CAPTIONS = """
+## Captions
+`python -m benchmarks.captions SET`: images that training has not seen, scored once, beside the most frequent caption.
+
+| set | exactly right | BLEU | chrF | most frequent: exactly right | BLEU | chrF | minutes, threads |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
 def render(
-    tagging: Sequence[dict[str, Any]], forecasting: Sequence[dict[str, Any]], series: Sequence[dict[str, Any]]
+    tagging: Sequence[dict[str, Any]],
+    forecasting: Sequence[dict[str, Any]],
+    series: Sequence[dict[str, Any]],
+    captions: Sequence[dict[str, Any]],
 ) -> str:
     """The tables; empty where nothing was measured."""
     page = TAGS + "".join(map(_tagged, tagging)) if tagging else ""
     page += SERIES + "".join(map(_forecast, forecasting)) if forecasting else ""
-    return page + (ANSWERED + "".join(map(_answered, series)) if series else "")
+    page += ANSWERED + "".join(map(_answered, series)) if series else ""
+    return page + (CAPTIONS + "".join(map(_caption, captions)) if captions else "")
+
+
+def _caption(result: dict[str, Any]) -> str:
+    test = result["test"]
+    cells = [result["set"]]
+    for scores in (test["metrics"], test["baselines"]["majority"]):
+        cells += [_share(scores["exact_match"]), f"{scores['bleu']:.1f}", f"{scores['chrf']:.1f}"]
+    return "| " + " | ".join([*cells, _minutes(result)]) + " |\n"
 
 
 def _answered(result: dict[str, Any]) -> str:
