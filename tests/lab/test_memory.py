@@ -112,9 +112,11 @@ def test_cells_are_compared_by_their_intervals() -> None:
         "The recurrent layer has 100 parameters as SimpleRNN, 300 as GRU (3 times), 400 as LSTM (4 times): "
         "one set a gate."
     )
-    assert found[1] == "Training takes 2 times as long with GRU, and 3 times with LSTM, as with SimpleRNN."
-    assert found[2].startswith("GRU is better than SimpleRNN: 98.5 % (92.1 to 100.0) and 70.5 % (")
-    assert found[4].startswith("GRU and LSTM cannot be told apart with these seeds")
+    assert found[1] == "Training GRU takes 2 times as long as SimpleRNN: 2.0 s (2.0 to 2.0) and 1.0 s (1.0 to 1.0)."
+    assert found[2].startswith("Training LSTM takes 3 times as long")
+    assert "take cannot be told apart" in cells.slower(told["gru"], told["gru"])
+    assert found[3].startswith("GRU is better than SimpleRNN: 98.5 % (92.1 to 100.0) and 70.5 % (")
+    assert found[5].startswith("GRU and LSTM cannot be told apart with these seeds")
     worse = told | {"gru": cell("GRU", 0.5, 0.5, parameters=300)}
-    assert cells.findings(worse)[2].startswith("GRU is worse than SimpleRNN")
+    assert cells.findings(worse)[3].startswith("GRU is worse than SimpleRNN")
     assert cells.figure(told)["layout"]["title"]["text"].startswith("GRU is ahead after the first pass, GRU after")

@@ -33,7 +33,7 @@ def command(
             said.ABOUT,
             said.findings(outcomes),
             said.figures(outcomes),
-            caption="steps that the gradient reaches; right by steps of the row, 95 % interval in brackets",
+            caption="steps that the gradient reaches; % right by steps of the row (95 % interval)",
             heads=("layer", "parameters", "reach before", "after", "solved", *map(str, lab.LENGTHS)),
             lines=said.table(list(outcomes.values())),
         ),

@@ -171,7 +171,7 @@ def table(outcomes: Sequence[Outcome]) -> list[list[str]]:
     lines = []
     for outcome in outcomes:
         rights = (outcome.right(place) for place in range(len(LENGTHS)))
-        shares = [f"{mean:.2f} ({low:.2f} to {high:.2f})" for mean, (low, high) in rights]
+        shares = [f"{100 * mean:.0f} ({100 * low:.0f}-{100 * high:.0f})" for mean, (low, high) in rights]
         reached = [_steps(outcome, trained=trained) for trained in (False, True)]
         lines.append(
             [outcome.name, f"{outcome.parameters:,}", *reached, f"{outcome.solved}/{len(outcome.trials)}", *shares]
