@@ -261,7 +261,7 @@ ANY_CONFIG = settings_of(
         DataSettings,
         **{name: st.none() | text for name in ("input", "target", "vectors", "label_separator")},
         image_size=st.none() | st.integers(16, 1024),
-        frames=st.none() | COUNT,
+        frames=st.none() | st.integers(1, 65_536),
         **dict.fromkeys(("series", "time", "frequency"), st.none() | text),
         valid_fraction=SHARE,
         test_fraction=SHARE,
