@@ -101,7 +101,7 @@ def decode_features(data: bytes, name: str) -> Features:
             warnings.simplefilter("ignore")  # of an old format: whether its numbers are whole is seen below
             version = np.lib.format.read_magic(file)
             header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            shape, _, dtype = header[version](file)
+            shape, columns_first, dtype = header[version](file)
     except DAMAGED:
         raise DataError(f"{shown(name)} is not an .npy file of numbers. Write one with numpy.save") from None
     if dtype.hasobject:
@@ -112,8 +112,8 @@ def decode_features(data: bytes, name: str) -> Features:
         raise DataError(f"{shown(name)} has the shape {shape}, but features are (numbers,) or (regions, numbers)")
     if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
         raise DataError(f"{shown(name)} is damaged, perhaps cut short: its numbers are not as many as it says")
-    file.seek(0)
-    return as_features(np.load(file, allow_pickle=False), name=shown(name))
+    order: Any = "F" if columns_first else "C"
+    return as_features(np.ndarray(shape, dtype, buffer=data, offset=file.tell(), order=order), name=shown(name))
 
 
 def as_features(numbers: Any, *, name: str) -> Features:
