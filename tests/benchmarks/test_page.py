@@ -165,7 +165,33 @@ def test_tags_and_forecasts_stand_beside_their_baselines() -> None:
             "baselines": {"seasonal_naive": {"mase": 1.2, "smape": 13.9}},
         },
     }
-    page = tasks_page.render([tagged], [forecast])
+    answered = {
+        "set": "vowels",
+        "accuracy": 0.975,
+        "accuracies": [0.97, 0.98],
+        "minutes": 2.5,
+        "machine": machine,
+        "runs": [
+            {
+                "test": {
+                    "rows": {"test": 1370},
+                    "baselines": {"summary_logreg": {"accuracy": 0.9}, "majority": {"accuracy": 0.25}},
+                }
+            }
+        ],
+    }
+    told = {
+        "set": "scenes",
+        "minutes": 4.0,
+        "machine": machine,
+        "test": {
+            "metrics": {"exact_match": 0.5, "bleu": 61.25, "chrf": 70.0},
+            "baselines": {"majority": {"exact_match": 0.01, "bleu": 9.5, "chrf": 20.0}},
+        },
+    }
+    page = tasks_page.render([tagged], [forecast], [answered], [told])
     assert "| imst | read | 90.0 % (89.0 to 91.0) | 75.0 % (70.0 to 80.0) | 80.0 % | 88.0 % | 1.2, 2 |" in page
     assert "| hourly | 0.900 | 12.50 | 79.0 % | 1.200 | 13.90 | 3.0, 2 |" in page
-    assert tasks_page.render([], []) == ""
+    assert "| vowels | 1,370 | 97.5 % | 97.0 %, 98.0 % | 90.0 % | 25.0 % | 2.5, 2 |" in page
+    assert "| scenes | 50.0 % | 61.2 | 70.0 | 1.0 % | 9.5 | 20.0 | 4.0, 2 |" in page
+    assert tasks_page.render([], [], [], []) == ""
