@@ -26,6 +26,7 @@ def render() -> str:
     """The page."""
     results = _all("sentiment-*")
     tasks = tasks_page.render(_all("tagging-*"), _all("forecasting-*"), _all("series-*"), _all("captions-*"))
+    tasks += "".join(map(tasks_page.language, _all("language-speed")))
     written = writing_page.render(_all("writing-*"), next(iter(_all("seq2seq")), None))
     rows = "".join(_row(result) for result in results if not result["settings"])
     machines = "".join(f"\n- {result['set']}, {result['date']}: {_machine(result['machine'])}" for result in results)

@@ -195,3 +195,6 @@ def test_tags_and_forecasts_stand_beside_their_baselines() -> None:
     assert "| vowels | 1,370 | 97.5 % | 97.0 %, 98.0 % | 90.0 % | 25.0 % | 2.5, 2 |" in page
     assert "| scenes | 50.0 % | 61.2 | 70.0 | 1.0 % | 9.5 | 20.0 | 4.0, 2 |" in page
     assert tasks_page.render([], [], [], []) == ""
+    sizes = {"words": 10_001, "size": 200, "hidden": 250, "layers": 2}
+    case = {"case": "wide", "sizes": sizes, "ratio": 1.497, "memory": {"seqloom": 2**20, "plain": 3 * 2**20}}
+    assert "| wide | 10,001, 200, 2 x 250 | 1.50 | 1 | 3 |" in tasks_page.language({"cases": [case]})
