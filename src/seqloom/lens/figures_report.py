@@ -46,7 +46,8 @@ def scores_figure(result: Mapping[str, Any], metric: str) -> Figure:
 
 def slices_figure(slices: Sequence[Mapping[str, Any]], *, score: str, what: str) -> Figure:
     """The score of each span of rows, with its interval."""
-    names = [f"{_short(each['from'])}-{_short(each['to'])}" for each in slices]
+    ends = [(_short(each["from"]), _short(each["to"])) for each in slices]
+    names = [first if first == last else f"{first}-{last}" for first, last in ends]
     values, intervals = [each["score"] for each in slices], [each["interval"] for each in slices]
     return _bars(names, values, intervals, title=f"{score} by {what}", unit=score, across=what)
 

@@ -46,7 +46,10 @@ def _slices(details: Mapping[str, Any]) -> list[str]:
     classes = [each for each in details.get("by_class", []) if each["rows"]]
     if len(classes) > 1:
         weakest = min(classes, key=lambda each: each["f1"])
-        found.append(f'The weakest class is "{weakest["label"]}": F1 {weakest["f1"]:.3f} on {weakest["rows"]:,} rows.')
+        if weakest["f1"] < 1:
+            found.append(
+                f'The weakest class is "{weakest["label"]}": F1 {weakest["f1"]:.3f} on {weakest["rows"]:,} rows.'
+            )
     spans = details.get("by_length", [])
     if len(spans) > 1:
         less = details["score"] in LESS_IS_BETTER

@@ -155,10 +155,13 @@ def _marks(layout: Mapping[str, Any], x: _Axis, y: _Axis) -> list[str]:
     shapes, notes = layout.get("shapes", []), layout.get("annotations", [])
     top, bottom = min(y.first, y.last), max(y.first, y.last)
     parts = [f'<path class="mark" d="M{x.at(shape["x0"]):.1f} {top:.1f}V{bottom:.1f}"/>' for shape in shapes]
-    return parts + [
-        f'<text x="{x.at(note["x"]) + 4:.1f}" y="{top + 12:.1f}">{escape(unescape(note["text"]))}</text>'
-        for note in notes
-    ]
+    for note in notes:
+        at = x.at(note["x"])
+        # Beside its line, on the side where there is room.
+        place, anchor = (at + 4, "start") if at < WIDTH / 2 else (at - 4, "end")
+        said = escape(unescape(note["text"]))
+        parts.append(f'<text x="{place:.1f}" y="{top + 12:.1f}" text-anchor="{anchor}">{said}</text>')
+    return parts
 
 
 def _legend(data: Sequence[Mapping[str, Any]], left: float) -> list[str]:
