@@ -2,12 +2,14 @@
 
 import functools
 import math
+import os
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqloom.kernels import native
 from seqloom.nn import AttentionPool, last_pool, max_pool, mean_pool
 
 LENGTHS = torch.tensor([5, 0, 2, 1])
@@ -106,3 +108,18 @@ def test_the_order_of_real_steps_does_not_matter(lengths: list[int], random) -> 
     for pool in (mean_pool, max_pool, AttentionPool(3).double()):
         one, other = (pool(each, torch.tensor(lengths)) for each in (values, shuffled))
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("units", [1, 8, 64])
+@pytest.mark.parametrize("pool", ["mean", "attention"])
+def test_neither_neighbours_nor_padding_change_a_bit(pool: str, units: int) -> None:
+    if pool == "attention" and (not native.available() or os.environ.get("SEQLOOM_KERNELS") == "reference"):
+        pytest.skip(f"not on the compiled core, and torch's products hang on the batch: {native.reason()}")
+    pooled = mean_pool if pool == "mean" else AttentionPool(units)
+    for steps in (1, 5, 11, 16, 40, 100):
+        lengths = torch.tensor([steps, max(1, steps - 2), steps])
+        values = torch.randn(3, steps + 13, units)
+        together = pooled(values, lengths)
+        for row, length in enumerate(lengths.tolist()):
+            alone = pooled(values[row : row + 1, :length], lengths[row : row + 1])
+            assert torch.equal(alone[0], together[row])

@@ -1,15 +1,10 @@
 """How the outputs of all steps become one vector a row. Padding has no part in it; a row of length 0 gives zeros."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seqloom.nn.linear import Linear
 from seqloom.shapes import Float, Int, valid_steps
-
-VECTOR = 64  # numbers that any processor computes at once at most, four vectors of the widest
 
 
 def mean_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
@@ -54,12 +49,12 @@ class AttentionPool(nn.Module):
     def weights(self, outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T"]:
         """How much each step counts: at least 0, zero at padding, in sum 1 for a row that has steps."""
         valid = valid_steps(lengths, outputs.shape[1])
-        scores: Tensor = self.score(_whole(torch.tanh, self.project(_without_padding(outputs, lengths)))).squeeze(-1)
+        scores: Tensor = self.score(torch.tanh(self.project(_without_padding(outputs, lengths)))).squeeze(-1)
         if not scores.shape[1]:
             return scores
         # The lowest finite number, not minus infinity: a row without steps must not become NaN.
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
-        shares = _whole(torch.exp, scores - scores.amax(dim=1, keepdim=True)) * valid
+        shares = (scores - scores.amax(dim=1, keepdim=True)).exp() * valid
         # One sum in the order of the steps: torch's softmax has another for each length of the padding. It is at least
         # 1, the largest share, but in a row without steps.
         return shares / shares.cumsum(dim=1)[:, -1:].clamp(min=1)
@@ -71,15 +66,6 @@ class AttentionPool(nn.Module):
 def _sum_over_steps(x: Float[Tensor, "B T H"]) -> Float[Tensor, "B H"]:
     """The sum over time in the order of the steps: torch's own order hangs on the sizes of the batch."""
     return x.cumsum(dim=1)[:, -1] if x.shape[1] else x.sum(dim=1)
-
-
-def _whole(function: Callable[[Tensor], Tensor], x: Float[Tensor, "*shape N"]) -> Float[Tensor, "*shape N"]:
-    """`function` of each number, computed in whole vectors.
-
-    What is left over at the end of a tensor torch computes by other code, which may give another last bit: which of the
-    numbers these are would hang on the batch.
-    """
-    return function(functional.pad(x, (0, -x.shape[-1] % VECTOR)))[..., : x.shape[-1]]
 
 
 def _without_padding(outputs: Tensor, lengths: Tensor) -> Tensor:
