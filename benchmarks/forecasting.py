@@ -23,7 +23,7 @@ class Task(NamedTuple):
     train: str
     test: str | None = None
     target: str | None = None
-    settings: dict[str, Any] = {}  # noqa: RUF012
+    settings: dict[str, Any] = {}  # noqa: RUF012 - of a tuple, and never changed
 
 
 ETT, M4 = "ett/ETTh1.csv", "m4_hourly/Hourly-{}.csv"

@@ -31,7 +31,7 @@ class Task(NamedTuple):
     bar: float
     config: Path | None = None
     seeds: Sequence[int] = SEEDS
-    settings: dict[str, Any] = {}  # noqa: RUF012
+    settings: dict[str, Any] = {}  # noqa: RUF012 - of a tuple, and never changed
 
 
 def _archive(name: str, bar: float) -> Task:

@@ -22,7 +22,7 @@ class Work(NamedTuple):
 
     run: Callable[[], Any]
     show: Callable[[Any], list[float]]
-    notes: dict[str, str] = {}  # noqa: RUF012
+    notes: dict[str, str] = {}  # noqa: RUF012 - of a tuple, and never changed
     within: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 

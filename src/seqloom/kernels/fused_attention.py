@@ -96,17 +96,10 @@ class Stepper:
         rows, like, cell = x.shape[0], state.hidden, state.cell if isinstance(state, LSTMState) else None
         hidden, next_cell = torch.empty_like(like), None if cell is None else torch.empty_like(cell)
         context, weights = like.new_empty(rows, self._weights.memory), like.new_empty(rows, source.memory.shape[1])
+        written = (weights, context, hidden, next_cell)
         self._reader.read(
-            *(
-                self._asked.source,
-                rows,
-                x.data_ptr(),
-                like.data_ptr(),
-                address(cell),
-                weights.data_ptr(),
-                context.data_ptr(),
-            ),
-            *(hidden.data_ptr(), address(next_cell), torch.get_num_threads()),
+            *(self._asked.source, rows, x.data_ptr(), like.data_ptr(), address(cell)),
+            *(*map(address, written), torch.get_num_threads()),
         )
         state = RNNState(hidden) if next_cell is None else LSTMState(hidden, next_cell)
         return Attended(hidden, context, weights), state

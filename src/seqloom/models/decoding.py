@@ -173,7 +173,7 @@ def _one_each(
     for length in itertools.count(1):
         given, weights, state = writer.step(tokens, state)
         place = record.add(weights)
-        allowed = unrepeated(given, written, no_repeat) if no_repeat else given
+        allowed = unrepeated(given, written, no_repeat)
         best, chosen = allowed.max(dim=-1)
         gains = ceilings = best.tolist()
         check_given(ceilings, given, length)

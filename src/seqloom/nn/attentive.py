@@ -104,7 +104,8 @@ class Attentive(nn.Module):
     def stream(self, vectors: Float[Tensor, "V I"] | None = None) -> "AttentiveStream":
         """What reads step by step, with all weights packed once: `stream.step(x, state, source)` with x (R, I).
 
-        With `vectors` x are token ids (R,), each read as its own of them. Raises ShapeError.
+        With `vectors` x are token ids (R,), each read as its own of them, which stay where they are. Raises
+        ShapeError.
         """
         return AttentiveStream(self, vectors)
 
