@@ -71,6 +71,14 @@ def test_commas_and_brackets_in_texts_are_no_values() -> None:
         read_json(json.dumps([text, *range(100)]).encode(), most=100)
 
 
+def test_a_text_without_an_end_is_looked_through_once() -> None:
+    endless = b'"' + b'\\"' * 300_000
+    with pytest.raises(Refusal, match="Unterminated string"):
+        read_json(b"[" + endless + b",[{" * 100, most=100)
+    with pytest.raises(Refusal, match="100 values"):
+        read_json(b"," * 101 + endless, most=100)  # hours, were each quote a beginning
+
+
 @pytest.mark.parametrize("declared", ["1048577", "9" * 30, "-1", "x", "1e3"])
 def test_a_body_said_to_be_too_large_is_not_read(client: Client, declared: str) -> None:
     reply = client("POST", "/v1/predict", ASK, content_length=declared)
