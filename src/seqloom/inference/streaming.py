@@ -109,7 +109,7 @@ def read_on(
         all_kept = torch.cat([before.kept, outputs])
         steps = before.steps + len(ids)
         if isinstance(model, LanguageModel):
-            found.append((Reading(states, all_kept[-1:], steps, waiting), _expected(bundle, all_kept, ids)))
+            found.append((Reading(states, all_kept[-1:].clone(), steps, waiting), _expected(bundle, all_kept, ids)))
             continue
         kept = _totals(bundle.config.model.pooling, all_kept)
         found.append((Reading(states, kept, steps, waiting), _said(bundle, kept, steps)))
