@@ -278,6 +278,7 @@ def test_a_bug_is_told_to_us_and_not_to_the_client(
     line = JSONLines().format(record)
     assert "mine-1" in line and "ZeroDivisionError" in line
     assert "\n" not in line and "\x1b" not in line
+    assert b'seqloom_errors_total{code="internal"} 1.0' in client("GET", "/metrics").body
 
 
 def test_a_server_that_drains_or_is_stuck_is_not_ready(client: Client) -> None:
