@@ -138,6 +138,8 @@ def test_only_json_is_read(client: Client, kind: str) -> None:
         (Address(), "10.0.0.1", False),
         (Address(), "", False),
         (Address(names=("models.lan",)), "models.lan:80", True),
+        (Address(names=("Models.Lan",)), "models.LAN", True),
+        (Address("FD00::A"), "[fd00::a]:8000", True),
         (Address("10.0.0.1"), "10.0.0.1:8000", True),
         (Address("0.0.0.0"), "10.0.0.1:8000", True),
         (Address("0.0.0.0"), "evil.example", False),
