@@ -19,7 +19,7 @@ from seqloom.inference.room import batches_within
 from seqloom.models import LanguageModel, ManyToOne
 from seqloom.models.writer import likeliest
 from seqloom.nn import Recurrent
-from seqloom.shapes import Float, StackState
+from seqloom.shapes import Float, LSTMState, RNNState, StackState
 from seqloom.text import check_arriving, settle
 
 EXPECTED = 3  # tokens told of what may come next
@@ -186,8 +186,13 @@ def _together(states: Sequence[StackState]) -> StackState:
 
 def _row(states: StackState, row: int) -> StackState:
     """The states of one row of a batch, in memory of their own."""
-    return StackState(tuple(type(layer)(*(path[row : row + 1].clone() for path in layer)) for layer in states.layers))  # type: ignore[arg-type, union-attr]
+    return StackState(tuple(type(layer)(*(path[row : row + 1].clone() for path in layer)) for layer in _layers(states)))
 
 
 def _paths(states: StackState) -> list[Tensor]:
-    return [path for layer in states.layers for path in layer]  # type: ignore[misc]
+    return [path for layer in _layers(states) for path in layer]
+
+
+def _layers(states: StackState) -> list[RNNState | LSTMState]:
+    """The states of the layers, none of which reads from both sides."""
+    return [layer for layer in states.layers if isinstance(layer, RNNState | LSTMState)]
