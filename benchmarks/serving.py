@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +206,7 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def with_server(folder: Path, work: Callable[[int, int], Awaitable[Any]]) -> Any:
+def with_server(folder: Path, work: Callable[[int, int], Coroutine[Any, Any, Any]]) -> Any:
     """What `work` finds with port and process id of a fresh server, which has the last core for itself."""
     words = [sys.executable, "-c", "from seqloom.cli import main; main()", "serve", str(folder), "--port", "0"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -218,7 +218,7 @@ def with_server(folder: Path, work: Callable[[int, int], Awaitable[Any]]) -> Any
         if len(cores) > 1:
             os.sched_setaffinity(0, set(cores[:-1]))
         try:
-            return asyncio.run(work(port, server.pid))  # type: ignore[arg-type]
+            return asyncio.run(work(port, server.pid))
         finally:
             os.sched_setaffinity(0, set(cores))
             server.terminate()
@@ -247,7 +247,7 @@ def main() -> int:
         await closed(port, 4, seconds / 4)
         return [await closed(port, clients, seconds) for clients in (1, 16, 64)]
 
-    parts: dict[str, Callable[[int, int], Awaitable[Any]]] = {
+    parts: dict[str, Callable[[int, int], Coroutine[Any, Any, Any]]] = {
         "speed": speed,
         "overload": lambda port, pid: overload(port, 3.0 if given.short else 60.0),
         "memory": lambda port, pid: memory(port, pid, 2_000 if given.short else 200_000),

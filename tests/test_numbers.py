@@ -98,6 +98,7 @@ def test_files_and_arrays_are_answered_alike(model: seqloom.Model, folder: Path)
         ([[1, 2, 3]], "the shape is (1, 3), but must be (time, 2)"),
         ([1, 2], "the shape is (2,), but must be (time, 2)"),
         ([[1, np.inf]], "a value is infinite"),
+        ([[1, 10**400]], "not an array of numbers"),
         ([[None, np.nan]], "no value"),
         (np.zeros((0, 2)), "no value"),
     ],

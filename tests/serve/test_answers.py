@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 
 from seqloom.api import Model
-from seqloom.bundle import Bundle
+from seqloom.bundle import Bundle, NumbersBundle
+from seqloom.config import Config, DataSettings, ModelSettings
+from seqloom.data.numbers import Channel, NumbersLayout, NumbersReader
+from seqloom.data.targets import Targets
 from seqloom.lens import attention_map, surprises, tag_table
-from seqloom.serve.hosted import Hosted
+from seqloom.models.build import build_for_numbers
+from seqloom.serve.hosted import Hosted, warm
 from tests.serve.conftest import TEXTS, Client, Serve, tiny_models
 
 TEXT_MODELS = ("one-way", "both-ways", "mean", "number", "play", "answers", "tags")
@@ -48,6 +52,24 @@ def test_an_input_that_cannot_be_read_keeps_its_place(client: Client) -> None:
     found = predicted(client, "sales", [[None], "text", [10**400]])
     assert [each["error"]["code"] for each in found] == ["unreadable"] * 3
     assert predicted(client, "play", ["a", ["b"]])[1]["error"]["code"] == "unreadable"
+
+
+def test_series_of_numbers_are_read_as_far_as_the_model_reads_them(served: Serve) -> None:
+    channels, targets = (Channel("x", 0.0, 1.0),), Targets("multiclass", ("up", "down"))
+    config = Config(task="classify", model=ModelSettings(hidden_size=6), data=DataSettings(max_length=3))
+    reader = NumbersReader(NumbersLayout("long", ("x",)), channels, gaps=False)
+    network = build_for_numbers(config, reader=reader, targets=targets).eval()
+    numbers = NumbersBundle(config, "x", "label", reader, targets, "up", {}, network, {})
+    inputs = [[1.0, 2, 3], [1.0, 2, 3, 4, 5], [[10**400]]]
+    client = served(tokens=4)
+    client.service.models["cut"] = warm("cut", numbers)
+    cut = predicted(client, "cut", inputs)
+    assert cut[0]["probabilities"] == cut[1]["probabilities"] == Model(numbers).predict(inputs)[1]["probabilities"]
+    assert cut[2]["error"] == {"code": "unreadable", "message": "not an array of numbers"}
+    whole = numbers._replace(config=config.model_copy(update={"data": DataSettings()}))
+    client.service.models["whole"] = warm("whole", whole)
+    found = predicted(client, "whole", inputs)
+    assert "prediction" in found[0] and found[1]["error"]["message"] == "5 steps, at most 4 are read"
 
 
 def test_an_input_of_too_many_tokens_keeps_its_place(served: Serve) -> None:

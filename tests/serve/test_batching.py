@@ -136,6 +136,18 @@ def test_who_leaves_is_forgotten(lane_of: Make) -> None:
     assert lane.depth == 0
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_lane_outlives_the_loop_of_who_waited(lane_of: Make) -> None:
+    lane, held = lane_of(), Held()
+
+    async def leave() -> None:
+        await begun(lane, held, (0, ["a"]))
+
+    asyncio.run(leave())
+    held.go.set()
+    assert asyncio.run(asyncio.wait_for(lane.run(0, held, ["b"]), 20)).results == ["<b>"]
+
+
 def test_a_lane_that_is_stuck_or_ended_says_so(lane_of: Make) -> None:
     held = Held()
 

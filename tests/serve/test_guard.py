@@ -71,6 +71,14 @@ def test_commas_and_brackets_in_texts_are_no_values() -> None:
         read_json(json.dumps([text, *range(100)]).encode(), most=100)
 
 
+def test_a_text_without_an_end_is_looked_through_once() -> None:
+    endless = b'"' + b'\\"' * 300_000
+    with pytest.raises(Refusal, match="Unterminated string"):
+        read_json(b"[" + endless + b",[{" * 100, most=100)
+    with pytest.raises(Refusal, match="100 values"):
+        read_json(b"," * 101 + endless, most=100)  # hours, were each quote a beginning
+
+
 @pytest.mark.parametrize("declared", ["1048577", "9" * 30, "-1", "x", "1e3"])
 def test_a_body_said_to_be_too_large_is_not_read(client: Client, declared: str) -> None:
     reply = client("POST", "/v1/predict", ASK, content_length=declared)
@@ -130,6 +138,8 @@ def test_only_json_is_read(client: Client, kind: str) -> None:
         (Address(), "10.0.0.1", False),
         (Address(), "", False),
         (Address(names=("models.lan",)), "models.lan:80", True),
+        (Address(names=("Models.Lan",)), "models.LAN", True),
+        (Address("FD00::A"), "[fd00::a]:8000", True),
         (Address("10.0.0.1"), "10.0.0.1:8000", True),
         (Address("0.0.0.0"), "10.0.0.1:8000", True),
         (Address("0.0.0.0"), "evil.example", False),
@@ -270,6 +280,7 @@ def test_a_bug_is_told_to_us_and_not_to_the_client(
     line = JSONLines().format(record)
     assert "mine-1" in line and "ZeroDivisionError" in line
     assert "\n" not in line and "\x1b" not in line
+    assert b'seqloom_errors_total{code="internal"} 1.0' in client("GET", "/metrics").body
 
 
 def test_a_server_that_drains_or_is_stuck_is_not_ready(client: Client) -> None:

@@ -124,6 +124,13 @@ def test_whatever_is_sent_is_answered_or_ended(server: Server, sent: bytes, answ
     assert server.ask(sent).startswith(b"HTTP/1.1 " + answer)
 
 
+def test_what_is_broken_after_a_refusal_ends_the_connection(server: Server) -> None:
+    with server.connect(CHUNKED.replace(b"localhost", b"evil.example").replace(b"connection: close\r\n", b"")) as ended:
+        assert read_answer(ended).startswith(b"HTTP/1.1 403")
+        ended.sendall(b"zz\r\n")  # that nothing is logged is asserted where the server ends
+        assert read_all(ended) in (b"", b"}")
+
+
 def test_one_connection_serves_many_requests(server: Server) -> None:
     with server.connect() as connection:
         for _ in range(3):

@@ -5,8 +5,12 @@ import random
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from seqloom.api import Model
+from seqloom.bundle import Bundle
+from seqloom.errors import DataError
+from seqloom.inference import Piece, begin, read_on
 from seqloom.lens import surprises
 from seqloom.serve import Address
 from tests.serve.conftest import TEXTS, Client, Reply, Serve, tiny_models
@@ -68,6 +72,17 @@ def test_a_language_model_tells_what_surprised_it_and_what_may_come(client: Clie
             bits += found["bits"]
         assert (tokens, bits) == (whole.tokens, whole.bits)
         assert [(each["token"], each["probability"]) for each in found["next"]] == whole.likeliest[-1]
+
+
+@pytest.mark.parametrize("model", STREAMING)
+def test_a_reading_holds_no_more_memory_than_it_counts(model: str) -> None:
+    bundle = tiny_models()[model]
+    assert isinstance(bundle, Bundle)
+    [found] = read_on(bundle, [begin(bundle)], [Piece("the film was good " * 50)])
+    assert not isinstance(found, DataError)
+    paths = [path for layer in found[0].states.layers for path in layer]
+    for each in (found[0].kept, *paths):
+        assert isinstance(each, Tensor) and each.untyped_storage().nbytes() == each.nbytes
 
 
 @pytest.mark.parametrize("model", STREAMING)

@@ -67,7 +67,7 @@ def _array(given: Any, *, channels: int, flat: bool) -> Any:
     """The values (T, channels) of one sample. Raises DataError where they have another shape or are no numbers."""
     try:
         values = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError("not an array of numbers") from None
     if values.ndim == 1 and (flat or channels == 1):
         values = values.reshape(1, -1) if flat else values.reshape(-1, 1)

@@ -19,7 +19,7 @@ from seqloom.inference.room import batches_within
 from seqloom.models import LanguageModel, ManyToOne
 from seqloom.models.writer import likeliest
 from seqloom.nn import Recurrent
-from seqloom.shapes import Float, StackState
+from seqloom.shapes import Float, LSTMState, RNNState, StackState
 from seqloom.text import check_arriving, settle
 
 EXPECTED = 3  # tokens told of what may come next
@@ -109,7 +109,7 @@ def read_on(
         all_kept = torch.cat([before.kept, outputs])
         steps = before.steps + len(ids)
         if isinstance(model, LanguageModel):
-            found.append((Reading(states, all_kept[-1:], steps, waiting), _expected(bundle, all_kept, ids)))
+            found.append((Reading(states, all_kept[-1:].clone(), steps, waiting), _expected(bundle, all_kept, ids)))
             continue
         kept = _totals(bundle.config.model.pooling, all_kept)
         found.append((Reading(states, kept, steps, waiting), _said(bundle, kept, steps)))
@@ -186,8 +186,13 @@ def _together(states: Sequence[StackState]) -> StackState:
 
 def _row(states: StackState, row: int) -> StackState:
     """The states of one row of a batch, in memory of their own."""
-    return StackState(tuple(type(layer)(*(path[row : row + 1].clone() for path in layer)) for layer in states.layers))  # type: ignore[arg-type, union-attr]
+    return StackState(tuple(type(layer)(*(path[row : row + 1].clone() for path in layer)) for layer in _layers(states)))
 
 
 def _paths(states: StackState) -> list[Tensor]:
-    return [path for layer in states.layers for path in layer]  # type: ignore[misc]
+    return [path for layer in _layers(states) for path in layer]
+
+
+def _layers(states: StackState) -> list[RNNState | LSTMState]:
+    """The states of the layers, none of which reads from both sides."""
+    return [layer for layer in states.layers if isinstance(layer, RNNState | LSTMState)]

@@ -17,7 +17,7 @@ from seqloom.serve import computing, metrics, streams
 from seqloom.serve.guard import Call, Guard
 from seqloom.serve.hosted import find
 from seqloom.serve.pages import REPORT_POLICY, add_pages
-from seqloom.serve.refusal import Refusal, answer, of_validation
+from seqloom.serve.refusal import Refusal, a_bug, answer, of_validation
 from seqloom.serve.replies import check_size, of_ours, told
 from seqloom.serve.requests import LookBody, PredictBody, strict_route
 from seqloom.serve.service import Service
@@ -47,6 +47,7 @@ def build(service: Service) -> ASGIApp:
 
 def _add_errors(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> Response:
+        call: Call = request.scope["seqloom"]
         if isinstance(error, RequestValidationError):
             refusal = of_validation(list(error.errors()))
         elif isinstance(error, Refusal):
@@ -59,8 +60,7 @@ def _add_errors(app: FastAPI) -> None:
         elif isinstance(error, SeqloomError):
             refusal = of_ours(error)
         else:
-            refusal = Refusal(500, "internal", "this is a bug in the server, which has noted it")
-        call: Call = request.scope["seqloom"]
+            return answer(a_bug(), call.id)  # which the guard notes and counts: it gets the error too
         request.app.state.service.metrics.errors.labels(refusal.code).inc()
         return answer(refusal, call.id)
 

@@ -6,15 +6,15 @@ of its batch, and a row whose computation fails takes no other with it.
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from seqloom.errors import SeqloomError
 from seqloom.serve.limits import Limits
-from seqloom.serve.refusal import Refusal, busy
+from seqloom.serve.refusal import busy
 
 STOP_SECONDS = 10.0
 
@@ -118,7 +118,7 @@ class Lane:
             self._since = started = time.monotonic()
             outcomes = self._computed(jobs, started)
             self._since = None
-            if jobs:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever waited
                 jobs[0].future.get_loop().call_soon_threadsafe(_deliver, outcomes)
 
     def _take(self) -> list[_Job]:
@@ -154,8 +154,6 @@ class Lane:
         rows = [row for job in jobs for row in job.rows]
         try:
             results = jobs[0].compute(rows)
-        except (Refusal, SeqloomError) as refused:
-            return self._apart(jobs, started, refused)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who asked for it, and the thread goes on
             return self._apart(jobs, started, error)
         computed = time.monotonic() - started

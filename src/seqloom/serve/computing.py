@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle
 from seqloom.config import DecodingSettings
-from seqloom.data import Example, Rejected, table_of_texts
+from seqloom.data import Example, NumericExample, Rejected, table_of_texts
 from seqloom.data.series import Series
 from seqloom.data.series_table import SeriesFile
 from seqloom.errors import ConfigError, DataError
@@ -43,13 +43,14 @@ def predict(bundle: AnyBundle, inputs: Sequence[Any], *, longest: int, suggest: 
     """One answer for each input, in order, as `seqloom predict` gives it; `{"input", "error"}` where it cannot.
 
     An input is a text, of a tagger the words of one too, of a forecaster the values of a series, of a model that reads
-    numbers a list of steps. More than `longest`
-    tokens are refused. With `suggest` so many short texts that differ, of a model widened for that.
+    numbers a list of steps. More than `longest` tokens are refused. With `suggest` so many short texts that differ, of
+    a model widened for that.
     """
     if isinstance(bundle, SeriesBundle):
         return _forecasts(bundle, inputs)
     if isinstance(bundle, NumbersBundle):
-        rows_read = rows_of_arrays(bundle.reader, inputs, max_length=longest)
+        read = rows_of_arrays(bundle.reader, inputs, max_length=bundle.config.data.max_length)
+        rows_read = [_short_enough(row, longest) for row in read]
         return [_without_line(answer, line) for line, answer in enumerate(numeric_answers(bundle, rows_read), start=1)]
     table = table_of_texts(inputs, column=bundle.input)
     if isinstance(bundle.model, LanguageModel):
@@ -130,6 +131,13 @@ def look(bundle: AnyBundle, given: Any) -> Answer:
         raise ConfigError("a model that answers for numbers has nothing to show yet")
     seen: Answer = look_at(bundle, given).to_dict()
     return seen
+
+
+def _short_enough(row: NumericExample | Rejected, longest: int) -> NumericExample | Rejected:
+    """The row, or that it is too long to be read."""
+    if isinstance(row, Rejected) or len(row.steps) <= longest:
+        return row
+    return Rejected(row.line, f"{len(row.steps):,} steps, at most {longest:,} are read")
 
 
 def _forecasts(bundle: SeriesBundle, inputs: Sequence[Any]) -> list[Answer]:

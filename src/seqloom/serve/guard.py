@@ -14,7 +14,7 @@ import traceback
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from seqloom.serve.refusal import Refusal, busy
+from seqloom.serve.refusal import Refusal, a_bug, busy
 from seqloom.serve.service import Service
 
 log = logging.getLogger("seqloom.serve")
@@ -93,7 +93,7 @@ class Guard:
             return "client_gone"
         except Exception as error:  # noqa: BLE001 - a bug becomes an answer without a trace of how
             log.error("request %s: %s", call.id, "".join(traceback.format_exception(error)))
-            await answer.refuse(Refusal(500, "internal", "this is a bug in the server, which has noted it"))
+            await answer.refuse(a_bug())
             return "internal"
 
     def _check(self, scope: Scope, call: Call) -> None:

@@ -84,7 +84,7 @@ def protocol(service: Service) -> type[H11Protocol]:
         def data_received(self, data: bytes) -> None:
             if self.transport.is_closing():
                 return
-            if self._between() and _is_whole(data) and service.full():
+            if not self.flow.write_paused and self._between() and _is_whole(data) and service.full():
                 service.metrics.errors.labels("busy").inc()
                 self._unset_keepalive_if_required()
                 self.transport.write(BUSY)
@@ -96,6 +96,13 @@ def protocol(service: Service) -> type[H11Protocol]:
         def on_response_complete(self) -> None:
             super().on_response_complete()
             self._watch()
+            self._watch_last()
+
+        def send_400_response(self, msg: str) -> None:
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                super().send_400_response(msg)
+            else:  # an answer is begun, or there already: there is no place for another
+                self.transport.close()
 
         def pause_writing(self) -> None:
             super().pause_writing()
@@ -106,6 +113,12 @@ def protocol(service: Service) -> type[H11Protocol]:
             if self._stalled is not None:
                 self._stalled.cancel()
                 self._stalled = None
+            self._watch_last()
+
+        def _watch_last(self) -> None:
+            """A deadline for reading the rest of a last answer, after which nothing is owed."""
+            if self.transport.is_closing() and self._stalled is None:
+                self._stalled = self.loop.call_later(limits.stall_seconds, self.transport.abort)
 
         def _between(self) -> bool:
             """Whether nothing of a request is here, and nothing of an answer is missing."""

@@ -42,6 +42,11 @@ def busy(message: str, *, status: int = 429, code: str = "busy", retry_after: in
     return Refusal(status, code, message, hint="try again after the seconds of Retry-After", retry_after=retry_after)
 
 
+def a_bug() -> Refusal:
+    """What went wrong is ours to know."""
+    return Refusal(500, "internal", "this is a bug in the server, which has noted it")
+
+
 def answer(refusal: Refusal, request_id: str) -> JSONResponse:
     """A refusal as a response."""
     response = JSONResponse(None, status_code=refusal.status_code, headers=dict(refusal.fields()))

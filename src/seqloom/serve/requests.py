@@ -14,7 +14,7 @@ from seqloom.serve.refusal import NOT_JSON, Refusal
 from seqloom.settings import Settings
 
 MOST_INPUTS = 4096  # whatever the limits say, so that no list is looked through in vain
-TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)  # one without an end goes on to the last byte, and is read once
 NUMBER_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "null"}]}
 INPUT_SCHEMA: dict[str, Any] = {
     "anyOf": [

@@ -45,7 +45,7 @@ class Address(NamedTuple):
     def knows(self, host: str) -> bool:
         """Whether `host`, a Host header, is a name of this server: a page elsewhere cannot make up another one."""
         name = _name_of(host)
-        if name in LOOPBACK_NAMES or name in self.names or name == self.host:
+        if name in LOOPBACK_NAMES or name in (each.lower() for each in (*self.names, self.host)):
             return True
         # Where all addresses are listened on, each is its own name; a rebound name is never a number.
         return self.host in ("0.0.0.0", "::") and _is_number(name)
@@ -177,5 +177,5 @@ def _is_number(name: str) -> bool:
 def _name_of(host: str) -> str:
     """The name in a Host header, without its port."""
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        return host[1:].partition("]")[0].lower()
     return host.rpartition(":")[0].lower() if ":" in host else host.lower()

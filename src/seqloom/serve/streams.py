@@ -104,6 +104,7 @@ async def _events(
     with _alive(call) as alive:
         writing = service.slow.run(object(), functools.partial(compute, show=show), [Wanted(text, alive)])
         ran = asyncio.ensure_future(writing)
+        get: asyncio.Future[str] | None = None
         try:
             sent = kept = ""
             while not (ran.done() and pieces.empty()):
@@ -122,6 +123,8 @@ async def _events(
             yield _last_events(ran, model, sent)
         finally:
             ran.cancel()
+            if get is not None:
+                get.cancel()
 
 
 def _last_events(ran: "asyncio.Future[Ran]", model: Hosted, sent: str) -> bytes:
