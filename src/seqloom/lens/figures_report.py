@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqloom.lens.figures import COLOURS, SHADES, Curve, Figure, axis, curves, layout_of, named
+from seqloom.training.metrics import beside_baselines
 
 OF_EPOCHS = ("accuracy", "macro_f1", "exact_match", "rmse", "mae", "error_rate", "perplexity", "mase", "span_f1")
 
@@ -32,8 +33,7 @@ def metric_figure(history: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 def scores_figure(result: Mapping[str, Any], metric: str) -> Figure:
     """One metric of the model and of the baselines as bars with their intervals."""
-    own = {**result["metrics"], "intervals": result.get("intervals", {})}
-    rows = {"this model": own} | {name: each for name, each in result["baselines"].items() if metric in each}
+    rows = {name: each for name, each in beside_baselines(result).items() if metric in each}
     return _bars(
         list(rows),
         [each[metric] for each in rows.values()],

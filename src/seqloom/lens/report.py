@@ -24,6 +24,7 @@ from seqloom.lens.html import Html, bullets, folded, heading, paragraph, preform
 from seqloom.lens.page import Part, page
 from seqloom.lens.report_findings import report_findings
 from seqloom.training.card import card_of
+from seqloom.training.metrics import beside_baselines, with_interval
 
 REJECTED = 20
 
@@ -102,9 +103,8 @@ def _about(bundle: AnyBundle) -> str:
 
 def _scores(result: Mapping[str, Any]) -> list[Part]:
     """The metrics beside those of the baselines, and the first of them as bars."""
-    own = {**result["metrics"], "intervals": result.get("intervals", {})}
-    rows = {"this model": own, **result.get("baselines", {})}
-    cells = [[name, *(_cell(each, metric) for metric in result["metrics"])] for name, each in rows.items()]
+    rows = beside_baselines(result)
+    cells = [[name, *(with_interval(each, metric) for metric in result["metrics"])] for name, each in rows.items()]
     used = result.get("rows", {}).get("used")
     caption = "95 % interval in brackets" + (f"; {used:,} rows" if used else "")
     parts: list[Part] = [table(["", *result["metrics"]], cells, caption=caption)]
@@ -206,18 +206,6 @@ def _card(bundle: AnyBundle, history: Sequence[Mapping[str, Any]]) -> list[Part]
     card = card_of(bundle, epochs)
     limits = card.partition("## Limits\n")[2].strip()
     return [heading("Limits"), paragraph(limits), heading("Model card"), folded("README.md", preformatted(card))]
-
-
-def _cell(scores: Mapping[str, Any], metric: str) -> str:
-    """A metric with its interval: `0.835 (0.809 to 0.858)`."""
-    if metric not in scores:
-        return ""
-    value = scores[metric]
-    shown = f"{value:.3f}" if abs(value) < 1e6 else f"{value:.3g}"  # a perplexity has no end
-    if metric in scores.get("intervals", {}):
-        low, high = scores["intervals"][metric]
-        shown += f" ({low:.3f} to {high:.3f})"
-    return shown
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
