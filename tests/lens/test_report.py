@@ -14,6 +14,7 @@ from seqloom.bundle import load_bundle, save_bundle
 from seqloom.data.examples import Example
 from seqloom.data.targets import Targets
 from seqloom.errors import BundleError
+from seqloom.lens import AttentionMap
 from seqloom.lens.figures import Curve, curves
 from seqloom.lens.figures_report import confusion_figure, loss_figure, scores_figure, slices_figure
 from seqloom.lens.html import table
@@ -248,8 +249,14 @@ def test_figures_of_a_report_are_understood_by_plotly_too() -> None:
 
 
 def test_constant_and_single_values_can_be_drawn() -> None:
-    for values in ([1.0], [2.0, 2.0], [0.0, 0.0]):
+    for values in ([1.0], [2.0, 2.0], [0.0, 0.0], [1e17], [1e300], [-1e17]):
         drawn(curves([Curve("a", list(range(len(values))), values)], title="", x="", y=""))
+        svg = drawn(loss_figure([{"epoch": 1, "train_loss": values[0], "valid_loss": values[0], "best": True}]))
+        assert all(len(text.text or "") < 24 for text in svg.findall("text"))
+
+
+def test_a_text_of_no_token_has_a_page() -> None:
+    assert "Written: <" in AttentionMap("a", ["a"], "", [], [], 0.0)._repr_html_()
 
 
 def test_cells_of_a_table_are_texts() -> None:
