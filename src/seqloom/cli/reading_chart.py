@@ -70,7 +70,7 @@ def _print_tokens(seen: Reading) -> None:
         rows |= _memory(layer, several=len(seen.layers) > 1)
     tokens = [escaped(visible(token.text)) + ("" if token.known else " *") for token in seen.tokens]
     margin = max(map(len, rows)) + 2
-    widths = [max(len(token), 5) * " " for token in tokens]
+    widths = [max(len(token), 5) for token in tokens]
     for start, end in blocks_of(widths, room=width_of_output() - margin):
         table = plain_table("")
         for token in tokens[start:end]:
