@@ -188,10 +188,12 @@ def test_a_model_still_in_training_has_a_report(trained: Trained) -> None:
 
 def test_foreign_metrics_are_refused_in_words(trained: Trained, tmp_path: Path) -> None:
     model = seqloom.load(trained.classifier)
-    bundle = model.bundle._replace(metrics={**model.metrics, "details": {"by_class": "x", "score": 1}})
-    save_bundle(tmp_path / "m", bundle, history=[], card="")
-    with pytest.raises(BundleError, match="its metrics or its history are not what this version writes"):
-        write_report(tmp_path / "m")
+    span = {"from": 1, "to": 2, "score": 0.5, "interval": []}
+    for details in ({"by_class": "x", "score": 1}, {"by_length": [span, span], "score": "accuracy"}):
+        bundle = model.bundle._replace(metrics={**model.metrics, "details": details})
+        save_bundle(tmp_path / "m", bundle, history=[], card="")
+        with pytest.raises(BundleError, match="its metrics or its history are not what this version writes"):
+            write_report(tmp_path / "m")
     save_bundle(tmp_path / "m", model.bundle, history=[], card="")
     write_report(tmp_path / "m")
     assert "No epoch was kept." in report_of(tmp_path / "m")

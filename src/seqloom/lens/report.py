@@ -40,7 +40,7 @@ def write_report(
     bundle, history = load_bundle(folder), load_history(folder)
     try:
         text = report_page(bundle, history, evaluated=evaluated, on=on)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
             f"{folder}: its metrics or its history are not what this version writes ({error!r:.80}). "
             "Evaluate it anew, or copy the model again."
