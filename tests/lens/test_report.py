@@ -180,6 +180,14 @@ def test_findings_follow_the_numbers(trained: Trained) -> None:
     ]
 
 
+def test_the_weakest_of_many_classes_is_told_of_those_that_are_kept(trained: Trained) -> None:
+    bundle = load_bundle(trained.classifier)
+    kept = [{"label": f"{number}", "rows": 9, "f1": 1 - number / 100} for number in range(30)]
+    metrics = {**bundle.metrics, "baselines": {}, "details": {"by_class": kept}}
+    said = report_findings(bundle._replace(metrics=metrics), [])
+    assert 'The weakest of the 30 largest classes is "29": F1 0.710 on 9 rows.' in said
+
+
 def test_a_model_still_in_training_has_a_report(trained: Trained) -> None:
     bundle = load_bundle(trained.classifier)
     metrics = {"task": "classify", "split": "valid", "metrics": {"accuracy": 0.5}}

@@ -24,6 +24,7 @@ from seqloom.lens.html import Html, bullets, folded, heading, paragraph, preform
 from seqloom.lens.page import Part, page
 from seqloom.lens.report_findings import report_findings
 from seqloom.training.card import card_of
+from seqloom.training.details import CLASSES
 from seqloom.training.metrics import beside_baselines, with_interval
 
 REJECTED = 20
@@ -128,7 +129,11 @@ def _details(result: Mapping[str, Any]) -> list[Part]:
             for each in details["by_class"]
         ]
         parts.append(
-            table(["class", "rows", "precision", "recall", "F1"], rows, caption="Each class, the largest first")
+            table(
+                ["class", "rows", "precision", "recall", "F1"],
+                rows,
+                caption=f"Classes, the largest first, {CLASSES} at most",
+            )
         )
     if "confusion" in details:
         parts.append(confusion_figure(details["confusion"]))

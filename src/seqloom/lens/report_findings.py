@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqloom.bundle import AnyBundle
+from seqloom.training.details import CLASSES
 
 LESS_IS_BETTER = ("mae", "rmse", "mase", "smape", "perplexity", "bits_per_character", "error_rate")
 SHARES = ("accuracy", "exact_match", "span_f1")
@@ -47,8 +48,9 @@ def _slices(details: Mapping[str, Any]) -> list[str]:
     if len(classes) > 1:
         weakest = min(classes, key=lambda each: each["f1"])
         if weakest["f1"] < 1:
+            among = "class" if len(details["by_class"]) < CLASSES else f"of the {CLASSES} largest classes"
             found.append(
-                f'The weakest class is "{weakest["label"]}": F1 {weakest["f1"]:.3f} on {weakest["rows"]:,} rows.'
+                f'The weakest {among} is "{weakest["label"]}": F1 {weakest["f1"]:.3f} on {weakest["rows"]:,} rows.'
             )
     spans = details.get("by_length", [])
     if len(spans) > 1:
