@@ -9,7 +9,6 @@ from typing import Any
 
 from seqloom.bundle import LIMITS, AnyBundle, SeriesBundle, load_bundle
 from seqloom.config import Config
-from seqloom.data import AnyPrepared
 from seqloom.errors import BundleError
 from seqloom.files import lock_folder, read_folder, replace_folder, strict_json, write_file
 from seqloom.lens.figures_report import (
@@ -65,20 +64,14 @@ def load_history(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def page_of_training(bundle: AnyBundle, history: list[dict[str, Any]], data: AnyPrepared) -> str:
-    """The report that a training leaves in the folder of its model."""
-    return report_page(bundle, history)
-
-
 def report_page(
     bundle: AnyBundle,
     history: Sequence[Mapping[str, Any]],
     *,
     evaluated: Mapping[str, Any] | None = None,
     on: str = "",
-    flow: Sequence[Part] = (),
 ) -> str:
-    """The page of a model. `flow` are the parts that show how its gradients flow; they stand after the training."""
+    """The page of a model, as a training leaves it in the folder."""
     reads = f"reads {bundle.input} and answers {bundle.target}"
     title = f"A model that {'forecasts ' + bundle.target if isinstance(bundle, SeriesBundle) else reads}"
     metrics = bundle.metrics
@@ -87,7 +80,7 @@ def report_page(
         parts += [heading(f"Evaluated on {on}"), *_scores(evaluated), *_details(evaluated)]
     if "metrics" in metrics:
         parts += [heading(f"Scores on the {metrics.get('split', 'valid')} rows"), *_scores(metrics), *_details(metrics)]
-    parts += [heading("Training"), *_training(history), *flow]
+    parts += [heading("Training"), *_training(history)]
     parts += [heading("Data"), *_data(bundle), heading("Settings"), _settings(bundle.config)]
     return page(title=title, parts=[*parts, *_card(bundle, history)])
 
