@@ -13,7 +13,7 @@ OVER = [[0, "rgba(213, 94, 0, 0)"], [1, "rgba(213, 94, 0, 0.85)"]]  # nothing to
 
 
 def region_figure(seen: RegionMap, *, title: str) -> Figure | None:
-    """A panel for each word; None for a model without attention, or for no word. Colours go to the highest share of any word."""
+    """A panel for each word; None without attention or without a word. Colours go to the highest share of any word."""
     if not seen.weights:
         return None
     down = -(-len(seen.tokens) // ACROSS)
