@@ -164,7 +164,9 @@ def test_the_figure_lays_each_words_regions_over_the_image(model: seqloom.Model)
     assert (over["xaxis"], last["xaxis"]) == ("x", "x2")
     assert [each["text"] for each in figure["layout"]["annotations"]] == ["&lt;i&gt;", "b"]
     assert figure["layout"]["title"]["text"] == "a&lt;b"
+    assert figure["layout"]["paper_bgcolor"] == "rgba(0, 0, 0, 0)"  # the letters are light on a dark page
     assert region_figure(seen._replace(weights=None), title="") is None
+    assert region_figure(seen._replace(tokens=[], weights=[]), title="") is None
 
 
 def test_a_look_at_features_is_a_map_over_their_regions(reader: seqloom.Model, tmp_path: Path) -> None:

@@ -235,6 +235,7 @@ def test_look_has_the_surprise_of_each_token(model: seqloom.Model) -> None:
     for place, best in enumerate(seen.likeliest):  # type: ignore[union-attr]
         assert best[0][1] == pytest.approx(logs[place].max().exp().item(), abs=1e-5)
     assert json.loads(json.dumps(seen.to_dict()))["input"] == "the film zzz"
+    assert "nan" not in seen._repr_html_() and "<bdi>...</bdi>" in seen._repr_html_()
     assert model.look("").tokens == [] and len(model.look("").likeliest) == 1  # type: ignore[union-attr]
 
 

@@ -94,6 +94,8 @@ def test_squares_are_as_dark_as_their_shares_and_words_do_not_steer(capsys: pyte
     assert lines[0][0] == "██▒▒" and lines[1] == ["▓▓░░", "██"]
     print_regions(seen._replace(weights=None))
     assert "this model has no attention" in capsys.readouterr().out
+    print_regions(seen._replace(prediction="", tokens=[], weights=[]))
+    assert not capsys.readouterr().out.strip()
 
 
 @pytest.mark.parametrize(

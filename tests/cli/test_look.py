@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import seqloom
+from seqloom.bundle import save_bundle
 from tests.cli.conftest import Run
 from tests.trained import Trained
 
@@ -77,3 +78,11 @@ def test_report_and_evaluate_write_the_page_of_the_model(run: Run, trained: Trai
     assert (code, out) == (0, f"{tmp_path}/r.html\n")
     assert "Evaluated on reviews.csv" in (tmp_path / "r.html").read_text(encoding="utf-8")
     assert seqloom.load(model).predict("good") == seqloom.load(trained.classifier).predict("good")
+
+
+def test_scores_are_told_where_no_report_can_be_written(run: Run, trained: Trained, tmp_path: Path) -> None:
+    bundle = seqloom.load(trained.classifier).bundle
+    foreign = bundle._replace(metrics={**bundle.metrics, "details": {"by_class": "x"}})
+    save_bundle(tmp_path / "m", foreign, history=[], card="")
+    code, out, err = run("evaluate", tmp_path / "m", trained.reviews)
+    assert code == 0 and "this model" in out and "no report: " in err

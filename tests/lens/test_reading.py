@@ -172,6 +172,11 @@ def test_what_is_explained_are_log_odds_or_the_number_in_its_unit() -> None:
     assert score(NUMBER, logits[:, :1], 0).item() == 7
 
 
+def test_values_that_are_no_numbers_end_the_search_for_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqloom.lens.saliency.score", lambda *args: score(*args) * math.nan)
+    assert integrated_gradients(untrained(), TWO, [3, 4], chosen=1, points=64).points == 3
+
+
 def test_points_are_spent_where_the_answer_tips_over() -> None:
     model, ids = untrained(cell="lstm"), [3, 4, 5]
     with torch.no_grad():
@@ -247,6 +252,7 @@ def test_tokens_keep_their_place_and_what_was_not_read_is_said(bundle: Bundle) -
         ("The", True), ("zyzzyva", False), ("was", True),
     ]  # fmt: skip
     assert seen.cut == 3
+    assert '<span class="faint" title="not read"> bad, bad</span>' in seen._repr_html_()
     assert '1 of 3 tokens are unknown to it: "zyzzyva".' in seen.findings
     assert "The last 3 tokens were not read: it reads 3 at most." in seen.findings
 

@@ -14,6 +14,7 @@ from seqloom.bundle import load_bundle, save_bundle
 from seqloom.data.examples import Example
 from seqloom.data.targets import Targets
 from seqloom.errors import BundleError
+from seqloom.lens import AttentionMap
 from seqloom.lens.figures import Curve, curves
 from seqloom.lens.figures_report import confusion_figure, loss_figure, scores_figure, slices_figure
 from seqloom.lens.html import table
@@ -179,6 +180,14 @@ def test_findings_follow_the_numbers(trained: Trained) -> None:
     ]
 
 
+def test_the_weakest_of_many_classes_is_told_of_those_that_are_kept(trained: Trained) -> None:
+    bundle = load_bundle(trained.classifier)
+    kept = [{"label": f"{number}", "rows": 9, "f1": 1 - number / 100} for number in range(30)]
+    metrics = {**bundle.metrics, "baselines": {}, "details": {"by_class": kept}}
+    said = report_findings(bundle._replace(metrics=metrics), [])
+    assert 'The weakest of the 30 largest classes is "29": F1 0.710 on 9 rows.' in said
+
+
 def test_a_model_still_in_training_has_a_report(trained: Trained) -> None:
     bundle = load_bundle(trained.classifier)
     metrics = {"task": "classify", "split": "valid", "metrics": {"accuracy": 0.5}}
@@ -187,10 +196,12 @@ def test_a_model_still_in_training_has_a_report(trained: Trained) -> None:
 
 def test_foreign_metrics_are_refused_in_words(trained: Trained, tmp_path: Path) -> None:
     model = seqloom.load(trained.classifier)
-    bundle = model.bundle._replace(metrics={**model.metrics, "details": {"by_class": "x", "score": 1}})
-    save_bundle(tmp_path / "m", bundle, history=[], card="")
-    with pytest.raises(BundleError, match="its metrics or its history are not what this version writes"):
-        write_report(tmp_path / "m")
+    span = {"from": 1, "to": 2, "score": 0.5, "interval": []}
+    for details in ({"by_class": "x", "score": 1}, {"by_length": [span, span], "score": "accuracy"}):
+        bundle = model.bundle._replace(metrics={**model.metrics, "details": details})
+        save_bundle(tmp_path / "m", bundle, history=[], card="")
+        with pytest.raises(BundleError, match="its metrics or its history are not what this version writes"):
+            write_report(tmp_path / "m")
     save_bundle(tmp_path / "m", model.bundle, history=[], card="")
     write_report(tmp_path / "m")
     assert "No epoch was kept." in report_of(tmp_path / "m")
@@ -248,8 +259,14 @@ def test_figures_of_a_report_are_understood_by_plotly_too() -> None:
 
 
 def test_constant_and_single_values_can_be_drawn() -> None:
-    for values in ([1.0], [2.0, 2.0], [0.0, 0.0]):
+    for values in ([1.0], [2.0, 2.0], [0.0, 0.0], [1e17], [1e300], [-1e17]):
         drawn(curves([Curve("a", list(range(len(values))), values)], title="", x="", y=""))
+        svg = drawn(loss_figure([{"epoch": 1, "train_loss": values[0], "valid_loss": values[0], "best": True}]))
+        assert all(len(text.text or "") < 24 for text in svg.findall("text"))
+
+
+def test_a_text_of_no_token_has_a_page() -> None:
+    assert "Written: <" in AttentionMap("a", ["a"], "", [], [], 0.0)._repr_html_()
 
 
 def test_cells_of_a_table_are_texts() -> None:

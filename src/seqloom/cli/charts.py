@@ -22,7 +22,7 @@ def print_map(seen: AttentionMap) -> None:
         return
     source = [escaped(visible(token)) for token in seen.source]
     margin = max([len(visible(token)) for token in seen.tokens], default=0)
-    for start, end in blocks_of(source, room=width_of_output() - margin - 2):
+    for start, end in blocks_of([len(token) for token in source], room=width_of_output() - margin - 2):
         table = plain_table("")
         for name in source[start:end]:
             table.add_column(Text(name), justify="right")
@@ -42,7 +42,7 @@ def print_tags(seen: TagTable) -> None:
         for tag, chances in zip(seen.tags, seen.chances, strict=True)
     ]
     widths = [max(map(len, [word, *column])) for word, column in zip(words, cells, strict=True)]
-    for start, end in blocks_of([" " * width for width in widths], room=width_of_output()):
+    for start, end in blocks_of(widths, room=width_of_output()):
         table = plain_table()
         for word in words[start:end]:
             table.add_column(Text(escaped(word)))
@@ -98,12 +98,12 @@ def visible(token: str) -> str:
     return "⏎" if token == "\n" else "␣" if token.isspace() else token
 
 
-def blocks_of(source: list[str], *, room: int) -> list[tuple[int, int]]:
-    """Runs of tokens that fit side by side, at least one each: where they start and end."""
+def blocks_of(widths: Sequence[int], *, room: int) -> list[tuple[int, int]]:
+    """Runs of columns that fit side by side, at least one each: where they start and end."""
     blocks, start, used = [], 0, 0
-    for place, token in enumerate(source):
-        if place > start and used + len(token) + 2 > room:
+    for place, width in enumerate(widths):
+        if place > start and used + width + 2 > room:
             blocks.append((start, place))
             start, used = place, 0
-        used += len(token) + 2
-    return [*blocks, (start, len(source))]
+        used += width + 2
+    return [*blocks, (start, len(widths))]

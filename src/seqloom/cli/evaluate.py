@@ -20,13 +20,13 @@ def command(
     from seqloom.api import load
     from seqloom.cli.escape import escaped
     from seqloom.cli.tables import print_json, print_scores
-    from seqloom.errors import StorageError
+    from seqloom.errors import BundleError, StorageError
     from seqloom.lens.report import write_report
 
     result = load(model).with_decoding(set or ()).evaluate(data, history=history)
     try:
         write_report(model, evaluated=result, on=data.name)
-    except StorageError as error:  # a model may lie where nothing can be written
+    except (BundleError, StorageError) as error:  # nothing can be written there, or other metrics lie there
         print(escaped(f"no report: {error}"), file=sys.stderr)
     if json:
         print_json(result)

@@ -6,6 +6,7 @@ from seqloom.cli.charts import BLOCKS, blocks_of, visible
 from seqloom.cli.escape import escaped
 from seqloom.cli.tables import plain_table, print_table, print_text, width_of_output
 from seqloom.lens import Layer, Reading
+from seqloom.lens.memory import KEEPS
 
 FOR, AGAINST = (140, 195, 240), (245, 180, 130)  # behind black letters: readable whatever the terminal's background is
 FAINT = 0.1  # of the largest share: below, a token is not coloured
@@ -69,7 +70,7 @@ def _print_tokens(seen: Reading) -> None:
         rows |= _memory(layer, several=len(seen.layers) > 1)
     tokens = [escaped(visible(token.text)) + ("" if token.known else " *") for token in seen.tokens]
     margin = max(map(len, rows)) + 2
-    widths = [max(len(token), 5) * " " for token in tokens]
+    widths = [max(len(token), 5) for token in tokens]
     for start, end in blocks_of(widths, room=width_of_output() - margin):
         table = plain_table("")
         for token in tokens[start:end]:
@@ -98,7 +99,7 @@ def _memory(layer: Layer, *, several: bool) -> dict[str, list[str]]:
     where = f"{layer.name}: " if several else ""
     most = max(layer.moved, default=0.0) or 1.0
     rows = {f"{where}state moved": [BLOCKS[round(8 * moved / most)] * 3 for moved in layer.moved]}
-    kept = {name: gate for name, gate in layer.gates.items() if name in ("forget", "update")}
+    kept = {name: gate for name, gate in layer.gates.items() if name in KEEPS}
     return rows | {f"{where}{name} gate": [f"{value:.2f}" for value in gate] for name, gate in kept.items()}
 
 

@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from seqloom.cli.charts import SHADES
+from seqloom.cli.charts import SHADES, blocks_of
 from seqloom.cli.escape import escaped
 from seqloom.cli.tables import plain_table, print_table, width_of_output
 from seqloom.lens import RegionMap
@@ -14,21 +14,19 @@ def print_regions(seen: RegionMap) -> None:
     if seen.weights is None:
         print("this model has no attention: all it knew of the image was one vector")
         return
+    if not seen.weights:  # a caption of no word
+        return
     words = [escaped(token.strip() or "␣") for token in seen.tokens]
     squares = [_square(weights) for weights in seen.weights]
     widths = [max(len(word), len(square[0])) for word, square in zip(words, squares, strict=True)]
-    room, start = width_of_output(), 0
-    while start < len(words):
-        end = start + 1
-        while end < len(words) and sum(widths[start : end + 1]) + 2 * (end - start) + 2 <= room:
-            end += 1
+    for start, end in blocks_of(widths, room=width_of_output()):
         table = plain_table()
         for word in words[start:end]:
             table.add_column(Text(word))
         table.add_row(*(Text("\n".join(square)) for square in squares[start:end]))
         print_table(table)
-        start = end
-    print(f"{SHADES[-1]} the region that a word attended to most, of {len(seen.weights[0]) ** 2}; lighter: the others")
+    regions = sum(map(len, seen.weights[0]))
+    print(f"{SHADES[-1]} the region that a word attended to most, of {regions}; lighter: the others")
 
 
 def _square(weights: list[list[float]]) -> list[str]:

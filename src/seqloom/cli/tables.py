@@ -26,27 +26,16 @@ def print_json(value: Any) -> None:
 
 def print_scores(result: dict[str, Any]) -> None:
     """The model's metrics beside the baselines', each with its 95 % interval where there is one."""
-    rows = {"this model": {**result["metrics"], "intervals": result.get("intervals", {})}, **result["baselines"]}
+    from seqloom.training.metrics import beside_baselines, with_interval  # a table alone needs no torch
+
     what = "forecasts" if result["task"] == "forecast" else "rows"
     used = f"{result['rows']['used']:,} {result.get('split', '')} {what}".replace("  ", " ")
     if "split" not in result and result["rows"]["rejected"]:
         used += f", {result['rows']['rejected']:,} not used"
     table = plain_table("", *result["metrics"], title=f"{used} · 95 % interval in brackets")
-    for name, scores in rows.items():
-        table.add_row(name, *(cell(scores, metric) for metric in result["metrics"]))
+    for name, scores in beside_baselines(result).items():
+        table.add_row(name, *(with_interval(scores, metric) for metric in result["metrics"]))
     print_table(table)
-
-
-def cell(scores: dict[str, Any], metric: str) -> str:
-    """A metric with its interval: `0.835 (0.809 to 0.858)`."""
-    if metric not in scores:
-        return ""
-    value = scores[metric]
-    shown = f"{value:.3f}" if abs(value) < 1e6 else f"{value:.3g}"  # a perplexity has no end
-    if metric in scores.get("intervals", {}):
-        low, high = scores["intervals"][metric]
-        shown += f" ({low:.3f} to {high:.3f})"
-    return shown
 
 
 def print_findings(findings: Iterable["Finding"]) -> None:

@@ -92,10 +92,15 @@ def _line(line: Curve, number: int) -> dict[str, Any]:
     dash = ("solid", "dash", "dot")[number // len(COLOURS) % 3]
     drawn |= {"line": {"color": colour, "dash": dash}, "marker": {"symbol": marker, "size": 8}}
     if line.intervals:
-        up = [high - value for (_, high), value in zip(line.intervals, line.y, strict=True)]
-        down = [value - low for (low, _), value in zip(line.intervals, line.y, strict=True)]
-        drawn["error_y"] = {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1}
+        drawn["error_y"] = error_bars(line.intervals, line.y)
     return drawn
+
+
+def error_bars(intervals: Sequence[tuple[float, float]], values: Sequence[float]) -> dict[str, Any]:
+    """The intervals of these values, as lines above and below them."""
+    up = [high - value for (_, high), value in zip(intervals, values, strict=True)]
+    down = [value - low for (low, _), value in zip(intervals, values, strict=True)]
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1}
 
 
 def layout_of(title: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from seqloom.lens.figures import COLOURS, LETTER, Curve, Figure, axis, curves, layout_of, named
+from seqloom.lens.figures import COLOURS, LETTER, SHADES, Curve, Figure, axis, curves, layout_of, named
 
 if TYPE_CHECKING:
     from seqloom.lens.memory import Layer
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 # Nothing where a value is zero; vermilion below, blue above.
 BOTH_WAYS = [[0, "rgba(213, 94, 0, 1)"], [0.5, "rgba(128, 128, 128, 0)"], [1, "rgba(0, 114, 178, 1)"]]
-ONE_WAY = [[0, "rgba(0, 114, 178, 0)"], [1, "rgba(0, 114, 178, 1)"]]
 NAMED = 80  # tokens that are named one by one on an axis
 LABELS = 6
 
@@ -75,7 +74,7 @@ def _map(
         "zmin": -most if both else 0,
         "zmax": most,
     }
-    cells |= {"colorscale": BOTH_WAYS if both else ONE_WAY, "colorbar": {"title": {"text": unit}}}
+    cells |= {"colorscale": BOTH_WAYS if both else SHADES, "colorbar": {"title": {"text": unit}}}
     return {"data": [cells], "layout": layout}
 
 

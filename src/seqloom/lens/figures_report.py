@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seqloom.lens.figures import COLOURS, SHADES, Curve, Figure, axis, curves, layout_of, named
+from seqloom.lens.figures import COLOURS, SHADES, Curve, Figure, axis, curves, error_bars, layout_of, named
+from seqloom.lens.report_findings import best_before_rise
+from seqloom.training.metrics import beside_baselines
 
 OF_EPOCHS = ("accuracy", "macro_f1", "exact_match", "rmse", "mae", "error_rate", "perplexity", "mase", "span_f1")
 
@@ -32,8 +34,7 @@ def metric_figure(history: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 def scores_figure(result: Mapping[str, Any], metric: str) -> Figure:
     """One metric of the model and of the baselines as bars with their intervals."""
-    own = {**result["metrics"], "intervals": result.get("intervals", {})}
-    rows = {"this model": own} | {name: each for name, each in result["baselines"].items() if metric in each}
+    rows = {name: each for name, each in beside_baselines(result).items() if metric in each}
     return _bars(
         list(rows),
         [each[metric] for each in rows.values()],
@@ -85,22 +86,16 @@ def _bars(
     bars: dict[str, Any] = {"type": "bar", "x": list(range(len(names))), "y": list(values)}
     bars["marker"] = {"color": COLOURS[2]}
     if any(intervals):
-        ends = [pair or (value, value) for pair, value in zip(intervals, values, strict=True)]
-        up = [high - value for (_, high), value in zip(ends, values, strict=True)]
-        down = [value - low for (low, _), value in zip(ends, values, strict=True)]
-        bars["error_y"] = {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1}
+        bars["error_y"] = error_bars(
+            [pair or (value, value) for pair, value in zip(intervals, values, strict=True)], values
+        )
     return {"data": [bars], "layout": layout}
 
 
 def _trend(history: Sequence[Mapping[str, Any]]) -> str:
     """Whether the validation got worse again, in words of a title."""
-    losses = [row["valid_loss"] for row in history]
-    if len(losses) < 3:
-        return ""
-    lowest = min(range(len(losses)), key=losses.__getitem__)
-    if losses[-1] > 1.05 * losses[lowest]:
-        return f": from epoch {history[lowest]['epoch']} on it was learned by heart"
-    return ""
+    best = best_before_rise(history)
+    return "" if best is None else f": from epoch {best['epoch']} on it was learned by heart"
 
 
 def _short(value: float) -> str:

@@ -5,7 +5,6 @@ A model is looked at as it answers: without dropout, and with results that are, 
 
 import copy
 import math
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from seqloom.errors import ConfigError, ShapeError
+from seqloom.lens.memory import KEEPS, half_lives_of
 from seqloom.nn import Recurrent
 from seqloom.nn.recurrent import Lengths
 from seqloom.shapes import Float, State, Tokens, check_lengths, valid_steps
 
 VANISHED, EXPLODED = 1e-6, 1e3  # of the gradient at the end; the first is told in words
-KEEPS = ("forget", "update")  # the gates that say which share of a memory is kept
 CURES = {
     "SimpleRNN": "try LSTM or GRU, or an identity start (init identity with activation relu)",
     "LSTM": "try attention, mean or max pooling, or both directions, which bring the end nearer",
@@ -147,10 +146,8 @@ def half_lives(layer: Recurrent, x: Float[Tensor, "B T I"] | Tokens, lengths: Le
     if name is None:
         raise ConfigError(f"half_lives: a {type(layer).__name__} has no gate that keeps. Give an LSTM or a GRU.")
     with torch.no_grad():
-        gate = layer.trace(x, lengths).gates[name].double()
-    real = valid_steps(check_lengths(lengths, gate), gate.shape[1])
-    kept = gate[real].clamp(min=torch.finfo(torch.float32).tiny).log().mean(dim=0)
-    return [math.log(0.5) / mean if mean < 0 else math.inf for mean in kept.tolist()]
+        gate = layer.trace(x, lengths).gates[name]
+    return half_lives_of(gate[valid_steps(check_lengths(lengths, gate), gate.shape[1])])
 
 
 def findings(flow: GradientFlow) -> list[str]:
@@ -196,13 +193,6 @@ def split_finding(flow: GradientFlow) -> str:
     names |= {"other": "biases and the like", "vectors": "token vectors"}
     told = [f"{names[name]} {norm**2 / total:.0%}".replace("%", " %") for name, norm in parts.items() if norm]
     return f"Of the squared gradient go to: {', '.join(told)}."
-
-
-def half_life_finding(lives: Sequence[float]) -> str:
-    """How long the units of a layer keep what they hold."""
-    middle, longest = statistics.median(lives), max(lives)
-    told = "one never lets go" if math.isinf(longest) else f"the longest for {longest:.3g}"
-    return f"Half of the {len(lives)} units keep half of what they hold for {middle:.3g} steps or longer, {told}."
 
 
 class _Reading(NamedTuple):

@@ -23,11 +23,6 @@ class Piece(NamedTuple):
     said: str = ""
 
 
-def join(parts: Iterable[Html]) -> Html:
-    """Parts below each other."""
-    return Html("\n".join(parts))
-
-
 def heading(text: str, *, level: int = 2) -> Html:
     """A heading; the title of a page has the level 1."""
     return Html(f"<h{level}>{escape(text)}</h{level}>")
@@ -78,7 +73,8 @@ def strip(pieces: Iterable[Piece], *, label: str) -> Html:
 
 def _coloured(piece: Piece) -> str:
     if piece.value is None:
-        return f"<span class=faint>{escape(piece.text)}</span>" if piece.said else escape(piece.text)
+        said = f'<span class="faint" title="{escape(piece.said)}">{escape(piece.text)}</span>'
+        return said if piece.said else escape(piece.text)
     colour = FOR if piece.value > 0 else AGAINST
     opacity = STRONGEST * min(1.0, abs(piece.value))
     style = f' style="background: rgba({colour}, {opacity:.3f})"' if opacity >= 0.005 else ""

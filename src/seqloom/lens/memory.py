@@ -95,9 +95,13 @@ def half_lives(traces: Sequence[Trace]) -> list[float]:
     kept = [gate[0] for trace in traces for name, gate in trace.gates.items() if name in KEEPS]
     if not kept or not sum(map(len, kept)):
         return []
-    decay = -torch.cat(kept).double().log().mean(dim=0)
-    steps: list[float] = (math.log(2) / decay.clamp(min=math.log(2) / LONGEST)).tolist()
-    return steps
+    return [min(steps, LONGEST) for steps in half_lives_of(torch.cat(kept))]
+
+
+def half_lives_of(kept: Float[Tensor, "N H"]) -> list[float]:
+    """The half-life of each unit by what its gate kept at each of N steps; infinite where the gate never closes."""
+    means = kept.double().clamp(min=torch.finfo(torch.float32).tiny).log().mean(dim=0)
+    return [math.log(0.5) / mean if mean < 0 else math.inf for mean in means.tolist()]
 
 
 def _plain(values: Tensor) -> Any:

@@ -84,7 +84,7 @@ class Reading(NamedTuple):
 def read(bundle: Bundle, text: str, *, points: int | None = None) -> Reading:
     """Let a model of many to one read `text`, and tell how it came to its answer.
 
-    `points` are those of the integrated gradients; where not given 4 to 32, the fewer the longer the text. Raises
+    `points` are those of the integrated gradients; where not given 5 to 64, the fewer the longer the text. Raises
     DataError for a text that cannot be read, ConfigError for a model of another kind.
     """
     model, targets = bundle.model, bundle.targets

@@ -4,7 +4,7 @@ from html import escape
 from typing import Any
 
 from seqloom.lens.captions import RegionMap
-from seqloom.lens.figures import Figure
+from seqloom.lens.figures import Figure, layout_of
 
 ACROSS = 5  # words side by side
 PANEL, GAP, ABOVE = 190, 10, 60  # pixels of a panel, between two, and above all
@@ -13,20 +13,13 @@ OVER = [[0, "rgba(213, 94, 0, 0)"], [1, "rgba(213, 94, 0, 0.85)"]]  # nothing to
 
 
 def region_figure(seen: RegionMap, *, title: str) -> Figure | None:
-    """A panel for each word; None for a model without attention. Colours go to the highest share of any word."""
-    if seen.weights is None:
+    """A panel for each word; None without attention or without a word. Colours go to the highest share of any word."""
+    if not seen.weights:
         return None
     down = -(-len(seen.tokens) // ACROSS)
     width, height = ACROSS * (PANEL + GAP), ABOVE + down * (PANEL + GAP + WORD)
-    layout: dict[str, Any] = {
-        "title": {"text": escape(title, quote=False), "font": {"size": 16}, "x": 0.02},
-        "width": width,
-        "height": height,
-        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-        "paper_bgcolor": "white",
-        "annotations": [],
-        "font": {"family": "sans-serif", "size": 14},
-    }
+    size = {"width": width, "height": height, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}}
+    layout = layout_of(title) | size | {"annotations": []}
     highest = max(share for word in seen.weights for line in word for share in line)
     drawn: list[dict[str, Any]] = []
     for place, (token, weights) in enumerate(zip(seen.tokens, seen.weights, strict=True)):

@@ -9,7 +9,6 @@ from typing import Any
 
 from seqloom.bundle import LIMITS, AnyBundle, SeriesBundle, load_bundle
 from seqloom.config import Config
-from seqloom.data import AnyPrepared
 from seqloom.errors import BundleError
 from seqloom.files import lock_folder, read_folder, replace_folder, strict_json, write_file
 from seqloom.lens.figures_report import (
@@ -24,6 +23,8 @@ from seqloom.lens.html import Html, bullets, folded, heading, paragraph, preform
 from seqloom.lens.page import Part, page
 from seqloom.lens.report_findings import report_findings
 from seqloom.training.card import card_of
+from seqloom.training.details import CLASSES
+from seqloom.training.metrics import beside_baselines, with_interval
 
 REJECTED = 20
 
@@ -39,7 +40,7 @@ def write_report(
     bundle, history = load_bundle(folder), load_history(folder)
     try:
         text = report_page(bundle, history, evaluated=evaluated, on=on)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
             f"{folder}: its metrics or its history are not what this version writes ({error!r:.80}). "
             "Evaluate it anew, or copy the model again."
@@ -63,20 +64,14 @@ def load_history(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def page_of_training(bundle: AnyBundle, history: list[dict[str, Any]], data: AnyPrepared) -> str:
-    """The report that a training leaves in the folder of its model."""
-    return report_page(bundle, history)
-
-
 def report_page(
     bundle: AnyBundle,
     history: Sequence[Mapping[str, Any]],
     *,
     evaluated: Mapping[str, Any] | None = None,
     on: str = "",
-    flow: Sequence[Part] = (),
 ) -> str:
-    """The page of a model. `flow` are the parts that show how its gradients flow; they stand after the training."""
+    """The page of a model, as a training leaves it in the folder."""
     reads = f"reads {bundle.input} and answers {bundle.target}"
     title = f"A model that {'forecasts ' + bundle.target if isinstance(bundle, SeriesBundle) else reads}"
     metrics = bundle.metrics
@@ -85,7 +80,7 @@ def report_page(
         parts += [heading(f"Evaluated on {on}"), *_scores(evaluated), *_details(evaluated)]
     if "metrics" in metrics:
         parts += [heading(f"Scores on the {metrics.get('split', 'valid')} rows"), *_scores(metrics), *_details(metrics)]
-    parts += [heading("Training"), *_training(history), *flow]
+    parts += [heading("Training"), *_training(history)]
     parts += [heading("Data"), *_data(bundle), heading("Settings"), _settings(bundle.config)]
     return page(title=title, parts=[*parts, *_card(bundle, history)])
 
@@ -102,9 +97,8 @@ def _about(bundle: AnyBundle) -> str:
 
 def _scores(result: Mapping[str, Any]) -> list[Part]:
     """The metrics beside those of the baselines, and the first of them as bars."""
-    own = {**result["metrics"], "intervals": result.get("intervals", {})}
-    rows = {"this model": own, **result.get("baselines", {})}
-    cells = [[name, *(_cell(each, metric) for metric in result["metrics"])] for name, each in rows.items()]
+    rows = beside_baselines(result)
+    cells = [[name, *(with_interval(each, metric) for metric in result["metrics"])] for name, each in rows.items()]
     used = result.get("rows", {}).get("used")
     caption = "95 % interval in brackets" + (f"; {used:,} rows" if used else "")
     parts: list[Part] = [table(["", *result["metrics"]], cells, caption=caption)]
@@ -128,7 +122,11 @@ def _details(result: Mapping[str, Any]) -> list[Part]:
             for each in details["by_class"]
         ]
         parts.append(
-            table(["class", "rows", "precision", "recall", "F1"], rows, caption="Each class, the largest first")
+            table(
+                ["class", "rows", "precision", "recall", "F1"],
+                rows,
+                caption=f"Classes, the largest first, {CLASSES} at most",
+            )
         )
     if "confusion" in details:
         parts.append(confusion_figure(details["confusion"]))
@@ -206,18 +204,6 @@ def _card(bundle: AnyBundle, history: Sequence[Mapping[str, Any]]) -> list[Part]
     card = card_of(bundle, epochs)
     limits = card.partition("## Limits\n")[2].strip()
     return [heading("Limits"), paragraph(limits), heading("Model card"), folded("README.md", preformatted(card))]
-
-
-def _cell(scores: Mapping[str, Any], metric: str) -> str:
-    """A metric with its interval: `0.835 (0.809 to 0.858)`."""
-    if metric not in scores:
-        return ""
-    value = scores[metric]
-    shown = f"{value:.3f}" if abs(value) < 1e6 else f"{value:.3g}"  # a perplexity has no end
-    if metric in scores.get("intervals", {}):
-        low, high = scores["intervals"][metric]
-        shown += f" ({low:.3f} to {high:.3f})"
-    return shown
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

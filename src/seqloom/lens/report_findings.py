@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqloom.bundle import AnyBundle
+from seqloom.training.details import CLASSES
 
 LESS_IS_BETTER = ("mae", "rmse", "mase", "smape", "perplexity", "bits_per_character", "error_rate")
 SHARES = ("accuracy", "exact_match", "span_f1")
@@ -47,8 +48,9 @@ def _slices(details: Mapping[str, Any]) -> list[str]:
     if len(classes) > 1:
         weakest = min(classes, key=lambda each: each["f1"])
         if weakest["f1"] < 1:
+            among = "class" if len(details["by_class"]) < CLASSES else f"of the {CLASSES} largest classes"
             found.append(
-                f'The weakest class is "{weakest["label"]}": F1 {weakest["f1"]:.3f} on {weakest["rows"]:,} rows.'
+                f'The weakest {among} is "{weakest["label"]}": F1 {weakest["f1"]:.3f} on {weakest["rows"]:,} rows.'
             )
     spans = details.get("by_length", [])
     if len(spans) > 1:
@@ -67,13 +69,18 @@ def _slices(details: Mapping[str, Any]) -> list[str]:
 
 def _heart(history: Sequence[Mapping[str, Any]]) -> list[str]:
     """Whether training went on after it had stopped to help."""
-    losses = [row["valid_loss"] for row in history]
-    if len(losses) < 3:
-        return []
-    lowest = min(range(len(losses)), key=losses.__getitem__)
-    if losses[-1] <= 1.05 * losses[lowest]:
+    best = best_before_rise(history)
+    if best is None:
         return []
     return [
-        f"The validation loss was lowest in epoch {history[lowest]['epoch']} ({losses[lowest]:.3f}) and rose to "
-        f"{losses[-1]:.3f}: more was learned by heart. More data, dropout or fewer epochs may help."
+        f"The validation loss was lowest in epoch {best['epoch']} ({best['valid_loss']:.3f}) and rose to "
+        f"{history[-1]['valid_loss']:.3f}: more was learned by heart. More data, dropout or fewer epochs may help."
     ]
+
+
+def best_before_rise(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The epoch with the lowest validation loss, where that of the last one is clearly higher."""
+    if len(history) < 3:
+        return None
+    lowest = min(history, key=lambda row: float(row["valid_loss"]))
+    return lowest if history[-1]["valid_loss"] > 1.05 * lowest["valid_loss"] else None

@@ -111,10 +111,10 @@ def integrated_gradients(
     while len(way) < points:
         gaps = [abs(right.value - left.value - _integral(left, right).sum().item()) for left, right in pairwise(way)]
         allowed = COMPLETE * abs(way[-1].value - way[0].value)
-        if sum(gaps) <= allowed:
-            break
         worst = sorted(range(len(gaps)), key=lambda part: -gaps[part])[: min(AT_ONCE, points - len(way))]
         halves = [(way[part].at + way[part + 1].at) / 2 for part in worst if gaps[part] > allowed / len(gaps)]
+        if sum(gaps) <= allowed or not halves:  # nothing to halve: values that overflow are no numbers
+            break
         way = sorted(way + compute(halves), key=lambda point: point.at)
     shares = sum((_integral(left, right) for left, right in pairwise(way)), start=torch.zeros(len(ids)))
     return Integral(shares, way[0].value, len(way))

@@ -78,11 +78,13 @@ def tag_parts(seen: "TagTable") -> list[Part]:
 
 def surprise_parts(seen: "Surprises") -> list[Part]:
     """The text, the more coloured the more it surprised, and what was expected."""
-    said = zip(seen.tokens, seen.bits, strict=True)
-    pieces = [Piece(token, -bits / SURPRISING, f"{bits:.1f} bits") for token, bits in said]
+    pieces = [
+        Piece(token, -bits / SURPRISING, f"{bits:.1f} bits") for token, bits in zip(seen.tokens, seen.bits, strict=True)
+    ]
+    read = [(token, f"{bits:.1f}") for token, bits in zip(seen.tokens, seen.bits, strict=True)]
     rows = [
-        [token, f"{bits:.1f}", "  ".join(f"{guess} {chance:.0%}" for guess, chance in expected)]
-        for token, bits, expected in zip([*seen.tokens, "..."], [*seen.bits, float("nan")], seen.likeliest, strict=True)
+        [token, bits, "  ".join(f"{guess} {chance:.0%}" for guess, chance in expected)]
+        for (token, bits), expected in zip([*read, ("...", "")], seen.likeliest, strict=True)
     ]
     caption = f"Surprise in bits, {seen.bits_per_token:.2f} a token, and what was expected in its place"
     return [

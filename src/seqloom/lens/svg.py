@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 720, 300
 TOP, BOTTOM, RIGHT = 52, 52, 16
 LETTER = 6.6  # the width of a letter, about
 TICKS = 6
+LONG = 1e12  # a number that is written with an exponent
 CROWDED = 14  # pixels of a name beside an axis
 WIDEST = 90  # pixels of a bar
 MARKED = 40  # points of a line that are still marked one by one
@@ -80,7 +81,7 @@ def _values(data: Sequence[Mapping[str, Any]], axis: str, names: Mapping[Any, in
     found: list[Any] = []
     for part in data:
         if part["type"] == "heatmap":
-            found += range(len(part["z"]) if axis == "y" else len(part["z"][0]))
+            found += range(len(part["z"]) if axis == "y" else len(part["z"][0]) if part["z"] else 0)
             continue
         values = [value for value in part[axis] if value is not None]
         found += values
@@ -109,7 +110,8 @@ def _axis(settings: Mapping[str, Any], values: list[Any], pixels: tuple[float, f
     if "range" in settings:
         low, high = settings["range"]
     if low == high:
-        low, high = low - 0.5, high + 0.5
+        around = max(0.5, 1e-6 * abs(low))  # half a unit is nothing beside 1e17
+        low, high = low - around, high + around
     if settings.get("autorange") == "reversed":
         low, high = high, low
     if named:
@@ -128,7 +130,9 @@ def _round_ticks(low: float, high: float) -> list[tuple[float, str]]:
     step *= next(times for times in (1, 2, 5, 10, 20) if (high - low) / (step * times) <= TICKS)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     first = math.ceil(low / step - 1e-9)
-    return [(n * step, f"{n * step:,.{digits}f}") for n in range(first, math.floor(high / step + 1e-9) + 1)]
+    ticks = [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
+    # A perplexity has no end, and hundreds of digits would leave no room for the figure.
+    return [(at, f"{at:,.{digits}f}" if abs(at) < LONG else f"{at:.4g}") for at in ticks]
 
 
 def _frame(x: _Axis, y: _Axis, left: float, *, grid: bool) -> list[str]:

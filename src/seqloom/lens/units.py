@@ -4,6 +4,7 @@ Texts are read one by one, for each has a trace of its own; give as many as you 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -125,7 +126,7 @@ def nearest_states(
 
 def _rows(bundle: Bundle, texts: Iterable[str], *, most: int) -> list[Example]:
     """The texts that can be read, as the model takes them; their lines count from 1."""
-    table = table_of_texts([text for text, _ in zip(texts, range(most), strict=False)], column=bundle.input)
+    table = table_of_texts(list(islice(texts, most)), column=bundle.input)
     rows = [row for row in encode(bundle, table, with_target=False) if isinstance(row, Example)]
     if not rows:
         raise DataError("there is no text that can be read.")

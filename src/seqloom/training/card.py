@@ -8,6 +8,7 @@ from seqloom.data.caption_targets import CaptionTargets
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.text_targets import AnyTargets, TextTargets
 from seqloom.nn import summary
+from seqloom.training.metrics import beside_baselines, with_interval
 
 
 def card_of(bundle: AnyBundle, history: list[dict[str, Any]]) -> str:
@@ -136,22 +137,9 @@ def _scores(metrics: dict[str, Any]) -> list[str]:
     if "metrics" not in metrics:
         return ["not evaluated yet"]
     split = metrics.get("split", "valid")
-    intervals = metrics.get("intervals", {})
     lines = [f"On the {split} rows (95 % interval in brackets):", "", "| | " + " | ".join(metrics["metrics"]) + " |"]
     lines.append("| --- " * (len(metrics["metrics"]) + 1) + "|")
-    rows = {"this model": {**metrics["metrics"], "intervals": intervals}, **metrics.get("baselines", {})}
-    for name, scores in rows.items():
-        cells = [_cell(scores, metric) for metric in metrics["metrics"]]
+    for name, scores in beside_baselines(metrics).items():
+        cells = [with_interval(scores, metric, digits=4) for metric in metrics["metrics"]]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines + ([] if split == "test" else ["", "These rows also chose the epoch: the model's score flatters."])
-
-
-def _cell(scores: dict[str, Any], metric: str) -> str:
-    if metric not in scores:
-        return ""
-    value = scores[metric]
-    shown = f"{value:.4f}" if abs(value) < 1e6 else f"{value:.3g}"  # a perplexity has no end
-    if metric in scores.get("intervals", {}):
-        low, high = scores["intervals"][metric]
-        shown += f" ({low:.4f} to {high:.4f})"
-    return shown

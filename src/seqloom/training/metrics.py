@@ -36,6 +36,24 @@ class Scores(NamedTuple):
         return {**self.metrics, "intervals": {name: list(ends) for name, ends in self.intervals.items()}}
 
 
+def beside_baselines(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The scores of a result's model and of each baseline by name: the rows of a table, or the bars of a figure."""
+    own = {**result["metrics"], "intervals": result.get("intervals", {})}
+    return {"this model": own, **result.get("baselines", {})}
+
+
+def with_interval(scores: Mapping[str, Any], metric: str, *, digits: int = 3) -> str:
+    """A metric with its interval: `0.835 (0.809 to 0.858)`; nothing where it was not measured."""
+    if metric not in scores:
+        return ""
+    value = scores[metric]
+    shown = f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.3g}"  # a perplexity has no end
+    if metric in scores.get("intervals", {}):
+        low, high = scores["intervals"][metric]
+        shown += f" ({low:.{digits}f} to {high:.{digits}f})"
+    return shown
+
+
 def score(targets: Targets, truth: Tensor, decided: Tensor) -> Scores:
     """Compare decisions with the truth, row by row.
 

@@ -36,7 +36,7 @@ from seqloom.training.tag_evaluation import constant_tag
 from seqloom.training.text_evaluation import constant_text
 
 REFUSED_SHOWN = 5
-Page = Callable[[AnyBundle, list[dict[str, Any]], AnyPrepared], str]
+Page = Callable[[AnyBundle, list[dict[str, Any]]], str]
 
 
 def train_model(
@@ -52,7 +52,7 @@ def train_model(
 ) -> AnyBundle:
     """Train on the rows of `data` and leave the model in `folder`, which is a model from the first validation on.
 
-    `page` writes the report of the trained model, report.html, from it, its epochs and the data it was trained on.
+    `page` writes the report of the trained model, report.html, from it and its epochs.
     With `resume` the training in `folder` goes on as if it had never stopped. Raises DataError for the data,
     TrainingError where `folder` holds something else, Interrupted where the user stops it.
     """
@@ -88,7 +88,7 @@ def train_model(
         fit(state, prepared, folder, about=about, publish=publish, report=report)
         bundle = _bundle(state, prepared, {})
         bundle = bundle._replace(metrics=final_metrics(bundle, prepared, state, report=report))
-        _save(folder, bundle, state.history, shown=None if page is None else page(bundle, state.history, prepared))
+        _save(folder, bundle, state.history, shown=None if page is None else page(bundle, state.history))
     return load_bundle(folder)
 
 
