@@ -35,6 +35,15 @@ def npy(array: Any, **options: Any) -> bytes:
     return file.getvalue()
 
 
+def npy_that_says(head: str, body: bytes = b"") -> bytes:
+    """An .npy file with this text where its type and shape must be."""
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head.encode() + body
+
+
+def npy_of_shape(shape: str, body: bytes) -> bytes:
+    return npy_that_says(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}", body)
+
+
 def png_that_claims(width: int, height: int) -> bytes:
     """A few bytes that say they are a huge image."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -159,6 +168,11 @@ BAD_FEATURES = {
     "cut short": (npy(np.zeros(9))[:-3], "is damaged, perhaps cut short"),
     "too long": (npy(np.zeros(9)) + b"more", "is damaged, perhaps cut short"),
     "far more than there is": (npy(np.zeros(9)).replace(b"(9,), ", b"(9999999999999999,), ")[:128], "damaged"),
+    "less than nothing": (npy_of_shape("(-2, -3)", bytes(24)), "has the shape (-2, -3), but"),
+    "a truth value as a length": (npy_of_shape("(True, 3)", bytes(12)), "has the shape (True, 3), but"),
+    "a head without end": (npy_that_says("(" * 9000), "is not an .npy file of numbers"),
+    "a head of signs": (npy_that_says("-" * 9000 + "1"), "is not an .npy file of numbers"),
+    "a head of names": (npy_that_says("a" + ".b" * 4900), "is not an .npy file of numbers"),
     "no number": (npy(np.array([1.0, np.nan])), "a number is not finite"),
     "beyond float32": (npy(np.array([1e300])), "beyond what can be computed with"),
 }
