@@ -1,6 +1,8 @@
 """Files of images and features: what is in them, made one size, and one clear line for all that is none."""
 
+import contextlib
 import io
+import logging
 import struct
 import zlib
 from pathlib import Path
@@ -138,6 +140,17 @@ def test_a_damaged_image_is_read_or_refused_and_nothing_else(kind: str) -> None:
             assert decode_image(bytes(broken), "a", size=16).shape == (16, 16, 3)
         except DataError as error:
             assert "\n" not in str(error)
+
+
+def test_nothing_is_said_beside_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    head, samples = encoded(plain(12, 12), "TIFF"), struct.pack("<HHI", 277, 3, 1)
+    at = head.index(samples)
+    with pytest.raises(DataError), contextlib.ExitStack() as without_handlers:
+        root = logging.getLogger()
+        without_handlers.callback(root.handlers.extend, root.handlers[:])
+        root.handlers.clear()  # pytest's own, which would keep from a terminal what is logged
+        decode_image(head[: at + 8] + struct.pack("<I", 2048) + head[at + 12 :], "a", size=16)
+    assert capsys.readouterr().err == ""
 
 
 def test_without_pillow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ An image is decoded by Pillow, whose formats are named here: those that start ot
 
 import hashlib
 import io
+import logging
 import math
 import struct
 import tokenize
@@ -41,6 +42,9 @@ DAMAGED = (
     RecursionError,  # and of one that is nested without end
     MemoryError,
 )
+
+# Pillow tells its log of some damaged files too, which a terminal would show above the one clear line.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 Pixels = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
