@@ -132,7 +132,7 @@ def gather(
     if (found := find_numbers(config, files["train"])) is not None:
         return gather_tables(config, files, names, found)
     columns = infer_columns(
-        joined(files["train"], settings.input),
+        joined(files["train"], settings.input) if config.task == "caption" else files["train"],
         task=config.task,
         input=settings.input,
         target=settings.target,
