@@ -24,6 +24,7 @@ from seqloom.data.numbers import (
 )
 from seqloom.data.numbers_layout import Found, infer_numbers
 from seqloom.data.numbers_table import read_samples
+from seqloom.data.repeats import leaks_of
 from seqloom.data.rows import Rejected, RejectedRow, Table, first_of
 from seqloom.data.series_prepare import TEXTUAL
 from seqloom.data.splits import Stratum, split_rows
@@ -244,7 +245,7 @@ def prepare_numbers(gathered: GatheredNumbers, config: Config) -> PreparedNumber
             raise DataError(f"{name}: no {part} sample can be used{first_of(refused)}")
         longer = 0 if settings.max_length is None else sum(len(each.values) > settings.max_length for each in samples)
         notes += [f"{longer} of {len(samples)} {part} series are cut to {settings.max_length} steps"] * (longer > 0)
-    leaks = overlaps(parts)
+    leaks = leaks_of({part: [key_of(each.values) for each in samples] for part, samples in parts.items()}, "samples")
     return PreparedNumbers(
         **encoded,
         reader=reader,
@@ -272,15 +273,6 @@ def encode_samples(
         steps = reader.encode(sample.values, max_length=max_length)
         encoded.append(NumericExample(sample.line, sample.name, steps, target))
     return encoded
-
-
-def overlaps(parts: Mapping[str, Sequence[Sample]]) -> list[str]:
-    """A sentence for each of valid and test that has samples which are in train too, number for number."""
-    train, notes = {key_of(sample.values) for sample in parts["train"]}, []
-    for part in ("valid", "test"):
-        known = sum(key_of(sample.values) in train for sample in parts[part])
-        notes += [f"{known} of {len(parts[part])} {part} samples are also in train: their scores flatter"] * (known > 0)
-    return notes
 
 
 def _part(gathered: GatheredNumbers, config: Config) -> dict[str, list[Sample]]:
