@@ -5,11 +5,12 @@ has a `target_vocabulary.json` too, a tagger `characters.json` and `lexicon.json
 `README.md` how well, `report.html` shows it all; `manifest.json` seals them. Loading reads these names and no others.
 """
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import safetensors.torch
 import torch
@@ -103,6 +104,7 @@ class NumbersBundle(NamedTuple):
 
 
 AnyBundle = Bundle | NumbersBundle | SeriesBundle
+Built = TypeVar("Built", bound=AnyModel)
 
 
 def save_bundle(
@@ -173,8 +175,10 @@ def load_bundle(folder: str | Path) -> AnyBundle:
     _check_there(folder, files, needed=[name for name in NEEDED if of_texts or name not in OF_TEXTS])
     if not of_texts and (foreign := sorted(files.keys() & OF_TEXTS)):
         raise BundleError(f"{folder}: {foreign[0]} belongs to a model of texts, this one reads numbers.")
+    with _readable(folder):
+        config = config_from_dict(described["settings"], name=str(folder / "config.json"))
     load = _load_series if of_series else _load_numbers if of_numbers else _load_texts
-    bundle: AnyBundle = load(folder, described, files)
+    bundle: AnyBundle = load(folder, config, described, files)
     _check_metrics(bundle.metrics, name=str(folder / "metrics.json"))
     return bundle
 
@@ -185,81 +189,80 @@ def _check_there(folder: Path, files: Mapping[str, bytes], *, needed: Iterable[s
         raise BundleError(f"{folder} is not a whole model: {', '.join(missing)} not in its manifest.")
 
 
-def _load_series(folder: Path, described: Mapping[str, Any], files: Mapping[str, bytes]) -> SeriesBundle:
-    try:
-        config = config_from_dict(described["settings"], name=str(folder / "config.json"))
+def _load_series(
+    folder: Path, config: Config, described: Mapping[str, Any], files: Mapping[str, bytes]
+) -> SeriesBundle:
+    with _readable(folder):
         targets = SeriesTargets.from_dict(described["targets"])
-    except SeqloomError as error:
-        raise BundleError(f"{folder} is not a model this version can read: {error}") from None
     if config.task not in (None, targets.task):
         raise BundleError(f"{folder / 'config.json'}: the task is {config.task}, but the targets are of a forecast.")
     if targets.quantiles != tuple(config.forecast.quantiles):
         raise BundleError(f"{folder / 'config.json'}: settings and targets have different quantiles.")
-    with torch.device("meta"):
-        model = build_forecaster(config, targets)
-    fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
-    return SeriesBundle(
-        config=config,
-        input=described["input"],
-        target=described["target"],
-        targets=targets,
-        data=described["data"],
-        model=model.eval(),
-        metrics=strict_json(files["metrics.json"], name=str(folder / "metrics.json")),
-    )
+    model = _filled(folder, files, lambda: build_forecaster(config, targets))
+    return SeriesBundle(config=config, targets=targets, model=model, **_said(folder, described, files))
 
 
-def _load_numbers(folder: Path, described: Mapping[str, Any], files: Mapping[str, bytes]) -> NumbersBundle:
-    try:
-        config = config_from_dict(described["settings"], name=str(folder / "config.json"))
+def _load_numbers(
+    folder: Path, config: Config, described: Mapping[str, Any], files: Mapping[str, bytes]
+) -> NumbersBundle:
+    with _readable(folder):
         targets, reader = Targets.from_dict(described["targets"]), NumbersReader.from_dict(described["reader"])
-    except SeqloomError as error:
-        raise BundleError(f"{folder} is not a model this version can read: {error}") from None
     _check_answers(described, config, targets, name=str(folder / "config.json"))
-    with torch.device("meta"):
-        model = build_for_numbers(config, reader=reader, targets=targets)
-    fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
+    model = _filled(folder, files, lambda: build_for_numbers(config, reader=reader, targets=targets))
     return NumbersBundle(
         config=config,
-        input=described["input"],
-        target=described["target"],
         reader=reader,
         targets=targets,
         constant=described["constant"],
-        data=described["data"],
-        model=model.eval(),
-        metrics=strict_json(files["metrics.json"], name=str(folder / "metrics.json")),
+        model=model,
+        **_said(folder, described, files),
     )
 
 
-def _load_texts(folder: Path, described: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
-    try:
-        config = config_from_dict(described["settings"], name=str(folder / "config.json"))
+def _load_texts(folder: Path, config: Config, described: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
+    with _readable(folder):
         tokeniser = Tokeniser.from_dict(described["tokeniser"], subword_model=files.get("subwords.model"))
         vocabulary = _load_vocabulary(files, "vocabulary.json")
         targets = _load_targets(described, files, tokeniser, vocabulary)
         tokeniser.texts("a")  # a damaged subword model shows when it is first used
-    except (SeqloomError, UnicodeDecodeError) as error:
-        raise BundleError(f"{folder} is not a model this version can read: {error}") from None
     _check_answers(described, config, targets, name=str(folder / "config.json"))
     if isinstance(targets, TextTargets) and config.data.joint_vocabulary and targets.vocabulary != vocabulary:
         raise BundleError(f"{folder}: vocabulary.json and target_vocabulary.json differ, but are joint in this model.")
-    # On the meta device a model takes no memory: settings that ask for a huge one are caught by comparing shapes.
-    with torch.device("meta"):
-        model = build_model(config, vocabulary=vocabulary, targets=targets)
-    fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
+    model = _filled(folder, files, lambda: build_model(config, vocabulary=vocabulary, targets=targets))
     return Bundle(
         config=config,
-        input=described["input"],
-        target=described["target"],
         tokeniser=tokeniser,
         vocabulary=vocabulary,
         targets=targets,
         constant=described["constant"],
-        data=described["data"],
-        model=model.eval(),
-        metrics=strict_json(files["metrics.json"], name=str(folder / "metrics.json")),
+        model=model,
+        **_said(folder, described, files),
     )
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Raise BundleError where what is read of a model is nothing that this version knows."""
+    try:
+        yield
+    except (SeqloomError, UnicodeDecodeError) as error:
+        raise BundleError(f"{folder} is not a model this version can read: {error}") from None
+
+
+def _filled(folder: Path, files: Mapping[str, bytes], build: Callable[[], Built]) -> Built:
+    """The model with its weights. Raises BundleError unless these are exactly its own."""
+    # On the meta device a model takes no memory: settings that ask for a huge one are caught by comparing shapes.
+    with torch.device("meta"):
+        model = build()
+    fill(model, files["weights.safetensors"], name=f"{folder}/weights.safetensors")
+    model.eval()
+    return model
+
+
+def _said(folder: Path, described: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+    """What is said of every model."""
+    metrics = strict_json(files["metrics.json"], name=str(folder / "metrics.json"))
+    return {name: described[name] for name in ("input", "target", "data")} | {"metrics": metrics}
 
 
 def _load_json(files: Mapping[str, bytes], name: str) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqloom.config import load_config
-from seqloom.data import Album, CaptionTargets, Prepared, Sight, check, infer_columns, prepare, read, read_table
+from seqloom.data import Album, CaptionTargets, Prepared, Sight, check, infer_columns, prepare, read, read_table, sight
 from seqloom.data.captions import joined
 from seqloom.data.generators_scenes import scenes, write_scenes
 from seqloom.errors import ConfigError, DataError
@@ -69,6 +69,23 @@ def test_columns_are_found_by_what_they_hold(
     table = joined(read_table(write(tmp_path / "a.csv", header, *rows)), given.get("input"))
     columns = infer_columns(table, **given)
     assert (columns.task, columns.input, columns.target) == ("caption", *expected)
+
+
+def test_several_columns_are_one_only_where_captions_are_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ("a", "b", "c"), *[(f"some {n}", f"words {n}", f"others {n}") for n in range(8)])
+    with pytest.raises(DataError, match='column "a,b" is not in a.csv'):
+        prepare(load_config(None, ["task=translate", "input=a,b", "target=c"]), path)
+
+
+def test_a_file_of_several_rows_is_looked_at_once_to_find_what_most_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, width in (("wide", 3), ("a", 2), ("b", 2)):
+        np.save(tmp_path / f"{name}.npy", np.ones(width))
+    opened: list[str] = []
+    monkeypatch.setattr(sight, "read_file", lambda at, name, what: opened.append(name) or (at / name).read_bytes())
+    found = sight.find_sight(["wide.npy"] * 5 + ["a.npy", "b.npy"] * 2, tmp_path, image_size=None)
+    assert (found.size, opened) == (3, ["wide.npy", "a.npy", "b.npy"])  # of most rows, not of most files
 
 
 def test_files_with_labels_are_not_captioned_unasked(tmp_path: Path) -> None:

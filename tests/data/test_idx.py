@@ -78,6 +78,21 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
         read_idx(tmp_path / "numbers")
 
 
+@pytest.mark.parametrize("sizes", [(1,) * 65, (0, 2**32 - 1, 2**32 - 1, 2**32 - 1), (2**32 - 1,) * 3 + (0,)])
+def test_sizes_that_no_array_has(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    head = bytes([0, 0, 0x08, len(sizes)]) + b"".join(size.to_bytes(4, "big") for size in sizes)
+    (tmp_path / "images").write_bytes(head + bytes(1 if all(sizes) else 0))
+    with pytest.raises(DataError, match="images holds no picture: its head says [0-9]+ sizes that no array has"):
+        read_idx(tmp_path / "images", labelled=False)
+
+
+def test_labels_are_told_apart_to_the_last_digit(tmp_path: Path) -> None:
+    path = write_pictures(tmp_path, 2)
+    labels = np.array([1_000_001, 1_000_002])
+    write_idx(tmp_path / "t-labels-idx1-ubyte", labels.astype(">i4"), 0x0C)
+    assert [one.label for one in read_idx(path).samples] == ["1000001", "1000002"]
+
+
 def test_what_is_told_from_idx(tmp_path: Path) -> None:
     for name, data in [("a.csv", b"text,label\n"), ("b", b"\0\0"), ("c", b"\0\0\x07\x01"), ("d.gz", b"\x1f\x8bxx")]:
         (tmp_path / name).write_bytes(data)

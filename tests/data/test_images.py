@@ -1,6 +1,8 @@
 """Files of images and features: what is in them, made one size, and one clear line for all that is none."""
 
+import contextlib
 import io
+import logging
 import struct
 import zlib
 from pathlib import Path
@@ -33,6 +35,15 @@ def npy(array: Any, **options: Any) -> bytes:
     file = io.BytesIO()
     np.save(file, array, **options)
     return file.getvalue()
+
+
+def npy_that_says(head: str, body: bytes = b"") -> bytes:
+    """An .npy file with this text where its type and shape must be."""
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head.encode() + body
+
+
+def npy_of_shape(shape: str, body: bytes) -> bytes:
+    return npy_that_says(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}", body)
 
 
 def png_that_claims(width: int, height: int) -> bytes:
@@ -131,6 +142,17 @@ def test_a_damaged_image_is_read_or_refused_and_nothing_else(kind: str) -> None:
             assert "\n" not in str(error)
 
 
+def test_nothing_is_said_beside_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    head, samples = encoded(plain(12, 12), "TIFF"), struct.pack("<HHI", 277, 3, 1)
+    at = head.index(samples)
+    with pytest.raises(DataError), contextlib.ExitStack() as without_handlers:
+        root = logging.getLogger()
+        without_handlers.callback(root.handlers.extend, root.handlers[:])
+        root.handlers.clear()  # pytest's own, which would keep from a terminal what is logged
+        decode_image(head[: at + 8] + struct.pack("<I", 2048) + head[at + 12 :], "a", size=16)
+    assert capsys.readouterr().err == ""
+
+
 def test_without_pillow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
     with pytest.raises(MissingExtraError, match=r"needs the package PIL.*pip install 'seqloom\[images\]'"):
@@ -159,6 +181,11 @@ BAD_FEATURES = {
     "cut short": (npy(np.zeros(9))[:-3], "is damaged, perhaps cut short"),
     "too long": (npy(np.zeros(9)) + b"more", "is damaged, perhaps cut short"),
     "far more than there is": (npy(np.zeros(9)).replace(b"(9,), ", b"(9999999999999999,), ")[:128], "damaged"),
+    "less than nothing": (npy_of_shape("(-2, -3)", bytes(24)), "has the shape (-2, -3), but"),
+    "a truth value as a length": (npy_of_shape("(True, 3)", bytes(12)), "has the shape (True, 3), but"),
+    "a head without end": (npy_that_says("(" * 9000), "is not an .npy file of numbers"),
+    "a head of signs": (npy_that_says("-" * 9000 + "1"), "is not an .npy file of numbers"),
+    "a head of names": (npy_that_says("a" + ".b" * 4900), "is not an .npy file of numbers"),
     "no number": (npy(np.array([1.0, np.nan])), "a number is not finite"),
     "beyond float32": (npy(np.array([1e300])), "beyond what can be computed with"),
 }

@@ -91,7 +91,7 @@ def test_a_stream_looks_the_vectors_of_tokens_up(either_path: str) -> None:
     assert_same_bits(by_id.step(ids, state, source), by_vector.step(vectors[ids], state, source))
     with pytest.raises(IndexError):
         by_id.step(torch.tensor([8, 0, 9, 3, 1]), state, source)
-    for wrong in (ids[:4], ids.int(), vectors[ids]):
+    for wrong in (ids[:4], ids.int(), vectors[ids], ids.to("meta"), ids.tolist()):
         with pytest.raises(ShapeError, match=r"must be int64 token ids, \(5,\): one for each row of the source"):
             by_id.step(wrong, state, source)
     with pytest.raises(ShapeError, match=r"vectors are \(9, 4\), but must be \(V, 5\)"):

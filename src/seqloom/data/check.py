@@ -111,9 +111,7 @@ def check(
     try:
         prepared = encode(gathered, config)
     except DataError as error:
-        used = {part: len(table.rows) for part, table in gathered.files.items()}
-        findings = [*_rows(used, gathered), Finding("D601", "error", f"training could not start: {error}")]
-        return Report(findings, gathered.rejected, gathered.fingerprints)
+        return _cannot_start({part: len(table.rows) for part, table in gathered.files.items()}, gathered, error)
     leaks = overlaps(_parts(prepared), prepared.tokeniser)
     findings = [
         *_rows({part: len(examples) for part, examples in _parts(prepared).items()}, prepared, leaks=leaks),
@@ -139,9 +137,7 @@ def _check_numbers(gathered: GatheredNumbers, config: Config) -> Report:
     try:
         prepared = prepare_numbers(gathered, config)
     except DataError as error:
-        used = {part: len(file.samples) for part, file in gathered.files.items()}
-        findings = [*_rows(used, gathered), Finding("D601", "error", f"training could not start: {error}")]
-        return Report(findings, gathered.rejected, gathered.fingerprints)
+        return _cannot_start({part: len(file.samples) for part, file in gathered.files.items()}, gathered, error)
     found = [
         *_rows({part: len(rows) for part, rows in _parts(prepared).items()}, prepared, leaks=prepared.leaks),
         *_answers(prepared),
@@ -149,6 +145,11 @@ def _check_numbers(gathered: GatheredNumbers, config: Config) -> Report:
         *(Finding("D502", "warning", leak) for leak in prepared.leaks),
     ]
     return Report(sorted(found, key=_number), prepared.rejected, prepared.fingerprints)
+
+
+def _cannot_start(used: Mapping[str, int], gathered: Gathered | GatheredNumbers, error: DataError) -> Report:
+    found = [*_rows(used, gathered), Finding("D601", "error", f"training could not start: {error}")]
+    return Report(found, gathered.rejected, gathered.fingerprints)
 
 
 def _number(finding: Finding) -> str:

@@ -25,6 +25,11 @@ SPLIT_NAMES = {
 }
 MOST_CLASSES = 1_000
 FEW = 30
+# The tasks whose columns are told by what they hold: how they are found where the task is given, and where it is not.
+TOLD: dict[Task, tuple[Callable[..., Tagged | Captioned], Callable[..., Tagged | Captioned | None]]] = {
+    "caption": (require_captions, find_captions),
+    "tag": (require_tags, find_tags),
+}
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,9 @@ def infer_columns(
         read = input or _longest_text(table, free)
         notes += [f"input: {read} (longest text column)"] * (input is None)
         return Columns("generate", read, read, split, tuple(notes))
-    told: dict[Task, Callable[..., Tagged | Captioned | None]] = {"caption": _caption_columns, "tag": _tag_columns}
-    for own, find in told.items():
-        if found := find(table, free, task, input=input, target=target):
+    for own, (require, find) in TOLD.items():
+        look = find if task is None else require
+        if task in (None, own) and (found := look(table, free, input=input, target=target)):
             return Columns(own, found.input, found.target, split, (*notes, *found.notes, *_why(own, found, task)))
     if task == "translate" or (
         task is None and _is_named_pair(table, free, input=input, target=target, label_separator=label_separator)
@@ -86,15 +91,6 @@ def infer_columns(
     return Columns(task, read, learned, split, tuple(said))
 
 
-def _tag_columns(
-    table: Table, free: list[str], task: Task | None, *, input: str | None, target: str | None
-) -> Tagged | None:
-    """The columns of words and tags; None where the task is another, or where it is not known and there are none."""
-    if task == "tag":
-        return require_tags(table, free, input=input, target=target)
-    return find_tags(table, free, input=input, target=target) if task is None else None
-
-
 def _check_given(table: Table, input: str | None, target: str | None) -> None:
     """Raise DataError for a column that is not there, or is both."""
     for column, option in ((input, "--input"), (target, "--target")):
@@ -102,15 +98,6 @@ def _check_given(table: Table, input: str | None, target: str | None) -> None:
             table.position(column, option=option)
     if input is not None and input == target:
         raise DataError(f'column "{input}" cannot be both input and target. Give two columns of {_listed(table)}.')
-
-
-def _caption_columns(
-    table: Table, free: list[str], task: Task | None, *, input: str | None, target: str | None
-) -> Captioned | None:
-    """The columns of what is seen and of captions; None where the task is another, or not known and there are none."""
-    if task == "caption":
-        return require_captions(table, free, input=input, target=target)
-    return find_captions(table, free, input=input, target=target) if task is None else None
 
 
 def read_split(value: Value) -> str | None:

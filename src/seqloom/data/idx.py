@@ -76,7 +76,7 @@ def _labels(path: Path, *, count: int) -> tuple[list[Any], dict[str, str]]:
     labels = _array(raw, name=beside.name)
     if labels.shape != (count,):
         raise DataError(f"{beside.name} has labels of shape {labels.shape}, but {path.name} has {count:,} pictures.")
-    return [f"{label:g}" for label in labels], {beside.name: raw.fingerprint}
+    return [str(label) for label in labels], {beside.name: raw.fingerprint}
 
 
 def _array(raw: RawFile, *, name: str) -> NDArray[Any]:
@@ -90,7 +90,10 @@ def _array(raw: RawFile, *, name: str) -> NDArray[Any]:
     wanted = begins + math.prod(shape) * kind.itemsize
     if len(data) != wanted:
         raise DataError(f"{name} is {len(data):,} bytes long, but its head says {wanted:,}. Copy or download it again.")
-    values = np.frombuffer(data, dtype=kind, offset=begins).reshape(shape)
+    try:
+        values = np.frombuffer(data, dtype=kind, offset=begins).reshape(shape)
+    except ValueError:
+        raise DataError(f"{name} holds no picture: its head says {len(shape)} sizes that no array has.") from None
     if kind.kind == "f" and not (np.abs(values) <= LARGEST).all():
         raise DataError(f"{name} holds numbers that are not finite, or too large to compute with.")
     return values

@@ -5,8 +5,10 @@ An image is decoded by Pillow, whose formats are named here: those that start ot
 
 import hashlib
 import io
+import logging
 import math
 import struct
+import tokenize
 import warnings
 import zlib
 from pathlib import Path
@@ -36,7 +38,13 @@ DAMAGED = (
     OverflowError,
     struct.error,
     zlib.error,
+    tokenize.TokenError,  # by numpy, of a head that is no Python
+    RecursionError,  # and of one that is nested without end
+    MemoryError,
 )
+
+# Pillow tells its log of some damaged files too, which a terminal would show above the one clear line.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 Pixels = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
@@ -108,7 +116,7 @@ def decode_features(data: bytes, name: str) -> Features:
         raise DataError(f"{shown(name)} holds Python objects, which are never loaded. Save plain numbers")
     if dtype.kind not in "fiu":
         raise DataError(f"{shown(name)} holds {dtype}, not numbers")
-    if len(shape) not in (1, 2) or not math.prod(shape):
+    if len(shape) not in (1, 2) or not all(type(length) is int and length > 0 for length in shape):
         raise DataError(f"{shown(name)} has the shape {shape}, but features are (numbers,) or (regions, numbers)")
     if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
         raise DataError(f"{shown(name)} is damaged, perhaps cut short: its numbers are not as many as it says")

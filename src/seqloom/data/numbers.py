@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ Values = NDArray[Any]  # (T, C): float64, NaN where one is missing, or whole num
 Steps = NDArray[np.float32]  # (T, I)
 Kind = Literal["long", "rows", "ts", "idx"]
 
-KINDS = ("long", "rows", "ts", "idx")
 SHOWN = 5
 FLAT = 1e-12  # a spread that is a smaller share of the mean is rounding
 FEW_STEPS, MOST_FRAMES = 15, 65_536
@@ -176,7 +175,7 @@ class NumbersReader:
         if not isinstance(values, dict) or set(values) != set(keys):
             found = ", ".join(sorted(map(str, values))) if isinstance(values, dict) and values else "none"
             raise DataError(f"a saved reader of numbers has the keys {', '.join(keys)} and no other; found: {found}.")
-        if values["kind"] not in KINDS or not all(
+        if values["kind"] not in get_args(Kind) or not all(
             values[name] is None or isinstance(values[name], str) for name in ("series", "time")
         ):
             raise DataError(f"saved reader: there is no kind {values['kind']!r:.40} with such columns.")

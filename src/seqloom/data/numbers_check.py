@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from seqloom.data.findings import Finding
-from seqloom.data.numbers import NumbersReader
+from seqloom.data.numbers import SHOWN, NumbersReader
 from seqloom.data.numbers_prepare import PreparedNumbers
 
-SHOWN = 5
 MANY_MISSING = 0.1
 
 

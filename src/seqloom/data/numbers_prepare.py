@@ -24,7 +24,8 @@ from seqloom.data.numbers import (
 )
 from seqloom.data.numbers_layout import Found, infer_numbers
 from seqloom.data.numbers_table import read_samples
-from seqloom.data.rows import Rejected, RejectedRow, Table
+from seqloom.data.repeats import leaks_of
+from seqloom.data.rows import Rejected, RejectedRow, Table, first_of
 from seqloom.data.series_prepare import TEXTUAL
 from seqloom.data.splits import Stratum, split_rows
 from seqloom.data.table import read_table
@@ -208,7 +209,7 @@ def _usable(
             except DataError as error:
                 refused.append(_refused(sample, file.layout, str(error)))
         if not samples:
-            raise DataError(f"{names[part]}: no sample can be used{_first(refused)}")
+            raise DataError(f"{names[part]}: no sample can be used{first_of(refused)}")
         rejected += [RejectedRow(names[part], *row) for row in refused]
         kept[part] = replace(file, samples=samples, rejected=[])
         notes = notes + [f"{names[part]}: {note}" for note in file.notes]
@@ -241,10 +242,10 @@ def prepare_numbers(gathered: GatheredNumbers, config: Config) -> PreparedNumber
         name = gathered.names.get(part, gathered.names["train"])
         rejected += [RejectedRow(name, *row) for row in refused]
         if samples and not encoded[part]:
-            raise DataError(f"{name}: no {part} sample can be used{_first(refused)}")
+            raise DataError(f"{name}: no {part} sample can be used{first_of(refused)}")
         longer = 0 if settings.max_length is None else sum(len(each.values) > settings.max_length for each in samples)
         notes += [f"{longer} of {len(samples)} {part} series are cut to {settings.max_length} steps"] * (longer > 0)
-    leaks = overlaps(parts)
+    leaks = leaks_of({part: [key_of(each.values) for each in samples] for part, samples in parts.items()}, "samples")
     return PreparedNumbers(
         **encoded,
         reader=reader,
@@ -272,15 +273,6 @@ def encode_samples(
         steps = reader.encode(sample.values, max_length=max_length)
         encoded.append(NumericExample(sample.line, sample.name, steps, target))
     return encoded
-
-
-def overlaps(parts: Mapping[str, Sequence[Sample]]) -> list[str]:
-    """A sentence for each of valid and test that has samples which are in train too, number for number."""
-    train, notes = {key_of(sample.values) for sample in parts["train"]}, []
-    for part in ("valid", "test"):
-        known = sum(key_of(sample.values) in train for sample in parts[part])
-        notes += [f"{known} of {len(parts[part])} {part} samples are also in train: their scores flatter"] * (known > 0)
-    return notes
 
 
 def _part(gathered: GatheredNumbers, config: Config) -> dict[str, list[Sample]]:
@@ -318,7 +310,3 @@ def _strata(samples: Sequence[Sample], task: Task, settings: DataSettings) -> li
 def _refused(sample: Sample, layout: NumbersLayout, reason: str) -> Rejected:
     """The line of a sample and why it cannot be used; of a series in many lines with its name."""
     return Rejected(sample.line, f"series {sample.name}: {reason}" if layout.kind == "long" else reason)
-
-
-def _first(rejected: Sequence[Rejected]) -> str:
-    return f". The first, in line {rejected[0].line}: {rejected[0].reason}." if rejected else "."

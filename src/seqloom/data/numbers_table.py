@@ -71,6 +71,7 @@ def _series(
     table: Table, layout: NumbersLayout, rejected: list[Rejected], *, target: str | None, split: str | None
 ) -> list[Sample]:
     assert layout.series is not None
+    inputs = [table.columns.index(column) for column in layout.inputs]
     found: dict[str, _Steps] = {}
     for row in table.rows:
         try:
@@ -83,7 +84,7 @@ def _series(
             rejected.append(Rejected(row.line, str(error)))
             continue
         try:
-            numbers = [read_cell(_cell(table, row, column), column) for column in layout.inputs]
+            numbers = [read_cell(row.values[at], column) for at, column in zip(inputs, layout.inputs, strict=True)]
         except DataError as error:
             rejected.append(Rejected(row.line, str(error)))
             numbers = [np.nan] * len(layout.inputs)

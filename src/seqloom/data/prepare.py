@@ -25,7 +25,7 @@ from seqloom.data.numbers_prepare import (
     prepare_numbers,
 )
 from seqloom.data.repeats import as_read, overlaps
-from seqloom.data.rows import Rejected, RejectedRow, Row, Table, Value, read_text
+from seqloom.data.rows import Rejected, RejectedRow, Row, Table, Value, first_of, read_text
 from seqloom.data.series_layout import looks_like_series
 from seqloom.data.series_prepare import GatheredSeries, PreparedSeries, gather_series, prepare_series
 from seqloom.data.sight import Sight, find_sight
@@ -132,7 +132,7 @@ def gather(
     if (found := find_numbers(config, files["train"])) is not None:
         return gather_tables(config, files, names, found)
     columns = infer_columns(
-        joined(files["train"], settings.input),
+        joined(files["train"], settings.input) if config.task == "caption" else files["train"],
         task=config.task,
         input=settings.input,
         target=settings.target,
@@ -165,7 +165,7 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
         encoded[part], refused = _encode(table, columns, learned)
         rejected += [RejectedRow(names.get(part, names["train"]), *row) for row in refused]
         if not encoded[part] and (table.rows or part in files):
-            raise DataError(f"{table.path.name}: no {part} row can be used{_first(refused)}")
+            raise DataError(f"{table.path.name}: no {part} row can be used{first_of(refused)}")
     encoded, cut = _cut(encoded, settings.max_length)
     targets = learned.targets
     if isinstance(targets, TextTargets):
@@ -229,7 +229,7 @@ def _usable(table: Table, columns: Columns, settings: DataSettings) -> Table:
         except DataError as error:
             rejected.append(Rejected(row.line, str(error)))
     if not rows:
-        raise DataError(f"{table.path.name}: no row can be used{_first(rejected)}")
+        raise DataError(f"{table.path.name}: no row can be used{first_of(rejected)}")
     return replace(table, rows=rows, rejected=rejected)
 
 
@@ -333,7 +333,3 @@ def _cut(encoded: dict[str, list[Example]], max_length: int | None) -> tuple[dic
 def _shorten(example: Example, max_length: int) -> Example:
     shorter = example._replace(ids=example.ids[:max_length])
     return shorter if example.target_text is None else shorter._replace(target=written_ids(example)[:max_length])
-
-
-def _first(rejected: list[Rejected]) -> str:
-    return f". The first, in line {rejected[0].line}: {rejected[0].reason}." if rejected else "."

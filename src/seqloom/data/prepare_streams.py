@@ -15,7 +15,7 @@ from seqloom.data.learn import MOST_TOKENS, check_settings, word_tokeniser
 from seqloom.data.next_targets import AS_IT_STANDS, UNKNOWN_WORD, NextTargets, line_end
 from seqloom.data.plain_text import Piece, PlainText, Range, is_prose, is_table
 from seqloom.data.prepare import Gathered, gather, part_rows
-from seqloom.data.rows import Rejected, RejectedRow, Table, read_text
+from seqloom.data.rows import Rejected, RejectedRow, Table, first_of, read_text
 from seqloom.data.token_stream import TokenStream
 from seqloom.data.tokens import choose_stream_tokens, enough_pieces
 from seqloom.errors import DataError
@@ -157,8 +157,7 @@ def encode_texts(gathered: GatheredTexts, config: Config) -> PreparedStreams:
         streams[part] = _new_stream(targets) if text is None else encode_text(text, targets, refused)
         rejected += [RejectedRow(text.name, *row) for row in refused if text is not None]
         if text is not None and not len(streams[part]):
-            first = f". The first, in line {refused[0].line}: {refused[0].reason}." if refused else "."
-            raise DataError(f"{text.name}: no line for {part} can be used{first}")
+            raise DataError(f"{text.name}: no line for {part} can be used{first_of(refused)}")
     sizes = (f"{len(stream):,} {part}" for part, stream in streams.items())
     notes.append("tokens: " + ", ".join(sizes))
     notes += _unheard(streams)

@@ -4,7 +4,7 @@ A text in training under another case or spelling would let a model score from m
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from seqloom.data.examples import Example
 from seqloom.text import Tokeniser, normalise
@@ -38,11 +38,14 @@ def overlaps(parts: Mapping[str, list[Example]], tokeniser: Tokeniser) -> list[s
     """A sentence for each of valid and test that has texts which a model reads as one in train, with the count."""
     keys = iter(keys_of([example for examples in parts.values() for example in examples], tokeniser))
     read = {part: [next(keys) for _ in examples] for part, examples in parts.items()}
-    train = set(read["train"])
-    notes = []
+    seen = any(example.seen is not None for example in parts["train"])
+    return leaks_of(read, "images or features" if seen else "texts")
+
+
+def leaks_of(keys: Mapping[str, Sequence[Hashable]], what: str) -> list[str]:
+    """A sentence for each of valid and test that has keys which are in train too, with the count of them."""
+    train, notes = set(keys["train"]), []
     for part in ("valid", "test"):
-        known = sum(key in train for key in read[part])
-        if known:
-            what = "images or features" if parts[part][0].seen is not None else "texts"
-            notes.append(f"{known} of {len(read[part])} {part} {what} are also in train: their scores flatter")
+        known = sum(key in train for key in keys[part])
+        notes += [f"{known} of {len(keys[part])} {part} {what} are also in train: their scores flatter"] * (known > 0)
     return notes

@@ -39,6 +39,11 @@ class RejectedRow(NamedTuple):
     reason: str
 
 
+def first_of(rejected: Sequence[Rejected | RejectedRow]) -> str:
+    """How a message ends that no row can be used: with the first reason."""
+    return f". The first, in line {rejected[0].line}: {rejected[0].reason}." if rejected else "."
+
+
 class Parsed(NamedTuple):
     """What is in a file, before it is known as a table."""
 

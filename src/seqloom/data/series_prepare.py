@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from seqloom.config import Config, DataSettings, ForecastSettings
-from seqloom.data.rows import RejectedRow, Table
+from seqloom.data.rows import RejectedRow, Table, first_of
 from seqloom.data.series import Beside, Numbers, Reader, Series, Window, Windows, ahead
 from seqloom.data.series_layout import Layout, infer_layout
 from seqloom.data.series_table import read_series
@@ -137,7 +137,7 @@ def gather_series(config: Config, files: dict[str, Table], names: dict[str, str]
             continued[part][one.name] = whole.steps - known[one.name].steps
             known[one.name] = whole
         if not continued[part]:
-            raise DataError(f"{names[part]}: none of its series continues one of {names['train']}{_first(rejected)}")
+            raise DataError(f"{names[part]}: none of its series continues one of {names['train']}{first_of(rejected)}")
     return GatheredSeries(files, names, layout, frequency, list(known.values()), continued, rejected, notes)
 
 
@@ -156,7 +156,7 @@ def prepare_series(gathered: GatheredSeries, config: Config) -> PreparedSeries:
             rejected.append(RejectedRow(gathered.names["train"], one.line, str(error)))
     if not parted:
         raise DataError(
-            f"{gathered.names['train']}: no series is long enough{_first(rejected)} "
+            f"{gathered.names['train']}: no series is long enough{first_of(rejected)} "
             "A shorter --set forecast.horizon or forecast.context needs fewer steps."
         )
     beside = _spreads(gathered.layout, parted)
@@ -376,7 +376,3 @@ def _origins(first: int, last: int, reader: Reader, settings: ForecastSettings, 
 def _coprime(least: int, season: int) -> int:
     """The least step from `least` on that meets every phase of a season in turn."""
     return next(step for step in range(max(1, least), max(1, least) + season + 1) if math.gcd(step, season) == 1)
-
-
-def _first(rejected: Sequence[RejectedRow]) -> str:
-    return f". The first, in line {rejected[0].line}: {rejected[0].reason}." if rejected else "."

@@ -149,9 +149,9 @@ def find_sight(values: Sequence[Any], folder: Path, *, image_size: int | None) -
     if image_size is not None:
         raise DataError("image_size is a setting of images; the rows hold features. Leave it out.")
     any_size, widths = Sight("features", 0), Counter[int]()
-    for value in values:
+    for value, rows in Counter(values).items():  # a file is often that of several captions
         try:
-            widths[any_size.read(value, folder).values().shape[1]] += 1
+            widths[any_size.read(value, folder).values().shape[1]] += rows
         except DataError:
             continue  # refused where the rows are read, with its line
     return replace(any_size, size=widths.most_common(1)[0][0] if widths else 0)

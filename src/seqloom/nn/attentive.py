@@ -174,10 +174,11 @@ class AttentiveStream:
         rows, layer = self._checked.memory.shape[0], self._layer
         if self._vectors is None:
             x = self._rows(x, "x", (rows, layer.input_size))
-        elif x.shape != (rows,) or x.dtype is not torch.int64 or not x.is_contiguous():
+        elif not _are_ids(x, rows, self._like.device):
+            given = f"{x.dtype} {tuple(x.shape)} on {x.device}" if isinstance(x, Tensor) else type(x).__name__
             raise ShapeError(
-                f"Attentive.stream: x is {x.dtype} {tuple(x.shape)}, but must be int64 token ids, ({rows},): one for "
-                "each row of the source, in one piece."
+                f"Attentive.stream: x is {given}, but must be int64 token ids, ({rows},): one for each row of the "
+                f"source, in one piece on {self._like.device}."
             )
         elif not self._ids:
             x = torch.embedding(self._vectors, x)
@@ -224,6 +225,13 @@ def _by_equations(step: Step, p: CellParameters, a: AttentionParameters) -> Read
 
 def _detached(part: Tensor | None) -> Tensor | None:
     return None if part is None else part.detach()
+
+
+def _are_ids(x: object, rows: int, device: torch.device) -> bool:
+    """Whether `x` are token ids as the core reads them: by their address, so that it must be one of this device."""
+    if not isinstance(x, Tensor) or x.shape != (rows,) or x.dtype is not torch.int64:
+        return False
+    return x.is_contiguous() and x.device == device
 
 
 def _dense(x: Tensor, like: Tensor, name: str) -> Tensor:

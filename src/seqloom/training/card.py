@@ -40,12 +40,7 @@ def model_card(bundle: Bundle, history: list[dict[str, Any]]) -> str:
         *[f"Attention: {settings.attention}."] * writes,
         *[f"Characters: {'read too' if settings.characters else 'not read'}; output: {settings.output}."] * tags,
         "",
-        "## Use",
-        "```",
-        'seqloom predict FOLDER --text "..."',
-        "```",
-        "",
-        *_evidence(bundle),
+        *_use_and_evidence(bundle, '--text "..."'),
         "",
         "## Limits",
         "It knows the words and the kind of text it was trained on; on other texts its answers mean little. "
@@ -74,12 +69,7 @@ def series_card(bundle: SeriesBundle, history: list[dict[str, Any]]) -> str:
         f"Made by seqloom {__version__}: {settings.num_layers} layer(s) of {settings.cell}, "
         f"{settings.hidden_size} units, {summary(bundle.model).total:,} parameters, {len(history)} epoch(s).",
         "",
-        "## Use",
-        "```",
-        "seqloom predict FOLDER FILE",
-        "```",
-        "",
-        *_evidence(bundle),
+        *_use_and_evidence(bundle, "FILE"),
         *(["", origins + band * (len(targets.quantiles) > 1)] if "origins" in metrics else []),
         "",
         "## Limits",
@@ -102,12 +92,7 @@ def numbers_card(bundle: NumbersBundle, history: list[dict[str, Any]]) -> str:
         f"{'' if layout.dense else reading}, {settings.hidden_size} units, {summary(bundle.model).total:,} parameters, "
         f"{len(history)} epoch(s).",
         "",
-        "## Use",
-        "```",
-        "seqloom predict FOLDER FILE",
-        "```",
-        "",
-        *_evidence(bundle),
+        *_use_and_evidence(bundle, "FILE"),
         "",
         "## Limits",
         "It knows numbers like those it was trained on, in the same units, the steps of series at the same distance: "
@@ -116,10 +101,11 @@ def numbers_card(bundle: NumbersBundle, history: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _evidence(bundle: AnyBundle) -> list[str]:
-    """What it was trained on, and how good it is."""
+def _use_and_evidence(bundle: AnyBundle, given: str) -> list[str]:
+    """How it is asked, what it was trained on, and how good it is."""
+    use = ["## Use", "```", f"seqloom predict FOLDER {given}", "```"]
     data = [f"- {name}: sha256 {digest}" for name, digest in bundle.data.items()]
-    return ["## Data", *data, "", "## Scores", *_scores(bundle.metrics)]
+    return [*use, "", "## Data", *data, "", "## Scores", *_scores(bundle.metrics)]
 
 
 def _answers(targets: AnyTargets) -> str:
