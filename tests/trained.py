@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ SMALL: dict[str, Any] = {
 
 
 class Trained(NamedTuple):
-    """Four models and the files they were trained on; to be read, never written."""
+    """Four models and the files they were trained on; to be read, never written (evaluate a `copy_of`: it writes)."""
 
     classifier: Path
     regressor: Path
@@ -28,6 +29,11 @@ class Trained(NamedTuple):
     topics: Path
     translator: Path
     pairs: Path
+
+
+def copy_of(folder: Path, *, below: Path) -> Path:
+    """A model of these for a test that writes into its folder, as `seqloom evaluate` does."""
+    return shutil.copytree(folder, below / folder.name)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run, command
-from tests.trained import Trained
+from tests.trained import Trained, copy_of
 
 SMALL = ("--set", "hidden_size=4", "--set", "embedding_size=4", "--epochs", "1")
 
@@ -48,13 +48,13 @@ def test_train_prints_scores_on_stdout_and_the_next_step_on_stderr(run: Run, tra
     )
 
 
-def test_evaluate_json_keeps_the_contract(run: Run, trained: Trained) -> None:
+def test_evaluate_json_keeps_the_contract(run: Run, trained: Trained, tmp_path: Path) -> None:
     for model, data, metrics, baseline in (
         (trained.classifier, trained.reviews, {"accuracy", "macro_f1"}, "majority"),
         (trained.multilabel, trained.topics, {"exact_match", "macro_f1"}, "majority"),
         (trained.regressor, trained.numbers, {"mae", "rmse"}, "mean"),
     ):
-        code, out, err = run("evaluate", model, data, "--json")
+        code, out, err = run("evaluate", copy_of(model, below=tmp_path), data, "--json")
         result = json.loads(out)
         assert (code, err) == (0, "")
         assert {"task", "metrics", "baselines", "rows", "seconds"} <= set(result)
@@ -66,7 +66,7 @@ def test_evaluate_json_keeps_the_contract(run: Run, trained: Trained) -> None:
 def test_evaluate_says_which_rows_it_left_out(run: Run, trained: Trained, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("text,label\ngood,positive\n" + "bad,\x1b[2J\n" * 7)
-    code, out, err = run("evaluate", trained.classifier, rows)
+    code, out, err = run("evaluate", copy_of(trained.classifier, below=tmp_path), rows)
     assert code == 0
     assert "1 rows, 7 not used" in out
     assert err.splitlines()[0] == (

@@ -9,7 +9,7 @@ import pytest
 
 import seqloom
 from tests.cli.conftest import Run
-from tests.trained import Trained
+from tests.trained import Trained, copy_of
 from tests.training.tiny import pairs, write_rows
 
 SMALL = ("--set", "hidden_size=4", "--set", "embedding_size=4", "--epochs", "1")
@@ -76,8 +76,8 @@ def test_suggestions_are_as_many_as_asked_for_and_differ(run: Run, trained: Trai
     assert (code, len(texts), len(answer["alternatives"])) == (0, 3, 2)
 
 
-def test_evaluate_shows_what_each_baseline_has(run: Run, trained: Trained) -> None:
-    code, out, err = run("evaluate", trained.translator, trained.pairs)
+def test_evaluate_shows_what_each_baseline_has(run: Run, trained: Trained, tmp_path: Path) -> None:
+    code, out, err = run("evaluate", copy_of(trained.translator, below=tmp_path), trained.pairs)
     assert (code, err) == (0, "")
     head = next(line for line in out.splitlines() if "perplexity" in line)
     assert head.split() == ["perplexity", "exact_match", "error_rate", "bleu", "chrf"]
