@@ -32,7 +32,8 @@ class DataSettings(Settings):
     target: str | None = Field(None, description="column that is learned; inferred where not given")
     tokens: Tokens | None = Field(
         None,
-        description="what one time step reads; word where not given, for translate and generate what suits the texts",
+        description="what one time step reads; where not given word, or character where most texts are a single word; "
+        "for translate and generate what suits the texts",
     )
     target_tokens: WrittenTokens | None = Field(
         None, description="translate, caption: what one time step writes; what suits the texts where not given"

@@ -197,3 +197,14 @@ def test_subwords_are_learned_from_training_alone(tmp_path: Path) -> None:
     prepared = prepare(load_config(None, ["tokens=subword", "max_vocabulary=40"]), train, valid=valid)
     assert prepared.tokeniser.subword_model
     assert 1 in prepared.valid[0].ids and 1 not in prepared.valid[1].ids
+
+
+def test_names_are_read_by_character_and_sentences_by_word(tmp_path: Path) -> None:
+    names = [(f"{first}{second}", "pos" if first == "a" else "neg") for first in "ab" for second in "cdefghijklmn"]
+    prepared = prepare(Config(), write(tmp_path / "names.csv", names))
+    assert prepared.tokeniser.kind == "character"
+    assert "tokens of text: character (20 of 20 texts are a single word)" in prepared.notes
+    told = load_config(named={"data.tokens": "word"})
+    assert prepare(told, tmp_path / "names.csv").tokeniser.kind == "word"
+    sentences = prepare(Config(), write(tmp_path / "sentences.csv", some_rows(40)))
+    assert sentences.tokeniser.kind == "word" and not any(note.startswith("tokens of") for note in sentences.notes)

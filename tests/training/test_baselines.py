@@ -72,6 +72,14 @@ def test_the_linear_classes_are_those_of_logistic_regression_on_tfidf() -> None:
     assert len(set(expected)) > 1
 
 
+def test_runs_of_characters_are_its_terms_where_characters_are_read() -> None:
+    """Names whose ends alone tell them apart: no word of the asked ones is known."""
+    known, asked = ["ivanov", "petrov", "smirnov", "rossi", "bianchi", "ricci"], ["Volkov", "Conti"]
+    train, rows = examples(known, [0, 0, 0, 1, 1, 1]), examples(asked, [0, 1])
+    assert decide_linear(CLASSES, train, rows, rows, characters=True).tolist() == [0, 1]
+    assert len(set(decide_linear(CLASSES, train, rows, rows).tolist())) == 1
+
+
 def test_the_strength_of_the_linear_model_is_chosen_on_the_validation_rows() -> None:
     """Rows that only one strength gets right choose that one: here where ridge regressions differ most."""
     targets = [1.5, -1.5, 0.2, -0.7, 0.8, 0.0, 1.9]

@@ -16,7 +16,7 @@ from seqloom.data.tag_targets import TagTargets, read_tags, read_words
 from seqloom.data.tagged import cased_form, word_form
 from seqloom.data.targets import Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
-from seqloom.data.tokens import choose_tokens, enough_pieces
+from seqloom.data.tokens import choose_tokens, enough_pieces, single_words
 from seqloom.errors import ConfigError
 from seqloom.text import Tokeniser, Vocabulary, train_subwords
 
@@ -94,7 +94,9 @@ def learn(train: Table, columns: Columns, settings: DataSettings, *, sight: Sigh
     values = train.values(columns.target)
     words = word_tokeniser(settings, task=columns.task)
     if columns.task != "translate":
-        read = _learn_side(texts, settings.tokens or "word", words, settings, name=columns.input)
+        # Words, unless most texts are one: then characters are chosen, and said, as for what is translated.
+        kind = settings.tokens or (None if single_words(texts) else "word")
+        read = _learn_side(texts, kind, words, settings, name=columns.input)
         targets = Targets.learn(values, task=columns.task, label_separator=settings.label_separator)
         return Learned(read.tokeniser, read.vocabulary, targets, read.notes)
     answers = [read_text(value, role="target").strip() for value in values]

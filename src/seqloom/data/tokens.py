@@ -25,9 +25,8 @@ SMALL_TEXT = 20_000_000
 def choose_tokens(texts: Sequence[str], *, tokeniser: Tokeniser) -> tuple[Tokens, str]:
     """The kind of tokens that suits the texts, and why; `tokeniser` cuts words, as the texts would be cut."""
     words = Counter(word for text in texts for word in text.split())
-    single = sum(len(text.split()) == 1 for text in texts)
-    if 2 * single > len(texts):
-        return "character", f"{single:,} of {len(texts):,} texts are a single word"
+    if (why := single_words(texts)) is not None:
+        return "character", why
     if len(words) <= FEW_WORDS and words.total() >= OFTEN * len(words):
         few = f"only {len(words):,} different words"
         torn = _rejoined(texts, tokeniser) < REJOINED
@@ -40,6 +39,12 @@ def choose_tokens(texts: Sequence[str], *, tokeniser: Tokeniser) -> tuple[Tokens
     if importlib.util.find_spec("sentencepiece") is None:
         return "word", "subwords would read rare words too, but need a package: pip install 'seqloom[text]'"
     return "subword", f"{len(words):,} different words"
+
+
+def single_words(texts: Sequence[str]) -> str | None:
+    """That most texts are a single word, where it is so, as of names and texts without blanks: few words come again."""
+    single = sum(len(text.split()) == 1 for text in texts)
+    return f"{single:,} of {len(texts):,} texts are a single word" if 2 * single > len(texts) else None
 
 
 def choose_stream_tokens(sample: Sequence[str], *, size: int) -> tuple[Tokens, str]:

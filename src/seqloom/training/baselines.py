@@ -34,17 +34,26 @@ def decide_constant(targets: Targets, constant: Target, *, rows: int) -> Tensor:
 
 
 def decide_linear(
-    targets: Targets, train: Sequence[Example], valid: Sequence[Example], rows: Sequence[Example]
+    targets: Targets,
+    train: Sequence[Example],
+    valid: Sequence[Example],
+    rows: Sequence[Example],
+    *,
+    characters: bool = False,
 ) -> Tensor:
     """Decisions of TF-IDF over words and pairs of words with logistic regression (ridge regression for numbers).
 
+    Over runs of up to four characters, the ends of words among them, where `characters` are what the model reads.
     Learned from `train`, its strength chosen on `valid`, as our own model's epoch is.
     Raises MissingExtraError without scikit-learn.
     """
     text, linear, multi = (
         import_extra(name, extra="baselines", purpose="the comparison with a linear model") for name in NEEDS
     )
-    vectoriser = text.TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
+    terms: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+    if characters:
+        terms = {"ngram_range": (1, 4), "analyzer": "char_wb"}
+    vectoriser = text.TfidfVectorizer(**terms)
     known = vectoriser.fit_transform([example.text for example in train])
     heldout, asked = (vectoriser.transform([example.text for example in part]) for part in (valid, rows))
     truth, heldout_truth = (np.array([example.target for example in part]) for part in (train, valid))

@@ -183,7 +183,13 @@ def _compare_answers(
                 )
             else:
                 name = f"tfidf_{linear}"
-                decided = decide_linear(targets, learn_from.train, learn_from.valid, _examples(rows))
+                decided = decide_linear(
+                    targets,
+                    learn_from.train,
+                    learn_from.valid,
+                    _examples(rows),
+                    characters=learn_from.tokeniser.kind in ("character", "byte"),
+                )
             scores[name] = score(targets, truth, decided)
         except MissingExtraError as missing:
             report(Said(str(missing)))
