@@ -19,9 +19,15 @@ constexpr i64 width = 32, parts_of_width = width / lanes;
 struct whole_vector {
     static vec get(const real* from) { return load(from); }
     static void put(real* to, vec a) { store(to, a); }
+    static vec only(vec a) { return a; }
 };
 struct first_numbers {
     i64 count;
+    vec only(vec a) const {
+        real all[lanes];
+        store(all, a);
+        return load_first(all, count);
+    }
     vec get(const real* from) const { return load_first(from, count); }
     void put(real* to, vec a) const { store_first(to, a, count); }
 };
@@ -70,6 +76,15 @@ inline void softmax(i64 count, real* e) {
     in_vectors(count, [=](auto at, i64 s) { at.put(e + s, at.get(e + s) / set(all)); });
 }
 
+// `count` logits become log-probabilities, in place: e - max e - log sum exp(e - max e). NaN where one of them is.
+inline void log_softmax(i64 count, real* e) {
+    real most = count > 0 ? e[0] : 0;
+    for (i64 s = 1; s < count; ++s) most = e[s] > most ? e[s] : most;
+    const real all = in_chains(count, [=](auto at, i64 s, vec sum) { return sum + at.only(falling_exponential(at.get(e + s) - set(most))); });
+    const vec highest = set(most), rest = set(static_cast<real>(std::log(static_cast<double>(all))));
+    in_vectors(count, [=](auto at, i64 s) { at.put(e + s, at.get(e + s) - highest - rest); });
+}
+
 // to = the sum of weight(s) row(s) over s = 0 .. count - 1, each row `size` numbers. Four rows at a time: one chain still.
 template <class Weight, class Row>
 inline void weighed_sum(i64 count, i64 size, real* to, Weight weight, Row row) {
@@ -100,7 +115,12 @@ inline void over_rows(i64 rows, i64 work, int threads, F f) {
     });
 }
 
-constexpr i64 tanh_costs = 12;  // multiplications
+constexpr i64 tanh_costs = 12, exponential_costs = 16;  // multiplications
+
+// The rows of z, of `count` logits each, contiguous.
+inline void log_softmax_rows(i64 rows, i64 count, real* z, int threads) {
+    over_rows(rows, count * exponential_costs, threads, [=](i64 row) { log_softmax(count, z + row * count); });
+}
 
 inline i64 work_of(const attention_source& s) { return s.steps * (s.memory_size + s.compared * (s.score != nullptr ? tanh_costs : 1)); }
 

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "int8_dispatch.h"
 #include "kernels.h"
 
 namespace seqloom {
@@ -49,6 +50,20 @@ struct matrix {
     std::unique_ptr<packed<float>> panels;
     matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns, int threads)
         : panels(active().linear.pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns, threads)) {}
+};
+
+inline void check_int8_depth(i64 depth) {
+    constexpr i64 deepest = 2'147'483'647 / (128 * 127);  // the sums are of 32 bits
+    if (depth > deepest)
+        throw std::invalid_argument("with int8 weights a layer reads up to " + std::to_string(deepest) + " numbers a step. Use weights=\"float32\".");
+}
+
+struct int8_matrix {
+    std::unique_ptr<packed<float>> panels;
+    int8_matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns) {
+        check_int8_depth(depth);
+        panels = in_int8().pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns);
+    }
 };
 
 }  // namespace seqloom

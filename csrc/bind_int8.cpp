@@ -3,24 +3,13 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 
-#include <stdexcept>
-
-#include "int8_dispatch.h"
+#include "bind.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using namespace seqloom;
 
-using address = std::uintptr_t;
-using i64 = std::int64_t;
-
 namespace {
-
-void check_depth(i64 depth) {
-    constexpr i64 deepest = 2'147'483'647 / (128 * 127);  // the sums are of 32 bits
-    if (depth > deepest)
-        throw std::invalid_argument("with int8 weights a layer reads up to " + std::to_string(deepest) + " numbers a step. Use weights=\"float32\".");
-}
 
 struct int8_layer {
     const recurrent<float>* loops;
@@ -30,12 +19,9 @@ struct int8_layer {
     int8_layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides,
                address hidden, std::pair<i64, i64> hidden_strides, address bias, address bias_candidate)
         : hidden_size(hidden_size) {
-        constexpr const char* names[] = {"simple_rnn_tanh", "simple_rnn_relu", "simple_rnn_leaky_relu", "lstm", "gru", "gru_reset_after"};
-        int kind = 0;
-        while (kind < 6 && cell != names[kind]) ++kind;
-        if (kind == 6) throw std::invalid_argument("no cell is named \"" + cell + "\"");
+        const int kind = cell_number(cell);
         if (hidden_size < 1 || input_size < 1 || hidden == 0 || input == 0) throw std::invalid_argument("a layer needs weights");
-        check_depth(std::max(input_size, hidden_size));
+        check_int8_depth(std::max(input_size, hidden_size));
         loops = in_int8().cells + kind;
         weights = loops->pack({static_cast<cell_kind>(kind), input_size, hidden_size, reinterpret_cast<const float*>(input),
                                input_strides.first, input_strides.second, reinterpret_cast<const float*>(hidden),
@@ -59,14 +45,6 @@ void forward_int8(const int8_layer& w, i64 batch, i64 time, address lengths, boo
                       {reinterpret_cast<float*>(last_hidden), w.hidden_size},
                       {reinterpret_cast<float*>(last_cell), w.hidden_size}, nullptr, nullptr});
 }
-
-struct int8_matrix {
-    std::unique_ptr<packed<float>> panels;
-    int8_matrix(address b, std::pair<i64, i64> strides, i64 depth, i64 columns) {
-        check_depth(depth);
-        panels = in_int8().pack(reinterpret_cast<const float*>(b), strides.first, strides.second, depth, columns);
-    }
-};
 
 void linear_int8(const int8_matrix& b, i64 rows, address a, i64 a_row, address bias, address c, int threads) {
     nb::gil_scoped_release unlocked;

@@ -44,6 +44,8 @@ struct kernels {
     dense linear;
     seqloom::attention attention;
     void (*cross_entropy)(const softmax_loss&);
+    // z: (rows, words), contiguous logits; they become log-probabilities.
+    void (*log_softmax)(std::int64_t rows, std::int64_t words, float* z, int threads);
     std::uint64_t (*fingerprint)(const void* from, std::int64_t bytes);  // csrc/fingerprint.h
     double (*multiply_adds)(std::int64_t rounds);  // the seconds that `rounds` independent fma on a whole vector take
     std::int64_t lanes;

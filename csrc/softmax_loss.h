@@ -74,7 +74,7 @@ inline void lose(At at, const softmax_loss& s, i64 first, i64 count, real* scale
 }
 
 inline void cross_entropy(const softmax_loss& s) {
-    constexpr i64 together = 4 * lanes, exponential_costs = 16;  // multiplications
+    constexpr i64 together = 4 * lanes;
     const i64 work = s.words * s.tokens * exponential_costs;
     const auto members_for = [&](i64 parts) {
         return static_cast<int>(std::max<i64>(1, std::min<i64>({s.threads, parts, 1 + work / worth_a_thread})));

@@ -12,9 +12,8 @@ from torch.autograd import Function
 from torch.nn.functional import embedding
 
 from seqloom.cells import AttentionParameters, CellParameters
-from seqloom.kernels import fused_cpu, native, reference
+from seqloom.kernels import fused_cpu, reference
 from seqloom.kernels.attending import (
-    Asked,
     Attending,
     Back,
     Call,
@@ -26,10 +25,9 @@ from seqloom.kernels.attending import (
     tokens_of,
 )
 from seqloom.kernels.linear import linear, outer
-from seqloom.kernels.packing import pack_matrix
-from seqloom.kernels.recurrence import CELLS, address, name_of
+from seqloom.kernels.recurrence import CELLS, name_of
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Attended, Float, Int, LSTMState, RNNState, Source, State, Tokens
+from seqloom.shapes import Attended, Float, Int, Source, State, Tokens
 
 
 def run(
@@ -59,50 +57,6 @@ def run(
     else:
         found = _placed(call, o, compute(call, o, Weights(cell, o), save=False))
     return Attended(*found[:3]), type(state)(*(part for part in found[3:] if part is not None))
-
-
-class Stepper:
-    """One step at a time with the weights packed once; for what `dispatch.choose_attending` lets through, in rows.
-
-    Rows, source and state may be others at each step. With `vectors` tokens are read, each by its own of them. One
-    thread at a time may use it.
-    """
-
-    def __init__(
-        self, step: Step, p: CellParameters, a: AttentionParameters, *, vectors: Float[Tensor, "V I"] | None = None
-    ) -> None:
-        cell = name_of(step)
-        assert cell is not None
-        weight, (hidden, columns) = p.weight_hidden, p.weight_hidden.shape
-        compared = hidden if a.weight_query is None else a.weight_query.shape[1]
-        memory, keys = weight.new_empty(0, 0, a.weight_context.shape[0]), weight.new_empty(0, 0, compared)
-        first_cell = weight.new_empty(0, hidden) if CELLS[cell].state is LSTMState else None
-        read: list[Any] = [weight, p.bias_candidate, None, weight.new_empty(0, hidden), first_cell, *a, memory, keys]
-        self._weights = Weights(cell, Attending(weight.new_empty(0, columns), *read))
-        self._vectors, self._score = vectors, None if a.score is None else a.score.clone()
-        w, bias = self._weights, None if p.bias is None else p.bias.contiguous()
-        self._reader = native.core().Reader(
-            *(w.cell, pack_matrix(p.weight_input), w.query, w.context),
-            *(p.weight_input.shape[0], w.memory, w.compared, w.columns, address(bias)),
-            *(address(vectors), 0 if vectors is None else len(vectors)),
-        )
-        self._source: Source | None = None
-        self._asked: Asked | None = None
-
-    def read(self, x: Float[Tensor, "R I"] | Int[Tensor, " R"], state: State, source: Source) -> tuple[Attended, State]:
-        """As `run` for one step, whose results have no time axis. All is float32, contiguous, of R rows."""
-        if self._asked is None or source is not self._source:
-            self._asked, self._source = Asked(source, self._score), source
-        rows, like, cell = x.shape[0], state.hidden, state.cell if isinstance(state, LSTMState) else None
-        hidden, next_cell = torch.empty_like(like), None if cell is None else torch.empty_like(cell)
-        context, weights = like.new_empty(rows, self._weights.memory), like.new_empty(rows, source.memory.shape[1])
-        written = (weights, context, hidden, next_cell)
-        self._reader.read(
-            *(self._asked.source, rows, x.data_ptr(), like.data_ptr(), address(cell)),
-            *(*map(address, written), torch.get_num_threads()),
-        )
-        state = RNNState(hidden) if next_cell is None else LSTMState(hidden, next_cell)
-        return Attended(hidden, context, weights), state
 
 
 def fits(p: CellParameters, a: AttentionParameters, source: Source) -> bool:

@@ -81,6 +81,19 @@ class Prepared:
         self._multiply(self._packed, len(rows), rows.data_ptr(), rows.stride(0), *addresses, torch.get_num_threads())
         return product if x.dim() == 2 else product.view(*x.shape[:-1], self._shape[1])
 
+    @property
+    def columns(self) -> int:
+        """The numbers of a row of results."""
+        return self._shape[1]
+
+    def projection(self) -> Any:
+        """The same for the core's own loops; None where torch computes."""
+        if self._packed is None:
+            return None
+        exact, rounded = (None, self._packed) if self._int8 else (self._packed, None)
+        bias = 0 if self._bias is None else self._bias.data_ptr()
+        return native.core().Projection(exact, rounded, *self._shape, bias)
+
     def _refuse(self, why: str) -> None:
         raise ConfigError(
             f'Linear.prepared: weights are "int8", which only the compiled core reads, but {why}. '

@@ -4,7 +4,9 @@ Whether they are is seen from the numbers themselves, by a hash that costs a fra
 changes made by its own operations, but not those made through `.data`, a NumPy view or another process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from seqloom.errors import ConfigError
 from seqloom.kernels import native
-from seqloom.kernels.recurrence import Operands
+from seqloom.kernels.recurrence import Operands, empty
 from seqloom.shapes import Float
 
 # Packed weights at most, and numbers in them; the least recently made go first.
@@ -26,6 +28,36 @@ class _Packed(NamedTuple):
 
 
 _kept: dict[tuple[object, ...], _Packed] = {}
+_unchanging: ContextVar["Unchanging | None"] = ContextVar("unchanging", default=None)
+
+
+class Unchanging:
+    """Weights of which it is promised that they stay as they are: packed once, and not looked at again.
+
+    `with Unchanging(parameters).promise():` is for who reads with the same weights many times, and has them as they
+    were. What is not a parameter, such as a sum made at each call, is looked at as ever.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
+        self._addresses = {part.data_ptr() for part in parameters}
+        self._made: dict[tuple[object, ...], Any] = {}
+
+    @contextmanager
+    def promise(self) -> Iterator[None]:
+        """For as long as this lasts, in this thread."""
+        token = _unchanging.set(self)
+        try:
+            yield
+        finally:
+            _unchanging.reset(token)
+
+    def packed(self, key: tuple[object, ...], parts: tuple[Tensor, ...], make: Callable[[], Any]) -> Any:
+        """What `make` made first of these parts."""
+        if not all(part.data_ptr() in self._addresses for part in parts):
+            return make()
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
 
 def pack(cell: str, o: Operands) -> Any:
@@ -51,6 +83,22 @@ def matrix(weight: Float[Tensor, "I O"]) -> Any:
     return native.core().Matrix(weight.data_ptr(), weight.stride(), *weight.shape, torch.get_num_threads())
 
 
+def table(
+    vectors: Float[Tensor, "V I"], weight: Float[Tensor, "I O"], bias: Float[Tensor, " O"] | None
+) -> Float[Tensor, "V O"]:
+    """x W + b of each vector x, from those kept; no gradient is recorded."""
+
+    def multiplied() -> Tensor:
+        found = empty(len(vectors), weight.shape[1])
+        addresses = (0 if bias is None else bias.data_ptr(), found.data_ptr())
+        shape = (len(vectors), vectors.data_ptr(), vectors.stride(0))
+        native.core().linear(matrix(weight), *shape, *addresses, torch.get_num_threads())
+        return found
+
+    made: Tensor = _kept_or(multiplied, "table", (vectors, weight), (bias,))
+    return made
+
+
 def pack_int8(cell: str, o: Operands) -> Any:
     """The weights of `o` packed for `cell` in 8 bits, for `core.forward_int8`. Not kept. Raises ConfigError."""
     native.isa()
@@ -68,12 +116,19 @@ def _kept_or(
     if not all(map(_is_dense, parts)):
         return make()
     key = (kind, *((part.data_ptr(), part.shape, part.stride()) for part in parts))
-    stamp = tuple(map(_fingerprint, (*parts, *others)))
+    unchanging = _unchanging.get()
+    if unchanging is not None:
+        return unchanging.packed(key, parts, lambda: _looked_at(make, key, (*parts, *others)))
+    return _looked_at(make, key, (*parts, *others))
+
+
+def _looked_at(make: Callable[[], Any], key: tuple[object, ...], numbers: tuple[Tensor | None, ...]) -> Any:
+    stamp = tuple(map(_fingerprint, numbers))
     kept = _kept.get(key)
     if kept is not None and kept.stamp == stamp:
         return kept.weights
     weights = make()
-    _keep(key, _Packed(weights, stamp, sum(part.numel() for part in parts)))
+    _keep(key, _Packed(weights, stamp, sum(part.numel() for part in numbers if part is not None)))
     return weights
 
 

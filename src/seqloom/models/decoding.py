@@ -7,7 +7,6 @@ first, of equal texts the one that was found earlier. So a batch changes nothing
 mix its rows. Finished rows leave the batch.
 """
 
-import itertools
 import math
 import random
 from collections import Counter
@@ -23,6 +22,7 @@ from seqloom.models.writer import (
     END,
     ROOT,
     START,
+    AheadWriter,
     Hypothesis,
     Node,
     Record,
@@ -38,6 +38,7 @@ from seqloom.shapes import Float, Int
 
 __all__ = ["END", "START", "Hypothesis", "Writer", "beam", "diverse", "greedy", "sample", "write"]
 
+MOST_AHEAD = 256  # steps taken at once
 SMALL_NUCLEUS = 256  # tokens: what top_p leaves is looked for here before all are sorted
 
 
@@ -170,25 +171,45 @@ def _one_each(
     rows, record = list(range(len(longest))), Record()
     tokens = torch.full((len(longest),), START)
     written = torch.empty(len(longest), 0, dtype=torch.int64)
-    for length in itertools.count(1):
-        given, weights, state = writer.step(tokens, state)
-        place = record.add(weights)
-        allowed = unrepeated(given, written, no_repeat)
-        best, chosen = allowed.max(dim=-1)
-        gains = ceilings = best.tolist()
-        check_given(ceilings, given, length)
-        if draw is not None:
-            chosen = draw(allowed, best, rows)
-            gains = allowed.gather(1, chosen[:, None])[:, 0].tolist()
-        ids = chosen.tolist()
-        going = []
+    likeliest_only = draw is None and not no_repeat
+
+    def follow(ids: list[int], gains: list[float], place: int) -> list[int]:
+        """Which of the open rows go on after these tokens."""
         for at, row in enumerate(rows):
-            if length > longest[row] or ceilings[at] == -math.inf:  # no room, or nothing that would not repeat
-                ids[at], gains[at] = END, float(given[at, END])
             scores[row] += gains[at]
             nodes[row] = Node(nodes[row], ids[at], place + at)
-            if ids[at] != END:
-                going.append(at)
+        return [at for at, token in enumerate(ids) if token != END]
+
+    length = 0
+    while True:
+        free = min(min(longest[row] for row in rows) - length, MOST_AHEAD)  # steps at which no text must end
+        taken = None
+        if likeliest_only and free > 0 and isinstance(writer, AheadWriter):
+            taken = writer.ahead(tokens, state, free)
+        if taken is not None:
+            steps, bests, shares, state = taken
+            place = record.add(None if shares is None else shares.flatten(0, 1))
+            for chosen, best in zip(steps, bests, strict=True):
+                length += 1
+                check_given(best.tolist(), best[:, None], length)
+                going = follow(chosen.tolist(), best.tolist(), place)
+                place += len(rows)
+        else:
+            length += 1
+            given, weights, state = writer.step(tokens, state)
+            place = record.add(weights)
+            allowed = unrepeated(given, written, no_repeat)
+            best, chosen = allowed.max(dim=-1)
+            gains = ceilings = best.tolist()
+            check_given(ceilings, given, length)
+            if draw is not None:
+                chosen = draw(allowed, best, rows)
+                gains = allowed.gather(1, chosen[:, None])[:, 0].tolist()
+            ids = chosen.tolist()
+            for at, row in enumerate(rows):
+                if length > longest[row] or ceilings[at] == -math.inf:  # no room, or nothing that would not repeat
+                    ids[at], gains[at] = END, float(given[at, END])
+            going = follow(ids, gains, place)
         if not going:
             break
         if len(going) < len(rows):

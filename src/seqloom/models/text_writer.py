@@ -5,7 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seqloom.kernels.packing import Unchanging
 from seqloom.models.text_decoder import TextDecoder
+from seqloom.models.writer import END
 from seqloom.nn import Attentive
 from seqloom.nn.stream import Precision
 from seqloom.shapes import Batch, Float, Int, Source, State
@@ -23,24 +25,31 @@ class Writing(NamedTuple):
 class TextWriter:
     """Writes the targets of batches token by token: `begin` reads one, then comes one `step` after the other.
 
-    The weights of the decoder are prepared once, as they are when it is made; with `weights="int8"` those of readout
-    and softmax in 8 bits, on the compiled core and not to the bit. No gradient is recorded. Raises ConfigError.
+    Weights are prepared once, those of the encoder at the first batch, and must stay as they are; with
+    `weights="int8"` those of readout and softmax in 8 bits, on the compiled core and not to the bit. No gradient is
+    recorded. Raises ConfigError.
     """
 
     def __init__(self, model: TextDecoder, *, weights: Precision = "float32") -> None:
-        self._model = model
+        self._model, self._weights = model, Unchanging(model.parameters())
         table = model.target_embedding
         vectors = table.weight if type(table) is nn.Embedding else None
         self._lowest = model.decoder.stream(vectors) if isinstance(model.decoder, Attentive) else None
         self._looked_up = self._lowest is not None and vectors is not None  # by the decoder itself
         self._readout = None if model.readout is None else model.readout.prepared(weights=weights)
         self._output = model.output.prepared(weights=weights)
+        whole = self._looked_up and len(model.upper) == 0  # one layer reads tokens: the core can do all of a step
+        assert self._lowest is not None or not whole
+        self._speller = (
+            self._lowest.speller(self._readout, self._output) if whole and self._lowest is not None else None
+        )
         self._above = len(model.upper) > 0
 
     @torch.no_grad()
     def begin(self, batch: Batch) -> Writing:
         """Read a batch: one text a row, of which nothing is written yet."""
-        encoded = self._model.encode(batch)
+        with self._weights.promise():
+            encoded = self._model.encode(batch)
         rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
         return Writing(encoded.source, rows, *encoded)
 
@@ -48,6 +57,9 @@ class TextWriter:
         self, tokens: Int[Tensor, " R"], state: Writing
     ) -> tuple[Float[Tensor, "R V"], Float[Tensor, "R S"] | None, Writing]:
         """Read one token a row: the log-probabilities of the next, the weights of attention, and the states after."""
+        if self._speller is not None:
+            given, shares, first = self._speller.spell(*self._ready(tokens, state))
+            return given, shares, state._replace(states=(first,))
         read = tokens if state.rows.is_cpu else tokens.to(state.rows.device)
         if not self._looked_up:
             read = self._model.target_embedding(read[None])[0]
@@ -68,6 +80,19 @@ class TextWriter:
             features = torch.tanh(self._readout(features))
         logits = self._output(features)
         return logits.log_softmax(dim=-1), weights, Writing(state.read, state.rows, state.source, states)
+
+    def ahead(
+        self, tokens: Int[Tensor, " R"], state: Writing, most: int
+    ) -> tuple[Tensor, Tensor, Tensor, Writing] | None:
+        """As `writer.AheadWriter` has it."""
+        if self._speller is None:
+            return None
+        chosen, scores, weights, after = self._speller.go_on(*self._ready(tokens, state), most=most, end=END)
+        return chosen, scores, weights, state._replace(states=(after,))
+
+    def _ready(self, tokens: Int[Tensor, " R"], state: Writing) -> tuple[Tensor, State, Source]:
+        assert self._lowest is not None and state.source is not None
+        return self._lowest.ready(tokens, state.states[0], state.source)
 
     def select(self, state: Writing, rows: Int[Tensor, " R"]) -> Writing:
         """These rows of all of `state`; the source is gathered anew only where the sentences are others."""

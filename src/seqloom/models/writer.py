@@ -32,6 +32,20 @@ class Writer(Protocol[S]):
         """The state of these rows, in this order; a row may stand more than once."""
 
 
+@runtime_checkable
+class AheadWriter(Writer[S], Protocol[S]):
+    """A writer that can take many steps at once where each row's likeliest token is written."""
+
+    def ahead(
+        self, tokens: Int[Tensor, " R"], state: S, most: int
+    ) -> tuple[Int[Tensor, "N R"], Float[Tensor, "N R"], Float[Tensor, "N R S"] | None, S] | None:
+        """The tokens of N steps, their log-probabilities, the attention weights, the state after; None where it cannot.
+
+        Each step is as `step`, each token the likeliest, of equal ones the lowest. N is at most `most`; they end after
+        the step in which a row writes END, or has no number.
+        """
+
+
 class Hypothesis(NamedTuple):
     """A text: its tokens without END, the sum of their log-probabilities and END's, what each token attended to.
 

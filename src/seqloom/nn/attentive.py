@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from seqloom import kernels
 from seqloom.cells import AttentionParameters, CellParameters
 from seqloom.errors import ConfigError, ShapeError
-from seqloom.kernels.fused_attention import Stepper
+from seqloom.kernels.fused_decoding import Speller, Stepper
+from seqloom.kernels.linear import Prepared
 from seqloom.kernels.reference import Step
 from seqloom.nn.initialise import initialise_input
 from seqloom.nn.linear import Linear
@@ -153,11 +154,8 @@ class AttentiveStream:
         first = cell.state_type(*(self._like.new_zeros(0, cell.hidden_size) for _ in cell.state_type._fields))
         x = self._like.new_empty(0, 1, layer.input_size)
         path = kernels.choose_attending(cell.step(), p, a, x, nothing, first)
-        fused = path.name == "fused_cpu"
-        self._ids = fused and self._vectors is not None  # the core looks their vectors up
-        self._read = (
-            Stepper(cell.step(), p, a, vectors=self._vectors).read if fused else _by_equations(cell.step(), p, a)
-        )
+        self._stepper = Stepper(cell.step(), p, a, vectors=self._vectors) if path.name == "fused_cpu" else None
+        self._read = _by_equations(cell.step(), p, a) if self._stepper is None else self._stepper.read
         self._sizes, self._checked = (layer.memory_size, compared), nothing
         self._given: Source | None = None
 
@@ -169,6 +167,20 @@ class AttentiveStream:
         Others at each step. Returns outputs (R, H), contexts (R, M) and weights (R, S), and the state after the step,
         whose hidden path is the outputs. Raises ShapeError.
         """
+        attended, after = self._read(*self.ready(x, state, source))
+        return AttendedStep(*attended), after
+
+    def speller(self, readout: Prepared | None, output: Prepared) -> Speller | None:
+        """What gives the next token in one call of the core: this step, tanh of `readout` if there is one, `output`.
+
+        It takes what `ready` gives. None where the core does not compute it all, or vectors are read instead of tokens.
+        """
+        return None if self._stepper is None else Speller.of(self._stepper, readout, output)
+
+    def ready(
+        self, x: Float[Tensor, "R I"] | Int[Tensor, " R"], state: State, source: Source
+    ) -> tuple[Tensor, State, Source]:
+        """What a step is given, as it reads it. Raises ShapeError."""
         if source is not self._given:  # checked once: a text has one source for all its steps
             self._checked, self._given = self._source(source), source
         rows, layer = self._checked.memory.shape[0], self._layer
@@ -180,14 +192,13 @@ class AttentiveStream:
                 f"Attentive.stream: x is {given}, but must be int64 token ids, ({rows},): one for each row of the "
                 f"source, in one piece on {self._like.device}."
             )
-        elif not self._ids:
+        elif self._stepper is None:  # else the core looks their vectors up
             x = torch.embedding(self._vectors, x)
         if not isinstance(state, layer.layer.state_type):
             layer.layer._check_state(state, batch=rows)
         size = (rows, layer.hidden_size)
         paths = [self._rows(path, f"state.{name}", size) for name, path in zip(state._fields, state, strict=True)]
-        attended, after = self._read(x, type(state)(*paths), self._checked)
-        return AttendedStep(*attended), after
+        return x, type(state)(*paths), self._checked
 
     def _rows(self, x: Tensor, name: str, shape: tuple[int, int]) -> Tensor:
         """`x` as the core reads it, of this shape. Raises ShapeError."""
