@@ -23,7 +23,7 @@ void attend_backward(const source& from, i64 rows, address places, address query
 }
 
 step_memory memory(address hidden, address cell, address weights, address context, address next_hidden, address next_cell) {
-    return {at<const float>(hidden), at<const float>(cell), at<float>(weights), at<float>(context), at<float>(next_hidden), at<float>(next_cell)};
+    return {nullptr, at<const float>(hidden), at<const float>(cell), at<float>(weights), at<float>(context), at<float>(next_hidden), at<float>(next_cell)};
 }
 
 void read_step(reader& reads, const source& from, i64 rows, address x, address hidden, address cell, address weights, address context,
@@ -43,6 +43,13 @@ i64 go_on(speller& spells, const source& from, i64 rows, i64 most, i64 end, addr
     nb::gil_scoped_release unlocked;
     return spells.go_on(from, rows, most, end, tokens, memory(hidden, cell, weights, 0, next_hidden, next_cell), at<i64>(chosen),
                         at<float>(scores), threads);
+}
+
+i64 follow(speller& spells, const source& from, i64 width, i64 most, i64 end, i64 token, address hidden, address cell, address weights,
+           address next_hidden, address next_cell, address before, address tokens, address counts, address greedy, address scores, int threads) {
+    nb::gil_scoped_release unlocked;
+    return spells.follow(from, width, most, end, token, memory(hidden, cell, weights, 0, next_hidden, next_cell),
+                         {at<i64>(before), at<i64>(tokens), at<i64>(counts), at<i64>(greedy), at<double>(scores)}, threads);
 }
 
 void attend_sums(const source& from, i64 rows, i64 size, address places, address counts, address begins, address weights,
@@ -74,7 +81,9 @@ void add_attention(nb::module_& module) {
         .def("spell", &spell, "`weights` and what follows are written.", "source"_a, "rows"_a, "tokens"_a, "hidden"_a, "cell"_a,
              "weights"_a, "context"_a, "next_hidden"_a, "next_cell"_a, "log_probabilities"_a, "threads"_a)
         .def("go_on", &go_on, "`weights` and what follows are written.", "source"_a, "rows"_a, "most"_a, "end"_a, "tokens"_a, "hidden"_a,
-             "cell"_a, "weights"_a, "next_hidden"_a, "next_cell"_a, "chosen"_a, "scores"_a, "threads"_a);
+             "cell"_a, "weights"_a, "next_hidden"_a, "next_cell"_a, "chosen"_a, "scores"_a, "threads"_a)
+        .def("follow", &follow, "`weights` and what follows are written.", "source"_a, "width"_a, "most"_a, "end"_a, "token"_a, "hidden"_a,
+             "cell"_a, "weights"_a, "next_hidden"_a, "next_cell"_a, "before"_a, "tokens"_a, "counts"_a, "greedy"_a, "scores"_a, "threads"_a);
     module.def("attend", &attend, "One step of attention.", "source"_a, "rows"_a, "places"_a, "query"_a, "weights"_a, "context"_a,
                "threads"_a);
     module.def("attend_backward", &attend_backward, "The gradients of one step, but for that of the memory.", "source"_a, "rows"_a,

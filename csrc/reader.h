@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "beam.h"
 #include "bind.h"
 
 namespace seqloom {
@@ -30,8 +31,10 @@ struct source {
             {at<const float>(keys), keys_batch, keys_time}, at<const float>(score)} {}
 };
 
-// What a step reads and writes, of R rows. `cell` and `next_cell` are null for a cell without one.
+// What a step reads and writes, of R rows. `cell` and `next_cell` are null for a cell without one; `places` as attention_step
+// has it.
 struct step_memory {
+    const i64* places;
     const float *hidden, *cell;                    // (R, H)
     float *weights, *context, *next_hidden, *next_cell;  // (R, S), (R, M), (R, H); they overlap nothing that is read
 };
@@ -60,7 +63,7 @@ public:
             product.apply(*query_->panels, rows, m.hidden, hidden_size, nullptr, 0, asked_.data(), threads);
             asking = asked_.data();
         }
-        active().attention.forward(from.s, {rows, nullptr, asking, threads}, m.weights, m.context);
+        active().attention.forward(from.s, {rows, m.places, asking, threads}, m.weights, m.context);
         drive(x, rows, threads);
         product.apply(*context_.panels, rows, m.context, memory_size, drive_.data(), columns_, drive_.data(), threads);
         cell_.loops->forward(*cell_.weights,
@@ -130,6 +133,13 @@ private:
     const std::vector<float> bias_;
 };
 
+// The texts of a beam of so many steps: of each step, `width` + 1 places apart, where a text was before and its token; then
+// how many texts there are. Of the last step, the scores, and which text is greedy's.
+struct followed {
+    i64 *before, *tokens, *counts, *greedy;
+    double* scores;
+};
+
 // The next token of each row: reader -> tanh of a readout, or what is read as it is -> softmax.
 class speller {
 public:
@@ -180,11 +190,50 @@ public:
         }
     }
 
+    // One sentence, the first of `from`, from one text on: what a beam of `width` follows, `most` steps at most, until a text ends
+    // or the numbers are none. How many steps. m: hidden and cell (1, H), those after the last step (width + 1, H).
+    i64 follow(const source& from, i64 width, i64 most, i64 end, i64 token, const step_memory& m, const followed& found, int threads) {
+        const i64 hidden = reads_.hidden_size, texts = width + 1;
+        const auto numbers = static_cast<std::size_t>(texts * hidden);
+        for (std::vector<float>* kept : {&hidden_, &cell_, &after_, &cell_after_}) kept->resize(numbers);
+        context_.resize(static_cast<std::size_t>(texts * reads_.memory_size));
+        scores_.resize(static_cast<std::size_t>(texts * output_.columns));
+        const std::vector<i64> places(static_cast<std::size_t>(texts), 0);
+        std::vector<i64> tokens{token};
+        step_memory now{places.data(), m.hidden, m.cell, m.weights, context_.data(), after_.data(), m.cell == nullptr ? nullptr : cell_after_.data()};
+        front beam(width);
+        i64 step = 0;
+        for (; step < most; ++step, now.weights += texts * from.s.steps) {
+            const auto rows = static_cast<i64>(tokens.size());
+            spell(from, rows, reinterpret_cast<address>(tokens.data()), now, scores_.data(), threads);
+            if (!beam.advance(scores_.data(), output_.columns, end)) break;
+            tokens.clear();
+            i64 at = step * texts;
+            for (const front::text& text : beam.open()) {
+                const auto row = static_cast<i64>(tokens.size());
+                std::copy_n(now.next_hidden + text.before * hidden, hidden, hidden_.data() + row * hidden);
+                if (m.cell != nullptr) std::copy_n(now.next_cell + text.before * hidden, hidden, cell_.data() + row * hidden);
+                tokens.push_back(text.token);
+                found.before[at] = text.before, found.tokens[at++] = text.token;
+            }
+            found.counts[step] = static_cast<i64>(tokens.size());
+            now.hidden = hidden_.data(), now.cell = m.cell == nullptr ? nullptr : cell_.data();
+        }
+        if (step == 0) return 0;
+        std::copy_n(hidden_.data(), tokens.size() * static_cast<std::size_t>(hidden), m.next_hidden);
+        if (m.cell != nullptr) std::copy_n(cell_.data(), tokens.size() * static_cast<std::size_t>(hidden), m.next_cell);
+        for (std::size_t row = 0; row < tokens.size(); ++row) {
+            found.scores[row] = beam.open()[row].score;
+            found.greedy[row] = beam.open()[row].greedy;
+        }
+        return step;
+    }
+
 private:
     reader& reads_;
     const projection* readout_;
     const projection& output_;
-    std::vector<float> features_, shown_, hidden_, cell_, context_, scores_;
+    std::vector<float> features_, shown_, hidden_, cell_, after_, cell_after_, context_, scores_;
 
     // Whether one of the rows ends here.
     bool choose(i64 rows, i64 end, i64* chosen, float* scores) const {

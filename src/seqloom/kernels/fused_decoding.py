@@ -100,6 +100,20 @@ class StepMemory(NamedTuple):
         return RNNState(self.hidden) if self.cell is None else LSTMState(self.hidden, self.cell)
 
 
+class Followed(NamedTuple):
+    """N steps of a beam: of each text the one before it and its token, what each text before it attended to.
+
+    Of the texts after the last step their scores, which is greedy's, and the state.
+    """
+
+    before: list[list[int]]
+    tokens: list[list[int]]
+    weights: list[Float[Tensor, "R S"]]
+    scores: list[float]
+    greedy: int
+    state: State
+
+
 class Speller:
     """The next token of each row: what a `Stepper` of tokens reads, tanh of a readout or none, softmax.
 
@@ -145,3 +159,34 @@ class Speller:
             *(*after, chosen.data_ptr(), scores.data_ptr(), torch.get_num_threads()),
         )
         return chosen[:steps], scores[:steps], weights[:steps], m.after()
+
+    def follow(
+        self, token: Int[Tensor, " 1"], state: State, source: Source, *, width: int, most: int, end: int
+    ) -> Followed | None:
+        """What a beam of `width` follows from one text of one sentence on, until one of its texts writes `end`.
+
+        At most `most` steps; as models/beam.py does it, to the bit. None where the first step ends a text.
+        """
+        texts, like = width + 1, state.hidden
+        weights = like.new_empty(most, texts, source.memory.shape[1])
+        paths = [like.new_empty(texts, like.shape[1]) for _ in state]
+        first, after = ([address(path) for path in (*given, None)][:2] for given in (state, paths))
+        before, tokens = (torch.empty(most, texts, dtype=torch.int64) for _ in range(2))
+        counts, greedy = torch.empty(most, dtype=torch.int64), torch.empty(texts, dtype=torch.int64)
+        scores = torch.empty(texts, dtype=torch.float64)
+        written = [part.data_ptr() for part in (before, tokens, counts, greedy, scores)]
+        steps = self._core.follow(
+            *(self._stepper.asked(source), width, most, end, int(token), *first, weights.data_ptr(), *after, *written),
+            torch.get_num_threads(),
+        )
+        if steps == 0:
+            return None
+        rows = counts[:steps].tolist()
+        return Followed(
+            before=[row[:count] for row, count in zip(before[:steps].tolist(), rows, strict=True)],
+            tokens=[row[:count] for row, count in zip(tokens[:steps].tolist(), rows, strict=True)],
+            weights=[step[:count] for step, count in zip(weights, [1, *rows[:-1]], strict=False)],
+            scores=scores[: rows[-1]].tolist(),
+            greedy=greedy[: rows[-1]].tolist().index(1),
+            state=type(state)(*(path[: rows[-1]] for path in paths)),
+        )

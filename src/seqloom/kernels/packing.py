@@ -53,7 +53,7 @@ class Unchanging:
 
     def packed(self, key: tuple[object, ...], parts: tuple[Tensor, ...], make: Callable[[], Any]) -> Any:
         """What `make` made first of these parts."""
-        if not all(part.data_ptr() in self._addresses for part in parts):
+        if not all(part.data_ptr() in self._addresses or part.numel() == 0 for part in parts):
             return make()
         if key not in self._made:
             self._made[key] = make()

@@ -16,8 +16,11 @@ from torch import Tensor
 from seqloom.config import DecodingSettings
 from seqloom.models.writer import (
     END,
+    MOST_AHEAD,
     ROOT,
     START,
+    AheadWriter,
+    Followed,
     Hypothesis,
     Node,
     Record,
@@ -52,7 +55,15 @@ def beam(
     tokens, record = [START] * len(longest), Record()
     written = torch.empty(len(longest), 0, dtype=torch.int64)
     coverage = _Coverage(settings.coverage_penalty, source_lengths)
-    for length in itertools.count(1):  # of the texts that end now, END counted
+    steps = 0
+    # With nothing to keep yet, and nothing to remember, one sentence is followed by the writer itself.
+    alone = len(longest) == 1 and longest[0] > 0 and not (settings.coverage_penalty or settings.no_repeat)
+    if alone and isinstance(writer, AheadWriter):
+        followed = writer.follow(state, settings.beam, min(longest[0], MOST_AHEAD))
+        if followed is not None:
+            state, tokens, steps = followed.state, followed.tokens[-1], len(followed.tokens)
+            searches[0].open = _open_texts(followed, record)
+    for length in itertools.count(steps + 1):  # of the texts that end now, END counted
         given, weights, state = writer.step(torch.tensor(tokens), state)
         place = record.add(weights)
         penalties = coverage.add(weights, rows=len(tokens))
@@ -83,6 +94,16 @@ def beam(
         [spelled(text.node, text.score, record, steps) for text in search.kept]
         for search, steps in zip(finished, lengths, strict=True)
     ]
+
+
+def _open_texts(followed: Followed[S], record: Record) -> list["_Open"]:
+    """The texts that a writer has followed by itself, with all that stands before each."""
+    nodes = [ROOT]
+    for step, (before, tokens) in enumerate(zip(followed.before, followed.tokens, strict=True)):
+        place = record.add(None if followed.weights is None else followed.weights[step])
+        nodes = [Node(nodes[row], token, place + row) for row, token in zip(before, tokens, strict=True)]
+    scored = enumerate(zip(followed.scores, nodes, strict=True))
+    return [_Open(score, node, row, greedy=row == followed.greedy) for row, (score, node) in scored]
 
 
 class _Open(NamedTuple):

@@ -20,6 +20,7 @@ from seqloom.errors import ConfigError, LengthError
 from seqloom.models.beam import beam
 from seqloom.models.writer import (
     END,
+    MOST_AHEAD,
     ROOT,
     START,
     AheadWriter,
@@ -38,7 +39,6 @@ from seqloom.shapes import Float, Int
 
 __all__ = ["END", "START", "Hypothesis", "Writer", "beam", "diverse", "greedy", "sample", "write"]
 
-MOST_AHEAD = 256  # steps taken at once
 SMALL_NUCLEUS = 256  # tokens: what top_p leaves is looked for here before all are sorted
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seqloom.kernels.packing import Unchanging
 from seqloom.models.text_decoder import TextDecoder
-from seqloom.models.writer import END
+from seqloom.models.writer import END, START, Followed
 from seqloom.nn import Attentive
 from seqloom.nn.stream import Precision
 from seqloom.shapes import Batch, Float, Int, Source, State
@@ -89,6 +89,18 @@ class TextWriter:
             return None
         chosen, scores, weights, after = self._speller.go_on(*self._ready(tokens, state), most=most, end=END)
         return chosen, scores, weights, state._replace(states=(after,))
+
+    def follow(self, state: Writing, width: int, most: int) -> Followed[Writing] | None:
+        """As `writer.AheadWriter` has it."""
+        if self._speller is None or len(state.rows) != 1:
+            return None
+        taken = self._speller.follow(*self._ready(torch.tensor([START]), state), width=width, most=most, end=END)
+        if taken is None:
+            return None
+        rows = state.rows.expand(len(taken.scores)).contiguous()
+        assert state.read is not None
+        after = Writing(state.read, rows, state.read.rows(rows), (taken.state,))
+        return Followed(*taken[:-1], after)
 
     def _ready(self, tokens: Int[Tensor, " R"], state: Writing) -> tuple[Tensor, State, Source]:
         assert self._lowest is not None and state.source is not None

@@ -1,7 +1,8 @@
 """What can take one step, the text that comes of it, and what each way of writing does at every step."""
 
 import math
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from seqloom.errors import SeqloomError
 from seqloom.shapes import Float, Int
 
 START = END = 0  # one id: what stands between two texts
+MOST_AHEAD = 256  # steps taken at once
 
 S = TypeVar("S")
 
@@ -44,6 +46,28 @@ class AheadWriter(Writer[S], Protocol[S]):
         Each step is as `step`, each token the likeliest, of equal ones the lowest. N is at most `most`; they end after
         the step in which a row writes END, or has no number.
         """
+
+    def follow(self, state: S, width: int, most: int) -> "Followed[S] | None":
+        """Up to `most` steps of a beam of `width` from the start of one text on, until a text ends.
+
+        As `beam` takes them one by one, without penalty of coverage or repetition. None where it cannot.
+        """
+
+
+@dataclass(frozen=True)
+class Followed(Generic[S]):
+    """N steps of a beam: of each text that goes on its row in the step before and its token, in the order of the beam.
+
+    `weights` are those of the rows of each step, or there are none. Of the texts after the last step the scores, which
+    one is greedy's, and the state.
+    """
+
+    before: list[list[int]]
+    tokens: list[list[int]]
+    weights: list[Float[Tensor, "R S"]] | None
+    scores: list[float]
+    greedy: int
+    state: S
 
 
 class Hypothesis(NamedTuple):
