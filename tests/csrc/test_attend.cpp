@@ -180,6 +180,30 @@ static void try_loss(const kernels& level, i64 words, i64 tokens, float smoothin
     solve(0.5f, 2, z, alone, nothing);
 }
 
+// Log-probabilities of rows of logits: right, alone or with others, on any number of threads; not a number where a logit is none.
+static void try_log_softmax(const kernels& level, i64 rows, i64 words) {
+    const buffer logits = filled(rows * words, 6);
+    const auto solve = [&](i64 first, i64 count, int threads) {
+        buffer z(count * words);
+        for (i64 i = 0; i < z.size(); ++i) z[i] = 9 * logits[first * words + i];
+        level.log_softmax(count, words, z.data(), threads);
+        return z;
+    };
+    const buffer together = solve(0, rows, 1);
+    for (i64 row = 0; row < rows; ++row) {
+        double all = 0;
+        for (i64 v = 0; v < words; ++v) all += std::exp(9.0 * logits[row * words + v]);
+        for (i64 v = 0; v < words; ++v)
+            check(std::fabs(9.0 * logits[row * words + v] - std::log(all) - together[row * words + v]) < 1e-5, level.isa, "a log-probability is right");
+        check(solve(row, 1, 1).same(together, row * words), level.isa, "other rows change a log-probability");
+    }
+    for (int threads = 2; threads <= 4; ++threads) check(solve(0, rows, threads).same(together), level.isa, "the number of threads changes a log-probability");
+    buffer broken(words);
+    for (i64 v = 0; v < words; ++v) broken[v] = v == words / 2 ? std::numeric_limits<float>::quiet_NaN() : 1;
+    level.log_softmax(1, words, broken.data(), 1);
+    for (i64 v = 0; v < words; ++v) check(std::isnan(broken[v]), level.isa, "what is no number shows in all of its row");
+}
+
 int main() {
     for (const kernels* level : runnable()) {
         for (const bool score : {true, false})
@@ -191,6 +215,7 @@ int main() {
         for (int threads = 1; threads <= 3; ++threads)
             for (const auto& [rows, depth, columns] : {std::array<i64, 3>{0, 3, 4}, {1, 1, 1}, {3, 70, 200}, {13, 33, 64}, {64, 40, 1000}, {300, 35, 65}, {520, 17, 130}})
                 try_dense(*level, rows, depth, columns, threads);
+        for (const auto& [rows, words] : {std::array<i64, 2>{1, 1}, {3, 7}, {0, 5}, {2, 64}, {40, 1003}, {5, 8000}}) try_log_softmax(*level, rows, words);
         for (const float smoothing : {0.0f, 0.1f})
             for (const auto& [words, tokens] : {std::array<i64, 2>{1, 1}, {2, 3}, {5, 0}, {300, 1}, {129, 70}, {2000, 37}}) try_loss(*level, words, tokens, smoothing);
         std::printf("%-7s attention, dense products and losses: %d failed so far\n", level->isa, failures);

@@ -108,7 +108,7 @@ class Followed(NamedTuple):
 
     before: list[list[int]]
     tokens: list[list[int]]
-    weights: list[Float[Tensor, "R S"]]
+    weights: list[Tensor]
     scores: list[float]
     greedy: int
     state: State

@@ -19,6 +19,7 @@ from seqloom.models.writer import (
     MOST_AHEAD,
     ROOT,
     START,
+    WIDEST_AHEAD,
     AheadWriter,
     Followed,
     Hypothesis,
@@ -53,16 +54,16 @@ def beam(
     searches = [_Search(length, settings, min(alternatives, settings.beam)) for length in longest]
     finished = searches
     tokens, record = [START] * len(longest), Record()
-    written = torch.empty(len(longest), 0, dtype=torch.int64)
     coverage = _Coverage(settings.coverage_penalty, source_lengths)
     steps = 0
     # With nothing to keep yet, and nothing to remember, one sentence is followed by the writer itself.
-    alone = len(longest) == 1 and longest[0] > 0 and not (settings.coverage_penalty or settings.no_repeat)
-    if alone and isinstance(writer, AheadWriter):
+    plain = settings.beam <= WIDEST_AHEAD and not (settings.coverage_penalty or settings.no_repeat)
+    if plain and len(longest) == 1 and longest[0] > 0 and isinstance(writer, AheadWriter):
         followed = writer.follow(state, settings.beam, min(longest[0], MOST_AHEAD))
         if followed is not None:
             state, tokens, steps = followed.state, followed.tokens[-1], len(followed.tokens)
             searches[0].open = _open_texts(followed, record)
+    written = torch.empty(len(tokens), 0, dtype=torch.int64)
     for length in itertools.count(steps + 1):  # of the texts that end now, END counted
         given, weights, state = writer.step(torch.tensor(tokens), state)
         place = record.add(weights)

@@ -11,7 +11,7 @@ from seqloom.errors import SeqloomError
 from seqloom.shapes import Float, Int
 
 START = END = 0  # one id: what stands between two texts
-MOST_AHEAD = 256  # steps taken at once
+MOST_AHEAD, WIDEST_AHEAD = 256, 32  # steps taken at once, and the texts of a beam that are followed so
 
 S = TypeVar("S")
 
@@ -64,7 +64,7 @@ class Followed(Generic[S]):
 
     before: list[list[int]]
     tokens: list[list[int]]
-    weights: list[Float[Tensor, "R S"]] | None
+    weights: list[Tensor] | None
     scores: list[float]
     greedy: int
     state: S
