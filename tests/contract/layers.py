@@ -76,7 +76,7 @@ ALL = SINGLE + WRAPPED
 
 def build(case: Case, dtype: torch.dtype | None = None) -> Layer:
     """The layer with random weights, no two alike, so that no two gates or units can be taken for each other."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed sees to devices too, which takes long
     return scramble(case.make()).to(dtype or torch.get_default_dtype())
 
 

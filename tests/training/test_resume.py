@@ -371,6 +371,7 @@ def test_killed_while_it_learns_and_resumed_is_as_never_killed(
     assert_same_model(tmp_path / "out", uninterrupted[0], story=story)
 
 
+@pytest.mark.long  # the tests before it are killed at chosen moments, this one perhaps while it still imports
 def test_killed_at_any_time_and_resumed_is_as_never_killed(
     data: Path, uninterrupted: tuple[Path, int, list[str]], tmp_path: Path
 ) -> None:
