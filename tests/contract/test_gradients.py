@@ -6,7 +6,18 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.func import functional_call
 
-from tests.contract.layers import ALL, INPUT, SINGLE, Case, build, paths, random_state, state_like
+from tests.contract.layers import (
+    ALL,
+    INPUT,
+    SINGLE,
+    Case,
+    build,
+    mixes,
+    paths,
+    random_state,
+    singles,
+    state_like,
+)
 
 LENGTHS = [3, 0, 1, 2]
 
@@ -20,7 +31,7 @@ def assert_gradients(case: Case, *, state_given: bool, fast: bool) -> None:
     """Of all results at once, each with a weight of its own by chance: no two mistakes make up for each other."""
     layer = build(case, torch.float64)  # float32 is too coarse; tests/kernels holds its gradients against these
     names, weights = zip(*layer.named_parameters(), strict=True)
-    x = torch.randn(len(LENGTHS), 3, INPUT, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(len(LENGTHS), 3, singles(layer)[0].input_size, dtype=torch.float64, requires_grad=True)
     first = [path.requires_grad_() for path in paths(random_state(layer, len(LENGTHS)))] if state_given else []
 
     def read(x: Tensor, *tensors: Tensor) -> Tensor:
@@ -34,7 +45,7 @@ def assert_gradients(case: Case, *, state_given: bool, fast: bool) -> None:
     assert gradcheck(read, (x, *weights, *first), fast_mode=fast)
 
 
-@pytest.mark.parametrize("case", smooth(SINGLE), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", smooth(list(mixes(2, 3))), ids=lambda case: case.name)
 def test_gradients_are_finite_differences(case: Case) -> None:
     assert_gradients(case, state_given="learned" not in case.name, fast=False)
 
