@@ -361,9 +361,17 @@ def test_weight_files_that_lie_about_their_size_are_refused(model: Path, data: b
 
 
 @pytest.mark.parametrize(
-    ("kind", "sealed", "count"), [("multilabel", True, 250), ("multilabel", False, 250), ("translator", True, 100)]
+    ("kind", "sealed", "count"),
+    [
+        ("multilabel", True, 100),
+        ("multilabel", False, 100),
+        ("translator", True, 50),
+        pytest.param("multilabel", True, 250, marks=pytest.mark.long),
+        pytest.param("multilabel", False, 250, marks=pytest.mark.long),
+        pytest.param("translator", True, 100, marks=pytest.mark.long),
+    ],
 )
-def test_600_mutants_load_as_they_are_or_are_refused(
+def test_mutants_load_as_they_are_or_are_refused(
     trained: Trained, tmp_path: Path, kind: str, sealed: bool, count: int
 ) -> None:
     model = Path(shutil.copytree(getattr(trained, kind), tmp_path / "model"))

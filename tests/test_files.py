@@ -38,12 +38,6 @@ NEWEST = {"config.json": b'{"newest": 333}', "weights.safetensors": b"n" * 3000,
 MOST_STEPS = 200
 
 
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kills of a process lose nothing that was written; what power loss needs is shown by the order of the calls."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 def read(folder: Path) -> dict[str, bytes]:
     return read_folder(folder, allowed=ALLOWED)
 
@@ -125,9 +119,20 @@ def with_fault(action: Callable[[], object], *, step: int, fault: int | None) ->
     return Outcome(*answer)
 
 
-def every_step(prepare: Callable[[], object], action: Callable[[], object], fault: int | None) -> Iterator[Outcome]:
-    """The outcome of a fault at step 1, 2, ... each from a fresh start, until a run passes with no hit."""
-    for step in range(1, MOST_STEPS):
+# Which steps meet a fault. In the short run it is one in three, in turn for the three faults, so that between them no
+# step goes without; the long run has each fault at each step.
+FAULTS = [None, errno.ENOSPC, errno.EIO]
+FAULTS_AT = [
+    *(pytest.param(fault, range(1 + turn, MOST_STEPS, 3), id=f"{fault}") for turn, fault in enumerate(FAULTS)),
+    *(pytest.param(fault, range(1, MOST_STEPS), id=f"{fault}-each", marks=pytest.mark.long) for fault in FAULTS),
+]
+
+
+def with_faults(
+    prepare: Callable[[], object], action: Callable[[], object], fault: int | None, steps: range
+) -> Iterator[Outcome]:
+    """The outcome of a fault at each of `steps`, each from a fresh start, until a run passes with no hit."""
+    for step in steps:
         prepare()
         outcome = with_fault(action, step=step, fault=fault)
         if outcome.end == "done" and not outcome.at:
@@ -196,11 +201,11 @@ def test_a_name_that_a_reader_would_refuse_is_never_written(tmp_path, name):
 # Kills, refusals, full disks
 
 
-@pytest.mark.parametrize("fault", [None, errno.ENOSPC, errno.EIO])
-def test_a_fault_at_any_step_of_a_new_folder_leaves_it_whole_or_absent(tmp_path, fault):
+@pytest.mark.parametrize(("fault", "steps"), FAULTS_AT)
+def test_a_fault_at_any_step_of_a_new_folder_leaves_it_whole_or_absent(tmp_path, fault, steps):
     prepare, folder = fresh(tmp_path, [])
     there = []
-    for outcome in every_step(prepare, lambda: write_folder(folder(), NEW), fault):
+    for outcome in with_faults(prepare, lambda: write_folder(folder(), NEW), fault, steps):
         found = folder().exists()
         if found:
             assert read(folder()) == NEW
@@ -217,12 +222,12 @@ def test_a_fault_at_any_step_of_a_new_folder_leaves_it_whole_or_absent(tmp_path,
     assert there == sorted(there)
 
 
-@pytest.mark.parametrize("fault", [None, errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize(("fault", "steps"), FAULTS_AT)
 @pytest.mark.parametrize("before", [[], [OLD]], ids=["first save", "second save"])
-def test_a_fault_at_any_step_of_replacing_leaves_the_old_or_the_new(tmp_path, before, fault):
+def test_a_fault_at_any_step_of_replacing_leaves_the_old_or_the_new(tmp_path, before, fault, steps):
     prepare, folder = fresh(tmp_path, before)
     new = []
-    for outcome in every_step(prepare, lambda: replace_folder(folder(), NEW), fault):
+    for outcome in with_faults(prepare, lambda: replace_folder(folder(), NEW), fault, steps):
         if before or (folder() / ".next").exists() or (folder() / "manifest.json").exists():
             found = read(folder())
             assert found in (OLD, NEW)
@@ -239,7 +244,8 @@ def test_a_fault_at_any_step_of_replacing_leaves_the_old_or_the_new(tmp_path, be
     assert True in new
 
 
-def test_a_kill_while_the_left_over_of_a_kill_is_finished_never_brings_the_old_back(tmp_path):
+@pytest.mark.parametrize("steps", [range(1, MOST_STEPS, 3), pytest.param(range(1, MOST_STEPS), marks=pytest.mark.long)])
+def test_a_kill_while_the_left_over_of_a_kill_is_finished_never_brings_the_old_back(tmp_path, steps):
     prepare_old, folder = fresh(tmp_path, [OLD])
 
     def prepare() -> None:
@@ -249,7 +255,7 @@ def test_a_kill_while_the_left_over_of_a_kill_is_finished_never_brings_the_old_b
         assert read(folder()) == NEW
 
     newest = []
-    for _ in every_step(prepare, lambda: replace_folder(folder(), NEWEST), None):
+    for _ in with_faults(prepare, lambda: replace_folder(folder(), NEWEST), None, steps):
         found = read(folder())
         assert found in (NEW, NEWEST)
         newest.append(found == NEWEST)
@@ -533,12 +539,13 @@ def test_every_single_bit_flip_is_noticed(tmp_path):
     assert read(folder) == SMALL
 
 
-def test_every_truncation_and_every_addition_is_noticed(tmp_path):
+@pytest.mark.parametrize("apart", [7, pytest.param(1, marks=pytest.mark.long)])
+def test_every_truncation_and_every_addition_is_noticed(tmp_path, apart):
     write_folder(tmp_path / "model", SMALL)
     folder = tmp_path / "model"
     for name in [*SMALL, "manifest.json"]:
         whole = (folder / name).read_bytes()
-        for length in range(len(whole)):
+        for length in {*range(0, len(whole), apart), len(whole) - 1}:
             message = damaged(folder, name, whole[:length])
             assert str(folder / name) in message
             assert "Copy the model again or train it again." in message

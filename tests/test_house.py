@@ -1,6 +1,7 @@
 """The rules of the house: what is imported when, how large things may be, what the package never does."""
 
 import ast
+import functools
 import importlib.metadata
 import os
 import re
@@ -28,6 +29,7 @@ Definition = FunctionNode | ast.ClassDef
 of_each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
 
 
+@functools.cache
 def parse(source: Path) -> ast.Module:
     return ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
 

@@ -5,7 +5,6 @@ A setting without an entry here fails, as does an entry without a setting.
 
 import functools
 import json
-import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -314,7 +313,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "vectors.txt").write_text("good 1 2 3 4\nbad -1 -2 -3 -4\nunheard 0 0 0 0\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(os, "fsync", lambda descriptor: None)
         yield folder
     run.cache_clear()
 

@@ -150,7 +150,7 @@ def test_help_comes_without_torch(words: tuple[str, ...]) -> None:
     assert "Usage: seqloom" in done.stdout
 
 
-@pytest.mark.parametrize(("words", "code"), [("--help", 1), ("doctor", 141)])
+@pytest.mark.parametrize(("words", "code"), [("--help", 1), pytest.param("doctor", 141, marks=pytest.mark.long)])
 def test_closed_stdout_ends_a_command_quietly(words: str, code: int) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -184,7 +184,7 @@ def test_full_disk_under_stdout_is_said() -> None:
 @pytest.mark.parametrize(
     "environment",
     [
-        {"LC_ALL": "C"},
+        pytest.param({"LC_ALL": "C"}, marks=pytest.mark.long),
         {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     ],
 )

@@ -133,7 +133,9 @@ def test_doctor_says_what_is_there_and_how_to_get_the_rest(run: Run, monkeypatch
     assert re.search(r"^torch +2\.", out, re.MULTILINE)
 
 
-def test_ctrl_c_saves_and_the_printed_command_goes_on(trained: Trained, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_the_printed_command_goes_on(
+    run: Run, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = tmp_path / "my reviews.csv"
     data.write_bytes(trained.reviews.read_bytes())
     words = ("train", data.name, "--set", "hidden_size=4", "--epochs", "5000", "--set", "patience=9999", "--json")
@@ -153,12 +155,11 @@ def test_ctrl_c_saves_and_the_printed_command_goes_on(trained: Trained, tmp_path
     assert again == ["seqloom", "train", "--resume", "--out", "runs/my reviews", *words[1:]]
 
     # The very words, and an end to what would take long.
-    done = subprocess.run(
-        [*command(*again[1:]), "--max-minutes", "0.0001"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "resumed at step" in done.stderr
-    assert json.loads(done.stdout)["epochs"] >= 2
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*again[1:], "--max-minutes", "0.0001")
+    assert code == 0, err
+    assert "resumed at step" in err
+    assert json.loads(out)["epochs"] >= 2
 
 
 def test_ctrl_c_before_anything_is_saved_prints_a_command_that_starts_anew(

@@ -27,7 +27,8 @@ class Case(NamedTuple):
     make: Callable[[], Layer]
 
 
-def _mixes() -> Iterator[Case]:
+def mixes(size: int, hidden_size: int) -> Iterator[Case]:
+    """One layer of each kind with each mix of options, reading vectors of `size` numbers."""
     kinds: dict[str, Callable[..., Recurrent]] = {
         "rnn_tanh": functools.partial(SimpleRNN, activation="tanh"),
         "rnn_relu": functools.partial(SimpleRNN, activation="relu"),
@@ -45,7 +46,7 @@ def _mixes() -> Iterator[Case]:
     }
     for kind, make in kinds.items():
         for option, settings in options.items():
-            yield Case(kind + option, functools.partial(make, INPUT, HIDDEN, **settings))
+            yield Case(kind + option, functools.partial(make, size, hidden_size, **settings))
 
 
 def _both(make: Callable[[], Recurrent]) -> Bidirectional:
@@ -56,7 +57,7 @@ def _learned(size: int) -> GRU:
     return GRU(size, 4, initial_state="learned")
 
 
-SINGLE = list(_mixes())
+SINGLE = list(mixes(INPUT, HIDDEN))
 
 WRAPPED = [
     *(Case(f"both-{name}", functools.partial(_both, make)) for name, make in SINGLE if name.count("-") <= 1),
@@ -76,7 +77,7 @@ ALL = SINGLE + WRAPPED
 
 def build(case: Case, dtype: torch.dtype | None = None) -> Layer:
     """The layer with random weights, no two alike, so that no two gates or units can be taken for each other."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed sees to devices too, which takes long
     return scramble(case.make()).to(dtype or torch.get_default_dtype())
 
 

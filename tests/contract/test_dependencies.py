@@ -31,7 +31,7 @@ ONE_WAY = [case for case in ALL if not any(isinstance(part, Bidirectional) for p
 
 
 def inputs() -> Tensor:
-    torch.manual_seed(1)
+    torch.default_generator.manual_seed(1)
     return torch.randn(len(LENGTHS), TIME, INPUT)
 
 

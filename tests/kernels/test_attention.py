@@ -337,6 +337,8 @@ def test_levels_give_the_same_bits_forward_and_back() -> None:
         "            if part is not None: print(hashlib.sha256(part.numpy().tobytes()).hexdigest())"
     )
     levels = [level for level in native.core().isas() if level != "plain"]
+    if len(levels) < 2:
+        pytest.skip(f"this machine has no two levels to compare: {levels}")
     printed = {
         subprocess.run(
             [sys.executable, "-c", script], cwd=Path(__file__).resolve().parents[2], check=True, capture_output=True,

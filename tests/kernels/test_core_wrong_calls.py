@@ -15,7 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 @needs_core
 @pytest.mark.parametrize(
     ("first", "count"),
-    [(0, 500), *(pytest.param(500 + 2500 * part, 2500, marks=pytest.mark.long) for part in range(8))],
+    [
+        (0, 200),
+        pytest.param(200, 300, marks=pytest.mark.long),
+        *(pytest.param(500 + 2500 * part, 2500, marks=pytest.mark.long) for part in range(8)),
+    ],
 )
 def test_a_call_is_answered_rightly_or_refused_in_words(first: int, count: int) -> None:
     command = [sys.executable, "-m", "tests.kernels.calls_child", str(first), str(count)]

@@ -299,6 +299,8 @@ def test_levels_give_the_same_bits_forward_and_back() -> None:
         "    for part in (outputs.detach(), *gradients): print(hashlib.sha256(part.numpy().tobytes()).hexdigest())"
     )
     levels = [level for level in native.core().isas() if level != "plain"]
+    if len(levels) < 2:
+        pytest.skip(f"this machine has no two levels to compare: {levels}")
     printed = {
         subprocess.run(
             [sys.executable, "-c", script], env=os.environ | {"SEQLOOM_ISA": level}, cwd=ROOT, check=True,

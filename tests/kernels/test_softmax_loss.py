@@ -176,6 +176,9 @@ def digest(s: Solved) -> list[Tensor]:
 
 
 def test_levels_give_the_same_bits() -> None:
+    levels = [level for level in native.core().isas() if level != "plain"]
+    if len(levels) < 2:
+        pytest.skip(f"this machine has no two levels to compare: {levels}")
     script = (
         "import hashlib; from tests.kernels.test_softmax_loss import *\n"
         "for sizes in SIZES:\n"
@@ -187,6 +190,6 @@ def test_levels_give_the_same_bits() -> None:
             [sys.executable, "-c", script], cwd=Path(__file__).resolve().parents[2], check=True, capture_output=True,
             env=os.environ | {"SEQLOOM_ISA": level}, text=True, timeout=120,
         ).stdout
-        for level in native.core().isas() if level != "plain"
+        for level in levels
     }  # fmt: skip
     assert len(printed) <= 1 and all(text.count("\n") == 4 * len(SIZES) for text in printed)

@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from seqloom.cli import main
 
 # Small, but with everything that must survive a kill: dropout of each kind, averaging, layers, a checkpoint a step.
 SETTINGS = {
@@ -25,13 +28,63 @@ SETTINGS = {
 UNREPEATABLE = ("seconds", "tokens_per_second")
 
 
-def start(data: Path, out: Path, *more: str, **settings: Any) -> subprocess.Popen[str]:
-    """`seqloom train data --out out` with SETTINGS and `settings`, on one thread, in a session of its own."""
+class Fork:
+    """A command in a fork of this process, which has loaded already what a new one would have to load first."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (open as long as the fork runs)
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._run(words)
+        os.setpgid(self.pid, self.pid)
+
+    def _run(self, words: list[str]) -> NoReturn:
+        """What the fork does: run the command, and end with its exit code."""
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            sys.argv, sys.stdout, sys.stderr = ["seqloom", *words], self._said, self._said
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            self._said.flush()
+            os._exit(code)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+    def communicate(self, timeout: float) -> tuple[None, str]:
+        """Wait for its end; nothing, and what it said."""
+        end = time.monotonic() + timeout
+        while self.poll() is None:
+            assert time.monotonic() < end, "the training does not end"
+            time.sleep(0.01)
+        with self._said:
+            self._said.seek(0)
+            return None, self._said.read()
+
+
+def fork(data: Path, out: Path, *more: str, **settings: Any) -> Fork:
+    """As `start`, in a fork of this process."""
+    return Fork(_words(data, out, *more, **settings))
+
+
+def _words(data: Path, out: Path, *more: str, **settings: Any) -> list[str]:
     chosen = SETTINGS | {key.replace("__", "."): value for key, value in settings.items()}
     options = [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-c", "from seqloom.cli import main; main()", "train", str(data), "--out", str(out)]
+    return ["train", str(data), "--out", str(out), *options, *more]
+
+
+def start(data: Path, out: Path, *more: str, **settings: Any) -> subprocess.Popen[str]:
+    """`seqloom train data --out out` with SETTINGS and `settings`, on one thread, in a session of its own."""
     return subprocess.Popen(
-        [*command, *options, *more],
+        [sys.executable, "-c", "from seqloom.cli import main; main()", *_words(data, out, *more, **settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -40,13 +93,13 @@ def start(data: Path, out: Path, *more: str, **settings: Any) -> subprocess.Pope
     )
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str] | Fork) -> tuple[int, str]:
     """The exit code of a training that is left to itself, and what it said."""
     _, said = process.communicate(timeout=120)
     return process.returncode, said
 
 
-def kill(process: subprocess.Popen[str], *, after: float) -> bool:
+def kill(process: subprocess.Popen[str] | Fork, *, after: float) -> bool:
     """Kill a training and all its children after so many seconds; False where it had ended before."""
     time.sleep(after)
     alive = process.poll() is None

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -314,7 +315,7 @@ def test_resuming_where_nothing_is_says_how_to_begin(data: Path, tmp_path: Path)
 def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, list[str]]:
     """A training in a process of its own, with how often it was loaded meanwhile, and what went wrong then."""
     out = tmp_path_factory.mktemp("uninterrupted") / "out"
-    training = kill.start(data, out)
+    training = kill.fork(data, out)
     loads, failures = 0, []
     while training.poll() is None:
         try:
@@ -351,9 +352,8 @@ def resumed_until_done(data: Path, out: Path, chance: random.Random, *, longest:
     return log
 
 
-def killed_while_it_learns(data: Path, out: Path, *, after: float) -> None:
-    """Start a training, wait for its first checkpoint, and kill it so many seconds later."""
-    training = kill.start(data, out)
+def killed_while_it_learns(training: subprocess.Popen[str] | kill.Fork, out: Path, *, after: float) -> None:
+    """Wait for the first checkpoint of a training, and kill it so many seconds later."""
     while not kill.has_checkpoint(out):
         assert training.poll() is None, kill.finish(training)
         time.sleep(0.002)
@@ -363,14 +363,16 @@ def killed_while_it_learns(data: Path, out: Path, *, after: float) -> None:
 def test_killed_while_it_learns_and_resumed_is_as_never_killed(
     data: Path, uninterrupted: tuple[Path, int, list[str]], tmp_path: Path
 ) -> None:
+    """In forks of this process, which are soon there; the long tests start each training anew, as a user does."""
     after = random.uniform(0, 0.3)
-    killed_while_it_learns(data, tmp_path / "out", after=after)
-    code, said = kill.finish(kill.start(data, tmp_path / "out", "--resume"))
+    killed_while_it_learns(kill.fork(data, tmp_path / "out"), tmp_path / "out", after=after)
+    code, said = kill.finish(kill.fork(data, tmp_path / "out", "--resume"))
     story = f"killed {after:.3f} s after the first checkpoint: {said}"
     assert code == 0, story
     assert_same_model(tmp_path / "out", uninterrupted[0], story=story)
 
 
+@pytest.mark.long  # the tests before it are killed at chosen moments, this one perhaps while it still imports
 def test_killed_at_any_time_and_resumed_is_as_never_killed(
     data: Path, uninterrupted: tuple[Path, int, list[str]], tmp_path: Path
 ) -> None:
@@ -386,6 +388,6 @@ def test_killed_again_and_again_at_random_times_is_as_never_killed(
 ) -> None:
     """Each seed: one kill after the first checkpoint, where it hurts most, then two at any time."""
     chance = random.Random(seed)
-    killed_while_it_learns(data, tmp_path / "out", after=chance.uniform(0, 0.5))
+    killed_while_it_learns(kill.start(data, tmp_path / "out"), tmp_path / "out", after=chance.uniform(0, 0.5))
     log = resumed_until_done(data, tmp_path / "out", chance, longest=6, kills=2)
     assert_same_model(tmp_path / "out", uninterrupted[0], story=f"seed {seed}: {log}")
