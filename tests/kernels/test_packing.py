@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seqloom.kernels import native, packing
+from seqloom.kernels.linear import linear
 from seqloom.nn import LSTM, Recurrent
 from tests.kernels.cases import LENGTHS, assert_same_bits, build, inputs, needs_core
 
@@ -130,6 +131,29 @@ def test_views_made_anew_find_the_same_packed_weights(packed: list[str]) -> None
         layer.bias = torch.nn.Parameter((theirs.bias_ih_l0 + theirs.bias_hh_l0).detach())
         answer(layer, inputs())
     assert packed == ["lstm"]
+
+
+def test_weights_that_are_promised_to_stay_are_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = build("lstm"), inputs()
+    before, promised = answer(layer, x), packing.Unchanging(layer.parameters())
+    with promised.promise():
+        assert_same_bits(answer(layer, x), before)
+    with torch.no_grad():
+        layer.weight_hidden.mul_(2)
+    with promised.promise():
+        assert_same_bits(answer(layer, x), before)
+    assert not torch.equal(answer(layer, x), before)  # the promise is over
+    monkeypatch.setattr(packing, "_fingerprint", lambda part: pytest.fail("looked at"))
+    with promised.promise():
+        answer(layer, x)
+
+
+def test_what_is_no_parameter_is_looked_at_whatever_was_promised() -> None:
+    x, weight = torch.randn(2, 5), torch.randn(5, 7)
+    with packing.Unchanging(build("lstm").parameters()).promise(), torch.no_grad():
+        before = linear(x, weight)
+        weight.mul_(2)
+        assert_same_bits(linear(x, weight), 2 * before)
 
 
 def test_no_more_numbers_are_kept_than_the_limit_but_always_the_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,14 +87,13 @@ def test_greedy_texts_are_those_of_single_steps(cell: str, attention: str, reado
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_the_texts_of_a_beam_are_those_of_single_steps(cell: str, beam: int) -> None:
     sizes = set()
-    for seed, end in enumerate((-8.0, -3.0, -2.0, -1.5, -1.0, 0.0)):
+    for seed, end in enumerate((-4.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)):
         model = model_of(end=end, seed=seed, cell=cell)
         for length, longest in ((5, 14), (1, 1), (3, 0)):
-            for penalty in (0.0, 1.0):
-                settings = DecodingSettings(beam=beam, length_penalty=penalty)
-                found, wanted = both_ways(model, batch_of([length]), [longest], settings)
-                assert_same(found, wanted)
-                sizes |= {len(text.tokens) for text in found[0]}
+            settings = DecodingSettings(beam=beam, length_penalty=float(seed % 2))
+            found, wanted = both_ways(model, batch_of([length]), [longest], settings)
+            assert_same(found, wanted)
+            sizes |= {len(text.tokens) for text in found[0]}
     assert len(sizes) > 3  # some end early
 
 
@@ -178,7 +177,7 @@ def test_the_number_of_threads_changes_nothing(settings: DecodingSettings) -> No
 
 @needs_core
 def test_log_probabilities_are_those_of_float64() -> None:
-    model = model_of(words=4000, end=-2, readout="direct")
+    model = model_of(words=4001, end=-2, readout="direct")
     writer = TextWriter(model)
     state = writer.begin(batch_of())
     found, _, after = writer.step(torch.zeros(5, dtype=torch.int64), state)

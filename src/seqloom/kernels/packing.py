@@ -118,17 +118,19 @@ def _kept_or(
     key = (kind, *((part.data_ptr(), part.shape, part.stride()) for part in parts))
     unchanging = _unchanging.get()
     if unchanging is not None:
-        return unchanging.packed(key, parts, lambda: _looked_at(make, key, (*parts, *others)))
-    return _looked_at(make, key, (*parts, *others))
+        return unchanging.packed(key, parts, lambda: _looked_at(make, key, parts, others))
+    return _looked_at(make, key, parts, others)
 
 
-def _looked_at(make: Callable[[], Any], key: tuple[object, ...], numbers: tuple[Tensor | None, ...]) -> Any:
-    stamp = tuple(map(_fingerprint, numbers))
+def _looked_at(
+    make: Callable[[], Any], key: tuple[object, ...], parts: tuple[Tensor, ...], others: tuple[Tensor | None, ...]
+) -> Any:
+    stamp = tuple(map(_fingerprint, (*parts, *others)))
     kept = _kept.get(key)
     if kept is not None and kept.stamp == stamp:
         return kept.weights
     weights = make()
-    _keep(key, _Packed(weights, stamp, sum(part.numel() for part in numbers if part is not None)))
+    _keep(key, _Packed(weights, stamp, sum(part.numel() for part in parts)))
     return weights
 
 
