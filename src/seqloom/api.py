@@ -30,7 +30,7 @@ from seqloom.lens import (
     look,
     series_view,
 )
-from seqloom.lens.report import report_page
+from seqloom.lens.report import LENS
 from seqloom.lens.saliency import LEAST_POINTS
 from seqloom.models import Dense, ManyToOne
 from seqloom.nn import Summary, summary
@@ -238,9 +238,7 @@ def train(
     named = {**(settings or {}), "task": task, "data.input": input, "data.target": target}
     folder = Path(out) if out is not None else free_folder(Path("runs") / stem(data))
     ready = load_config(config, named=named, base=settings_of(folder) if resume else None)
-    return Model(
-        train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report, page=report_page)
-    )
+    return Model(train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report, lens=LENS))
 
 
 def load(folder: str | Path) -> Model:

@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,19 @@ import torch
 
 import seqloom
 from seqloom.bundle import load_bundle, save_bundle
+from seqloom.data import Prepared, prepare
 from seqloom.data.examples import Example
 from seqloom.data.targets import Targets
 from seqloom.errors import BundleError
 from seqloom.lens import AttentionMap
 from seqloom.lens.figures import Curve, curves
-from seqloom.lens.figures_report import confusion_figure, loss_figure, scores_figure, slices_figure
+from seqloom.lens.figures_report import confusion_figure, flow_figure, loss_figure, scores_figure, slices_figure
+from seqloom.lens.gradients import gradient_flow
 from seqloom.lens.html import table
 from seqloom.lens.report import load_history, report_page, write_report
 from seqloom.lens.report_findings import report_findings
 from seqloom.lens.svg import draw
+from seqloom.models import ManyToOne
 from seqloom.training.details import details_of, row_losses
 from tests.trained import Trained, small_models
 
@@ -117,6 +121,30 @@ def test_training_leaves_a_report_in_the_manifest_of_each_task(trained: Trained)
     assert "The rows with the highest loss" in report_of(trained.classifier)
     assert "by true number" in report_of(trained.regressor)
     assert "wanted" in report_of(trained.translator)
+
+
+def test_a_report_shows_where_the_gradient_goes(trained: Trained) -> None:
+    """As it is followed through the kept model, on the first validation rows."""
+    bundle = load_bundle(trained.classifier)
+    kept = bundle.metrics["gradients"]
+    assert [layer["name"] for layer in kept["layers"]] == ["recurrent layer 1 forward", "recurrent layer 1 backward"]
+    prepared = prepare(bundle.config, trained.reviews)
+    assert isinstance(prepared, Prepared) and isinstance(bundle.model, ManyToOne)
+    batch, targets = prepared.collate(prepared.valid[:8])
+    model = bundle.model
+    flow = gradient_flow(model, lambda: model.batch_loss(batch, targets))  # type: ignore[arg-type]
+    assert [layer["carried"] for layer in kept["layers"]] == [pytest.approx(layer.carried()) for layer in flow.layers]
+    text = report_of(trained.classifier)
+    assert "Where the gradient goes" in text and "steps back" in text
+    for said in kept["findings"]:
+        assert escape(said).replace(" %", "&nbsp;%") in text
+    assert "encoder layer 1" in report_of(trained.translator)
+
+
+def test_gradients_that_are_gone_are_drawn_as_far_as_there_are_any() -> None:
+    assert flow_figure([{"name": "a", "carried": [0.0, 0.0]}, {"name": "b", "carried": [1.0]}]) is None
+    drawn = flow_figure([{"name": "a", "carried": [1.0, 0.1, 0.01, 0.0, 0.0]}])
+    assert drawn is not None and drawn["data"][0]["y"] == pytest.approx([0, -1, -2])
 
 
 def test_report_is_written_anew_from_the_folder_alone(trained: Trained, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def command(
     from seqloom.cli.tables import print_json, print_scores
     from seqloom.config import load_config
     from seqloom.errors import ConfigError, Interrupted
-    from seqloom.lens.report import report_page
+    from seqloom.lens.report import LENS
     from seqloom.training import settings_of, train_model
 
     named: dict[str, Any] = {"task": task, "data.input": input, "data.target": target, "seed": seed, "device": device}
@@ -52,7 +52,7 @@ def command(
                 test=test,
                 resume=resume,
                 report=report,
-                page=report_page,
+                lens=LENS,
             )
         except (Interrupted, KeyboardInterrupt) as stopped:
             raise Interrupted(f"{str(stopped) or 'stopped at once'}\n  to go on: {_again(folder, out)}") from None

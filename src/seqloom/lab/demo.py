@@ -12,7 +12,7 @@ from seqloom.config import load_config
 from seqloom.data import reviews
 from seqloom.errors import StorageError
 from seqloom.files import lock_folder, write_file
-from seqloom.lens.report import report_page
+from seqloom.lens.report import LENS
 from seqloom.nn import summary
 from seqloom.training import Report, train_model
 
@@ -81,7 +81,7 @@ def train_cell(cell: str, data: Path, folder: Path, *, fast: bool, report: Repor
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so small a network gains nothing from a second one, and loses much on a busy machine
     try:
-        bundle = train_model(config, data, folder / cell, report=report, page=report_page)
+        bundle = train_model(config, data, folder / cell, report=report, lens=LENS)
     finally:
         torch.set_num_threads(threads)
     assert isinstance(bundle, Bundle)

@@ -1,5 +1,7 @@
 """Figures of a report: the curves of a training, scores beside baselines, slices, what is taken for what."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +32,20 @@ def metric_figure(history: Sequence[Mapping[str, Any]]) -> Figure | None:
         return None
     line = Curve(name, [row["epoch"] for row in history], [row["metrics"][name] for row in history])
     return _by_epoch(curves([line], title=f"{name} of the validation rows by epoch", x="epoch", y=name, first=3))
+
+
+def flow_figure(layers: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """How much of each layer's gradient is left so many steps back, by powers of ten; None where none has any."""
+    lines = []
+    for layer in layers:
+        norms = list(itertools.takewhile(lambda norm: norm > 0, layer["carried"]))
+        if len(norms) > 1:
+            shares = [math.log10(norm / norms[0]) for norm in norms]
+            lines.append(Curve(layer["name"] or "the layer", list(range(len(norms))), shares))
+    if not lines:
+        return None
+    title = "The gradient by steps back, as a share of that at the end"
+    return curves(lines[: len(COLOURS)], title=title, x="steps back", y="power of ten")
 
 
 def scores_figure(result: Mapping[str, Any], metric: str) -> Figure:

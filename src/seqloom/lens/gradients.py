@@ -5,6 +5,7 @@ A model is looked at as it answers: without dropout, and with results that are, 
 
 import copy
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -109,6 +110,30 @@ def gradient_flow(model: nn.Module, loss: Callable[[], Tensor]) -> GradientFlow:
     output = norm(weight for weight in weights if weight not in inside | tables)
     vectors = norm(weight for weight in weights if weight in tables)
     return GradientFlow(float(value.detach()), flows, output, vectors)
+
+
+def brief_flow(model: nn.Module, loss: Callable[[], Tensor]) -> dict[str, Any]:
+    """What a report keeps of a flow, as plain values: how much of it each layer has by steps back, and what that says.
+
+    A layer that was called several times shows its first. Raises as `gradient_flow`.
+    """
+    found = gradient_flow(model, loss)
+    first: dict[str, LayerFlow] = {}
+    for layer in found.layers:
+        first.setdefault(layer.name, layer._replace(name=_spoken(layer.name)))
+    flow = found._replace(layers=list(first.values()))
+    carried = [(layer.name, layer.carried()) for layer in flow.layers]
+    curves = [{"name": name, "carried": norms} for name, norms in carried if all(map(math.isfinite, norms))]
+    return {"layers": curves, "findings": findings(flow)}
+
+
+def _spoken(name: str) -> str:
+    """A layer by its place: `encoder.layers.0.forward_layer` is the encoder's first, read forward."""
+    place = re.fullmatch(r"(\w+)\.layers\.(\d+)(?:\.(forward|backward)_layer)?", name)
+    if place is None:
+        return name
+    stack, number, way = place.groups()
+    return " ".join(part for part in (stack, f"layer {int(number) + 1}", way) if part)
 
 
 def jacobian_norms(layer: Recurrent, x: Float[Tensor, "T I"]) -> list[float]:

@@ -13,18 +13,21 @@ from seqloom.errors import BundleError
 from seqloom.files import lock_folder, read_folder, replace_folder, strict_json, write_file
 from seqloom.lens.figures_report import (
     confusion_figure,
+    flow_figure,
     labels_figure,
     loss_figure,
     metric_figure,
     scores_figure,
     slices_figure,
 )
+from seqloom.lens.gradients import brief_flow
 from seqloom.lens.html import Html, bullets, folded, heading, paragraph, preformatted, table
 from seqloom.lens.page import Part, page
 from seqloom.lens.report_findings import report_findings
 from seqloom.training.card import card_of
 from seqloom.training.details import CLASSES
 from seqloom.training.metrics import beside_baselines, with_interval
+from seqloom.training.run import Lens
 
 REJECTED = 20
 
@@ -81,6 +84,8 @@ def report_page(
     if "metrics" in metrics:
         parts += [heading(f"Scores on the {metrics.get('split', 'valid')} rows"), *_scores(metrics), *_details(metrics)]
     parts += [heading("Training"), *_training(history)]
+    if metrics.get("gradients"):
+        parts += [heading("Where the gradient goes"), *_gradients(metrics["gradients"])]
     parts += [heading("Data"), *_data(bundle), heading("Settings"), _settings(bundle.config)]
     return page(title=title, parts=[*parts, *_card(bundle, history)])
 
@@ -167,6 +172,13 @@ def _training(history: Sequence[Mapping[str, Any]]) -> list[Part]:
     return [loss_figure(history), *([] if figure is None else [figure]), folded("Epoch by epoch", epochs)]
 
 
+def _gradients(flow: Mapping[str, Any]) -> list[Part]:
+    """How far back the loss of some validation rows reaches."""
+    figure = flow_figure(flow["layers"])
+    said = "Of the loss of a few validation rows, once the model was trained; a step is one that a layer reads."
+    return [paragraph(said), bullets(flow["findings"]), *([] if figure is None else [figure])]
+
+
 def _data(bundle: AnyBundle) -> list[Part]:
     """Fingerprints, counts, lengths, labels, and the rows that could not be used."""
     metrics = bundle.metrics
@@ -211,3 +223,6 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         flat |= {f"{key}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}
     return flat
+
+
+LENS = Lens(page=report_page, flow=brief_flow)  # what a training looks through

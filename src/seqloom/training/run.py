@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle, load_bundle, save_bundle
 from seqloom.config import Config, for_task
@@ -30,13 +30,20 @@ from seqloom.training.evaluation import final_metrics
 from seqloom.training.events import Report, Said
 from seqloom.training.loop import fit
 from seqloom.training.metrics import Scores
+from seqloom.training.probe import Flow, gradients_of
 from seqloom.training.start import start_training
 from seqloom.training.state import TrainingState
 from seqloom.training.tag_evaluation import constant_tag
 from seqloom.training.text_evaluation import constant_text
 
 REFUSED_SHOWN = 5
-Page = Callable[[AnyBundle, list[dict[str, Any]]], str]
+
+
+class Lens(NamedTuple):
+    """How a trained model is looked at: the page of its report, and where the gradient of a loss goes."""
+
+    page: Callable[[AnyBundle, list[dict[str, Any]]], str]
+    flow: Flow
 
 
 def train_model(
@@ -48,11 +55,11 @@ def train_model(
     test: str | Path | None = None,
     resume: bool = False,
     report: Report = lambda event: None,
-    page: Page | None = None,
+    lens: Lens | None = None,
 ) -> AnyBundle:
     """Train on the rows of `data` and leave the model in `folder`, which is a model from the first validation on.
 
-    `page` writes the report of the trained model, report.html, from it and its epochs.
+    `lens` writes the report of the trained model, report.html.
     With `resume` the training in `folder` goes on as if it had never stopped. Raises DataError for the data,
     TrainingError where `folder` holds something else, Interrupted where the user stops it.
     """
@@ -87,8 +94,11 @@ def train_model(
 
         fit(state, prepared, folder, about=about, publish=publish, report=report)
         bundle = _bundle(state, prepared, {})
-        bundle = bundle._replace(metrics=final_metrics(bundle, prepared, state, report=report))
-        _save(folder, bundle, state.history, shown=None if page is None else page(bundle, state.history))
+        metrics = final_metrics(bundle, prepared, state, report=report)
+        if lens is not None:
+            metrics |= {"gradients": gradients_of(bundle.model, prepared, state, flow=lens.flow)}
+        bundle = bundle._replace(metrics=metrics)
+        _save(folder, bundle, state.history, shown=None if lens is None else lens.page(bundle, state.history))
     return load_bundle(folder)
 
 
