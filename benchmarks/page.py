@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from benchmarks import figure, length_figure, recurrent_page, tasks_page, writing_page
+from benchmarks import figure, length_figure, recurrent_page, serving_page, tasks_page, writing_page
 from benchmarks.machine import RESULTS
 
 PAGE = RESULTS.parent.parent / "docs" / "benchmarks.md"
@@ -26,7 +26,11 @@ def render() -> str:
     """The page."""
     results = _all("sentiment-*")
     tasks = tasks_page.render(_all("tagging-*"), _all("forecasting-*"), _all("series-*"), _all("captions-*"))
+    tasks += "".join(map(tasks_page.names, _all("names")))
+    tasks += tasks_page.language_quality([each for each in _all("language-*") if "set" in each])
     tasks += "".join(map(tasks_page.language, _all("language-speed")))
+    tasks += "".join(map(tasks_page.memory_tasks, _all("memory-tasks")))
+    tasks += "".join(map(serving_page.render, _all("serving")))
     written = writing_page.render(_all("writing-*"), next(iter(_all("seq2seq")), None))
     rows = "".join(_row(result) for result in results if not result["settings"])
     machines = "".join(f"\n- {result['set']}, {result['date']}: {_machine(result['machine'])}" for result in results)

@@ -130,7 +130,8 @@ def floor(sizes: Sizes, task: Task) -> float:
     encoder = read * 2 * 4 * hidden * (size + hidden)
     keys = read * 2 * hidden * hidden
     attended = hidden * hidden + read * 3 * hidden
-    step = 4 * hidden * (size + 3 * hidden) + attended + 3 * hidden * sizes.words
+    fed = size if task.passes > 1 else 0  # who only reads has what the input weights make of a token computed before
+    step = 4 * hidden * (fed + 3 * hidden) + attended + 3 * hidden * sizes.words
     return 2e-9 * task.rows * task.passes * (encoder + keys + task.beam * written * step)
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import length_figure, page, tasks_page
+from benchmarks import length_figure, page, serving_page, tasks_page
 from benchmarks.figure import Mark, draw
 from benchmarks.recurrent_page import marks, render
 
@@ -198,3 +198,39 @@ def test_tags_and_forecasts_stand_beside_their_baselines() -> None:
     sizes = {"words": 10_001, "size": 200, "hidden": 250, "layers": 2}
     case = {"case": "wide", "sizes": sizes, "ratio": 1.497, "memory": {"seqloom": 2**20, "plain": 3 * 2**20}}
     assert "| wide | 10,001, 200, 2 x 250 | 1.50 | 1 | 3 |" in tasks_page.language({"cases": [case]})
+
+
+def test_language_models_names_and_memory_have_a_line_each() -> None:
+    machine = {"threads": 1}
+    epochs = [{"metrics": {"perplexity": value, "loss": value / 50}} for value in (120.0, 110.0, 111.0)]
+    final = {"split": "test", "metrics": {"perplexity": 112.25}, "parameters": 4_000_000}
+    final["baselines"] = {"unigram": {"perplexity": 700.0}, "bigram": {"perplexity": 180.0}}
+    read = {"set": "ptb", "minutes": 50.0, "machine": machine, "final": final, "epochs": epochs}
+    play = read | {"set": "play", "final": final | {"split": "valid", "baselines": {}}}
+    page = tasks_page.language_quality([read, play])
+    assert "| ptb | 4,000,000 | 110.0 | 112.2 | 700.0 | 180.0 | 50.0, 1 |" in page
+    assert "| play | 4,000,000 | 2.200 | – | – | – | 50.0, 1 |" in page
+    assert tasks_page.language_quality([]) == ""
+    scores = {"metrics": {"accuracy": 0.8, "macro_f1": 0.5}, "rows": {"test": 2000}}
+    scores["baselines"] = {"tfidf_logreg": {"accuracy": 0.78, "macro_f1": 0.51}}
+    named = {"machine": machine, "runs": [{"seed": 2, "minutes": 1.5, "final": scores}]}
+    assert "| 2 | 2,000 | 80.0 % | 50.0 % | 78.0 % | 51.0 % | 1.5, 1 |" in tasks_page.names(named)
+    told = {"task": "adding", "cell": "GRU", "steps": 400, "updates": 900, "loss": 0.01, "guess": 0.1667}
+    remembered = {"outcomes": {"a": told | {"solved": True, "diverged": False}}}
+    assert "| adding | GRU | 400 | 900 | 0.0100 | 0.1667 | yes |" in tasks_page.memory_tasks(remembered)
+
+
+def test_the_server_under_load_is_told_in_a_table_and_three_sentences() -> None:
+    accepted = {"p50_ms": 5.0, "p99_ms": 20.0}
+    storm = {"rate": 3000.0, "seconds": 60.0, "statuses": {"200": 9, "429 with retry-after": 7}, "accepted": accepted}
+    result = {
+        "speed": [{"clients": 16, "per_second": 1234.5, "p50_ms": 3.5, "p99_ms": 9.0}],
+        "overload": {"storm": storm, "calm": {"accepted": {"p99_ms": 10.0}}, "p99_ratio": 2.0},
+        "memory": {"requests": 200_000, "grown_megabytes": 1.25},
+        "slow": {"connections": 500, "alone": {"p99_ms": 4.0}, "beside": {"p99_ms": 5.0}, "p99_ratio": 1.25},
+    }
+    page = serving_page.render(result)
+    assert "| 16 | 1,234.5 | 3.5 | 9.0 |" in page
+    assert "(3,000.0 a second for 60 s): 9 200, 7 429 with retry-after. Accepted p99 20.0 ms, 2.0 times" in page
+    assert "200,000 mixed requests after warming up: the memory grew by 1.25 MB." in page
+    assert "p99 of the others 5.0 ms, 1.25 times that alone (4.0 ms)." in page
