@@ -4,6 +4,8 @@
     overload    three times what it can, from a fixed schedule: what is refused, what is lost, how late the rest is
     memory      how much it grows over many mixed requests
     slow        how much connections that send nothing disturb the others
+    look        the files of the page and the first look at a text, and later ones at a text of 500 words; a model of
+                the default size
 
 Latencies of an open schedule count from when a request was due, so that a server that stalls cannot hide it.
 """
@@ -13,6 +15,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +31,7 @@ from seqloom.data import reviews
 
 TEXTS = [text for text, _ in reviews(400, seed=3)]
 TIMEOUT = 30.0
+FILES, IMPORTS = re.compile(r'(?:href|src)="(/page/[^"]+)"'), re.compile(r'from "\./([^"]+)"')
 CONNECTIONS = 256  # of an open schedule; fewer than the server takes
 
 
@@ -192,6 +196,30 @@ async def slow(port: int, seconds: float, count: int = 500, clients: int = 4) ->
     return {"connections": count, "alone": alone, "beside": beside, "p99_ratio": beside["p99_ms"] / alone["p99_ms"]}
 
 
+async def look(port: int, times: int) -> dict[str, float]:
+    """Seconds until the page is there and a first text is looked at, and of each later look at 500 words."""
+    connection, started = Connection(port), time.perf_counter()
+    _, page, _ = await connection.ask("/", None, method="GET")
+    files, seen = {"/v1/models", *FILES.findall(page.decode())}, set[str]()
+    while files - seen:
+        name = min(files - seen)
+        seen.add(name)
+        status, text, _ = await connection.ask(name, None, method="GET")
+        assert status == 200, name
+        if name.endswith(".js"):
+            files |= {f"/page/{imported}" for imported in IMPORTS.findall(text.decode())}
+    await connection.ask("/v1/look", {"input": TEXTS[0]})
+    first, long = time.perf_counter() - started, " ".join(TEXTS).split()[:500]
+    found = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        status, _, _ = await connection.ask("/v1/look", {"input": " ".join(long)})
+        assert status == 200, status
+        found.append(time.perf_counter() - begun)
+    connection.close()
+    return {"files": len(seen), "first_look_s": round(first, 3), **quantiles(found)}
+
+
 def quantiles(seconds: list[float]) -> dict[str, float]:
     """p50 and p99 in milliseconds."""
     if not seconds:
@@ -239,7 +267,7 @@ def main() -> int:
     """Measure, print, and unless it is short keep the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a few seconds each, nothing kept")
-    parser.add_argument("--only", choices=["speed", "overload", "memory", "slow"])
+    parser.add_argument("--only", choices=["speed", "overload", "memory", "slow", "look"])
     given = parser.parse_args()
     seconds = 2.0 if given.short else 20.0
 
@@ -252,16 +280,18 @@ def main() -> int:
         "overload": lambda port, pid: overload(port, 3.0 if given.short else 60.0),
         "memory": lambda port, pid: memory(port, pid, 2_000 if given.short else 200_000),
         "slow": lambda port, pid: slow(port, seconds),
+        "look": lambda port, pid: look(port, 5 if given.short else 30),
     }
     with tempfile.TemporaryDirectory() as place:
         data, folder = Path(place) / "reviews.csv", Path(place) / "reviews"
         data.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in reviews(400, seed=3)))
-        settings = {"training.epochs": 1, "training.baselines": False, "model.bidirectional": False}
-        seqloom.train(data, task="classify", out=folder, settings=settings)
+        settings: dict[str, Any] = {"training.epochs": 1, "training.baselines": False}
+        seqloom.train(data, task="classify", out=folder, settings=settings | {"model.bidirectional": False})
+        seqloom.train(data, task="classify", out=Path(place) / "default", settings=settings)
         found = {}
         for name, work in parts.items():
             if given.only in (None, name):
-                found[name] = with_server(folder, work)
+                found[name] = with_server(Path(place) / "default" if name == "look" else folder, work)
                 print(name, json.dumps(found[name], indent=2), flush=True)
     if not given.short and given.only is None:
         print(keep("serving", found))

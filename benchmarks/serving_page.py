@@ -17,7 +17,13 @@ def render(result: dict[str, Any]) -> str:
         "| " + " | ".join([f"{each[name]:,}" for name in ("clients", "per_second", "p50_ms", "p99_ms")]) + " |\n"
         for each in result["speed"]
     ]
-    return HEAD + "".join(rows) + "\n" + "\n".join([_overload(result), _memory(result), _slow(result)]) + "\n"
+    return (
+        HEAD
+        + "".join(rows)
+        + "\n"
+        + "\n".join([_overload(result), _memory(result), _slow(result), _look(result)])
+        + "\n"
+    )
 
 
 def _overload(result: dict[str, Any]) -> str:
@@ -41,4 +47,12 @@ def _slow(result: dict[str, Any]) -> str:
     return (
         f"- {found['connections']} connections that send nothing: p99 of the others {found['beside']['p99_ms']} ms, "
         f"{found['p99_ratio']:.2f} times that alone ({found['alone']['p99_ms']} ms)."
+    )
+
+
+def _look(result: dict[str, Any]) -> str:
+    found = result["look"]
+    return (
+        f"- The page's {found['files']} files and the first look at a text, a model of the default size: "
+        f"{found['first_look_s']} s; each later look at 500 words: p50 {found['p50_ms']} ms, p99 {found['p99_ms']} ms."
     )

@@ -228,9 +228,11 @@ def test_the_server_under_load_is_told_in_a_table_and_three_sentences() -> None:
         "overload": {"storm": storm, "calm": {"accepted": {"p99_ms": 10.0}}, "p99_ratio": 2.0},
         "memory": {"requests": 200_000, "grown_megabytes": 1.25},
         "slow": {"connections": 500, "alone": {"p99_ms": 4.0}, "beside": {"p99_ms": 5.0}, "p99_ratio": 1.25},
+        "look": {"files": 14, "first_look_s": 0.25, "p50_ms": 150.0, "p99_ms": 170.0},
     }
     page = serving_page.render(result)
     assert "| 16 | 1,234.5 | 3.5 | 9.0 |" in page
     assert "(3,000.0 a second for 60 s): 9 200, 7 429 with retry-after. Accepted p99 20.0 ms, 2.0 times" in page
     assert "200,000 mixed requests after warming up: the memory grew by 1.25 MB." in page
     assert "p99 of the others 5.0 ms, 1.25 times that alone (4.0 ms)." in page
+    assert "default size: 0.25 s; each later look at 500 words: p50 150.0 ms, p99 170.0 ms." in page
