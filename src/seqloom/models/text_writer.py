@@ -38,12 +38,10 @@ class TextWriter:
         self._looked_up = self._lowest is not None and vectors is not None  # by the decoder itself
         self._readout = None if model.readout is None else model.readout.prepared(weights=weights)
         self._output = model.output.prepared(weights=weights)
-        whole = self._looked_up and len(model.upper) == 0  # one layer reads tokens: the core can do all of a step
-        assert self._lowest is not None or not whole
-        self._speller = (
-            self._lowest.speller(self._readout, self._output) if whole and self._lowest is not None else None
-        )
         self._above = len(model.upper) > 0
+        # Of one layer that reads tokens the core does the whole step.
+        alone = None if self._above else self._lowest
+        self._speller = None if alone is None else alone.speller(self._readout, self._output)
 
     @torch.no_grad()
     def begin(self, batch: Batch) -> Writing:
