@@ -90,10 +90,11 @@ def test_the_texts_of_a_beam_are_those_of_single_steps(cell: str, beam: int) -> 
     for seed, end in enumerate((-4.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)):
         model = model_of(end=end, seed=seed, cell=cell)
         for length, longest in ((5, 14), (1, 1), (3, 0)):
-            settings = DecodingSettings(beam=beam, length_penalty=float(seed % 2))
-            found, wanted = both_ways(model, batch_of([length]), [longest], settings)
-            assert_same(found, wanted)
-            sizes |= {len(text.tokens) for text in found[0]}
+            for penalty in (0.0, 1.0):
+                settings = DecodingSettings(beam=beam, length_penalty=penalty)
+                found, wanted = both_ways(model, batch_of([length]), [longest], settings)
+                assert_same(found, wanted)
+                sizes |= {len(text.tokens) for text in found[0]}
     assert len(sizes) > 3  # some end early
 
 
