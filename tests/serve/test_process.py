@@ -1,5 +1,6 @@
 """The server as a process: it outlasts slow clients, answers what it has begun, and ends as it was asked to."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,6 +15,7 @@ from typing import IO
 
 import pytest
 
+from seqloom.serve.server import listen
 from tests.cli.conftest import command
 
 LIMITS = (
@@ -222,3 +224,25 @@ def test_sigterm_answers_what_was_begun_and_takes_nothing_new(server: Server) ->
 def test_ctrl_c_ends_it_as_interrupted(folder: Path) -> None:
     code, err = Server(folder).end(signal.SIGINT)
     assert (code, err) == (130, "interrupted: the server was stopped; all answers that were begun have been sent\n")
+
+
+def test_an_answer_is_sent_at_once() -> None:
+    """asyncio lets a body wait for the acknowledgement of its header where a socket is not named as TCP."""
+
+    async def option() -> int:
+        found = asyncio.get_running_loop().create_future()
+
+        class Protocol(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                found.set_result(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                transport.close()
+
+        listening = listen("127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(Protocol, sock=listening)
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        without_delay: int = await found
+        writer.close()
+        server.close()
+        return without_delay
+
+    assert asyncio.run(option()) == 1

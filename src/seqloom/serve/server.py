@@ -27,7 +27,7 @@ def serve(service: Service, *, ready: Callable[[str], None] = lambda url: None) 
     """
     _log_to_stderr()
     address, limits = service.address, service.limits
-    listening = _listen(address.host, address.port)
+    listening = listen(address.host, address.port)
     config = uvicorn.Config(
         build(service),
         http=protocol(service),
@@ -85,10 +85,11 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises SeqloomError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, so that asyncio sends at once: else a body waits 40 ms for the client to acknowledge its header.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
