@@ -16,9 +16,11 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -241,6 +243,8 @@ def with_server(folder: Path, work: Callable[[int, int], Coroutine[Any, Any, Any
     with subprocess.Popen(words, stderr=subprocess.PIPE, env=environment) as server:
         assert server.stderr is not None
         port = int(server.stderr.readline().decode().rstrip("/\n").rpartition(":")[2])
+        # Whatever else it says is shown; a pipe that nobody reads would stop it when full.
+        threading.Thread(target=shutil.copyfileobj, args=(server.stderr, sys.stderr.buffer), daemon=True).start()
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(server.pid, {cores[-1]})
         if len(cores) > 1:

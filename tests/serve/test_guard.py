@@ -3,13 +3,15 @@
 import asyncio
 import json
 import re
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from seqloom.errors import ConfigError
 from seqloom.serve import Address, Limits
-from seqloom.serve.guard import JSONLines
+from seqloom.serve.guard import Guard, JSONLines
 from seqloom.serve.limits import limits_of
 from seqloom.serve.protocol import _is_whole
 from seqloom.serve.refusal import Refusal
@@ -368,3 +370,25 @@ def test_metrics_have_no_label_that_a_client_chose(client: Client) -> None:
         line for line in lines() if "metrics" in line or "process_" in line
     }
     assert any("seqloom_model_info" in line and 'model="one-way"' in line for line in before)
+
+
+def test_a_client_that_leaves_as_its_answer_ends_leaves_no_trace_in_the_log() -> None:
+    """What tells of its leaving is on its way already, and comes when nothing waits any more."""
+    told: list[dict[str, Any]] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0)
+
+    async def leaves() -> None:
+        """At once: in the turn of the loop in which the answer ends."""
+
+    async def one() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        guard: Any = Guard.__new__(Guard)
+        guard._app = answer
+        call = SimpleNamespace(deadline=time.monotonic() + 9)
+        await guard._run({}, call, SimpleNamespace(until_gone=leaves, receive=None), SimpleNamespace(send=None))
+        await asyncio.sleep(0.01)
+
+    asyncio.run(one())
+    assert told == []

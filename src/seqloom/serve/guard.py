@@ -151,12 +151,13 @@ class Guard:
     async def _run(self, scope: Scope, call: Call, received: "_Received", answer: "_Answer") -> None:
         """Let the application answer until its time is up or the client has gone."""
         loop = asyncio.get_running_loop()
-        gone = False
+        gone = over = False
 
         def leave(_: "asyncio.Task[None]") -> None:
             nonlocal gone
-            gone = True
-            deadline.reschedule(loop.time())
+            if not over:  # a call that is on its way cannot be taken back
+                gone = True
+                deadline.reschedule(loop.time())
 
         left = max(0.0, call.deadline - time.monotonic())
         watch = loop.create_task(received.until_gone())
@@ -169,7 +170,7 @@ class Guard:
                 raise _GoneError from None
             raise Refusal(504, "too_slow", "the time for this request is up", hint="ask for less at once") from None
         finally:
-            watch.remove_done_callback(leave)
+            over = True
             watch.cancel()
 
 
