@@ -216,8 +216,10 @@ def test_language_models_names_and_memory_have_a_line_each() -> None:
     named = {"machine": machine, "runs": [{"seed": 2, "minutes": 1.5, "final": scores}]}
     assert "| 2 | 2,000 | 80.0 % | 50.0 % | 78.0 % | 51.0 % | 1.5, 1 |" in tasks_page.names(named)
     told = {"task": "adding", "cell": "GRU", "steps": 400, "updates": 900, "loss": 0.01, "guess": 0.1667}
-    remembered = {"outcomes": {"a": told | {"solved": True, "diverged": False}}}
+    lost = told | {"loss": None, "solved": False, "diverged": True}
+    remembered = {"outcomes": {"a": told | {"solved": True, "diverged": False}, "b": lost}}
     assert "| adding | GRU | 400 | 900 | 0.0100 | 0.1667 | yes |" in tasks_page.memory_tasks(remembered)
+    assert "| adding | GRU | 400 | 900 | – | 0.1667 | diverged |" in tasks_page.memory_tasks(remembered)
 
 
 def test_the_server_under_load_is_told_in_a_table_and_three_sentences() -> None:

@@ -132,7 +132,7 @@ def test_a_report_shows_where_the_gradient_goes(trained: Trained) -> None:
     assert isinstance(prepared, Prepared) and isinstance(bundle.model, ManyToOne)
     batch, targets = prepared.collate(prepared.valid[:8])
     model = bundle.model
-    flow = gradient_flow(model, lambda: model.batch_loss(batch, targets))  # type: ignore[arg-type]
+    flow = gradient_flow(model, lambda: model.batch_loss(batch, targets))  # type: ignore[arg-type]  # of texts
     assert [layer["carried"] for layer in kept["layers"]] == [pytest.approx(layer.carried()) for layer in flow.layers]
     text = report_of(trained.classifier)
     assert "Where the gradient goes" in text and "steps back" in text

@@ -116,7 +116,8 @@ def test_a_beam_wider_than_the_vocabulary_and_equal_tokens_are_as_step_by_step()
 def test_weights_of_8_bits_go_ahead_too(settings: DecodingSettings) -> None:
     model = model_of(end=-1)
     assert_same(*both_ways(model, batch_of([5]), [9], settings, weights="int8"))
-    exact, rounded = (both_ways(model, batch_of([5]), [9], settings, weights=w)[0] for w in ("float32", "int8"))  # type: ignore[arg-type]
+    precisions: tuple[Precision, ...] = ("float32", "int8")
+    exact, rounded = (both_ways(model, batch_of([5]), [9], settings, weights=w)[0] for w in precisions)
     assert exact[0][0].score != rounded[0][0].score
 
 

@@ -100,20 +100,6 @@ class StepMemory(NamedTuple):
         return RNNState(self.hidden) if self.cell is None else LSTMState(self.hidden, self.cell)
 
 
-class Followed(NamedTuple):
-    """N steps of a beam: of each text the one before it and its token, what each text before it attended to.
-
-    Of the texts after the last step their scores, which is greedy's, and the state.
-    """
-
-    before: list[list[int]]
-    tokens: list[list[int]]
-    weights: list[Tensor]
-    scores: list[float]
-    greedy: int
-    state: State
-
-
 class Speller:
     """The next token of each row: what a `Stepper` of tokens reads, tanh of a readout or none, softmax.
 
@@ -162,10 +148,10 @@ class Speller:
 
     def follow(
         self, token: Int[Tensor, " 1"], state: State, source: Source, *, width: int, most: int, end: int
-    ) -> Followed | None:
+    ) -> tuple[list[list[int]], list[list[int]], list[Tensor], list[float], int, State] | None:
         """What a beam of `width` follows from one text of one sentence on, until one of its texts writes `end`.
 
-        At most `most` steps; as models/beam.py does it, to the bit. None where the first step ends a text.
+        At most `most` steps; the parts of models.writer.Followed, to the bit. None where the first step ends a text.
         """
         texts, like = width + 1, state.hidden
         weights = like.new_empty(most, texts, source.memory.shape[1])
@@ -182,11 +168,11 @@ class Speller:
         if steps == 0:
             return None
         rows = counts[:steps].tolist()
-        return Followed(
-            before=[row[:count] for row, count in zip(before[:steps].tolist(), rows, strict=True)],
-            tokens=[row[:count] for row, count in zip(tokens[:steps].tolist(), rows, strict=True)],
-            weights=[step[:count] for step, count in zip(weights, [1, *rows[:-1]], strict=False)],
-            scores=scores[: rows[-1]].tolist(),
-            greedy=greedy[: rows[-1]].tolist().index(1),
-            state=type(state)(*(path[: rows[-1]] for path in paths)),
+        return (
+            [row[:count] for row, count in zip(before[:steps].tolist(), rows, strict=True)],
+            [row[:count] for row, count in zip(tokens[:steps].tolist(), rows, strict=True)],
+            [step[:count] for step, count in zip(weights, [1, *rows[:-1]], strict=False)],
+            scores[: rows[-1]].tolist(),
+            greedy[: rows[-1]].tolist().index(1),
+            type(state)(*(path[: rows[-1]] for path in paths)),
         )

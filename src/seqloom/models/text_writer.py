@@ -95,10 +95,11 @@ class TextWriter:
         taken = self._speller.follow(*self._ready(torch.tensor([START]), state), width=width, most=most, end=END)
         if taken is None:
             return None
-        rows = state.rows.expand(len(taken.scores)).contiguous()
+        before, tokens, weights, scores, greedy, after = taken
+        rows = state.rows.expand(len(scores)).contiguous()
         assert state.read is not None
-        after = Writing(state.read, rows, state.read.rows(rows), (taken.state,))
-        return Followed(*taken[:-1], after)
+        last = Writing(state.read, rows, state.read.rows(rows), (after,))
+        return Followed(before, tokens, weights, scores, greedy, last)
 
     def _ready(self, tokens: Int[Tensor, " R"], state: Writing) -> tuple[Tensor, State, Source]:
         assert self._lowest is not None and state.source is not None

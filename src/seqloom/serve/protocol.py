@@ -65,7 +65,7 @@ class _Bounded(H11Protocol):
     _phase: Any = None
     _stalled: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP: it also writes
         super().connection_made(transport)
         self.conn = _Connection(self.service.limits)
         if len(self.connections) > self.service.limits.connections:
