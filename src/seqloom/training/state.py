@@ -83,7 +83,7 @@ class TrainingState:
         Raises TrainingError, before a weight moves, where loss or gradient is not finite.
         """
         started = time.perf_counter()
-        torch.manual_seed(step_seed(self.config.seed, self.step))
+        _seed(step_seed(self.config.seed, self.step))
         self.model.train()
         carried = self.carried
         if isinstance(examples, TextWindow):
@@ -228,6 +228,16 @@ _COUNTERS = (
     "epoch_seconds",
     "history",
 )
+
+
+def _seed(seed: int) -> None:
+    """Set the random numbers of the processor, and of GPUs where they are used.
+
+    torch.manual_seed also writes down the whole call stack for each kind of device that is not: a millisecond a step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
 
 
 class Pace(NamedTuple):

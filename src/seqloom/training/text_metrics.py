@@ -3,7 +3,7 @@
 Every figure is summed over rows, so that its 95 % interval comes from drawing rows anew (`bootstrap_interval`).
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import zip_longest
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,7 @@ from seqloom.training.metrics import Scores, wilson_interval
 BLEU_WORDS = 4  # BLEU counts up to four words in a row: a shorter text has none
 BLEU_WORD_LENGTH = 2  # shorter "words" are the phonemes of a pronunciation, or spelled-out letters
 RESAMPLES = 1000
+BLOCK = 1 << 15  # rows drawn at once
 
 Units = Callable[[str], list[str]]
 Allowed = list[list[str]]  # the texts that are right, for each row
@@ -112,10 +113,19 @@ def bootstrap_interval(statistics: Statistics, figure: Callable[[Statistics], fl
     By the percentiles of 1,000 samples of as many rows, drawn with replacement (Efron 1979); the draws are always the
     same, and so is the interval.
     """
-    random, rows = np.random.default_rng(0), len(statistics)
-    samples = (np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES))
-    low, high = np.quantile([figure(times @ statistics) for times in samples], [0.025, 0.975])
+    low, high = np.quantile([figure(sums) for sums in _drawn_sums(statistics)], [0.025, 0.975])
     return float(low), float(high)
+
+
+def _drawn_sums(statistics: Statistics) -> Iterator[Statistics]:
+    """The sums over each of the samples, which are drawn a block at a time."""
+    random, rows = np.random.default_rng(0), len(statistics)
+    at_once = max(1, BLOCK // rows)
+    for start in range(0, RESAMPLES, at_once):
+        samples = min(at_once, RESAMPLES - start)
+        drawn = random.integers(rows, size=(samples, rows)) + rows * np.arange(samples)[:, np.newaxis]
+        times = np.bincount(drawn.ravel(), minlength=samples * rows).reshape(samples, rows)
+        yield from times @ statistics
 
 
 def _allowed(references: Sequence[str], others: Sequence[Sequence[str]] | None) -> Allowed:
