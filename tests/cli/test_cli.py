@@ -150,6 +150,23 @@ def test_help_comes_without_torch(words: tuple[str, ...]) -> None:
     assert "Usage: seqloom" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_do_not_spin_long_unless_the_user_says_so(given: dict[str, str], spins: str | None) -> None:
+    script = (
+        "import os, sys; sys.argv = ['seqloom', '--version']\nfrom seqloom.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print('torch' in sys.modules, os.environ.get('GOMP_SPINCOUNT'))"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    done = subprocess.run([*command()[:2], script], env=environment | given, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"False {spins}"
+
+
 @pytest.mark.parametrize(("words", "code"), [("--help", 1), pytest.param("doctor", 141, marks=pytest.mark.long)])
 def test_closed_stdout_ends_a_command_quietly(words: str, code: int) -> None:
     reading, writing = os.pipe()
