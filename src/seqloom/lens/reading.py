@@ -3,27 +3,23 @@
 Its work is bounded, so that a long review is seen at once: the longer a text, the fewer points are computed.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from seqloom.bundle import Bundle
 from seqloom.data import Rejected, Targets, table_of_texts
 from seqloom.errors import ConfigError, DataError
-from seqloom.inference import decide, encode, logits_of, said_by
+from seqloom.inference import encode, said_by
+from seqloom.lens.arrivals import Arrivals, arrivals
 from seqloom.lens.memory import Layer, layer_view, read_through
 from seqloom.lens.page import fragment
 from seqloom.lens.reading_findings import findings_of
 from seqloom.lens.saliency import Saliency, explain
 from seqloom.lens.show import brief_reading
 from seqloom.models import ManyToOne
-from seqloom.shapes import Batch, Float
+from seqloom.shapes import Batch
 from seqloom.text import UNKNOWN
-
-WORK, FEWEST, MOST = 1_500, 6, 64  # beginnings that are read anew: their tokens together, and how many they are
-ROWS = 16
 
 
 class ReadToken(NamedTuple):
@@ -33,18 +29,6 @@ class ReadToken(NamedTuple):
     start: int
     end: int
     known: bool
-
-
-class Arrivals(NamedTuple):
-    """The answer as the text arrives: after the first `steps[k]` tokens it is `values[k]`.
-
-    A value is the probability of each label, or the number alone. `anew` says that each beginning was read by itself:
-    a model that reads from both sides knows no state in between. The last is the answer itself.
-    """
-
-    steps: list[int]
-    values: list[list[float]]
-    anew: bool
 
 
 class Reading(NamedTuple):
@@ -106,28 +90,9 @@ def read(bundle: Bundle, text: str, *, points: int | None = None) -> Reading:
         labels=list(targets.labels),
         answer={"input": row.text, **said},
         saliency=saliency,
-        arrivals=_arrivals(model, targets, row.ids, outputs),
+        arrivals=arrivals(model, targets, row.ids, outputs),
         layers=[layer_view(reader) for reader in readers],
         findings=[],
         cut=len(spotted) - len(row.ids),
     )
     return seen._replace(findings=findings_of(seen))
-
-
-@torch.inference_mode()
-def _arrivals(model: ManyToOne, targets: Targets, ids: Sequence[int], outputs: Float[Tensor, "B T H"]) -> Arrivals:
-    """The answer after some of the first tokens, evenly spread, all of them in a short text."""
-    length, anew = len(ids), model.bidirectional
-    most = MOST
-    if anew:  # each beginning costs half the text on average
-        most = max(FEWEST, min(most, 2 * WORK // length))
-    count = min(length, most)
-    steps = [-(-length * (number + 1) // count) for number in range(count)]
-    if anew:
-        logits = logits_of(model, [ids[:step] for step in steps])
-    else:  # what was read up to a step is the same whatever follows: one reading has it all
-        until = torch.tensor(steps, device=outputs.device)
-        logits = torch.cat([model.conclude(outputs.expand(len(u), -1, -1), u) for u in torch.split(until, ROWS)]).cpu()
-    probabilities = model.probabilities(logits)
-    values = decide(targets, probabilities)[:, None] if targets.problem == "squared" else probabilities
-    return Arrivals(steps, values.tolist(), anew)

@@ -1,20 +1,21 @@
-"""Which tokens an answer rests on: integrated gradients (Sundararajan et al. 2017), and occlusion as a check of them.
+"""What an answer rests on: integrated gradients (Sundararajan et al. 2017), and occlusion as a check of them.
 
 Both compare with the same text in which a token, or every token, is nothing: a vector of zeros, as padding has it.
+Numbers are compared with their means: see numbers_saliency.py, which goes the same way.
 """
 
 import copy
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from seqloom.data.targets import Targets
 from seqloom.inference import logits_of
-from seqloom.models import ManyToOne
+from seqloom.models import ManyToOne, OneAnswer
 from seqloom.shapes import Float
 from seqloom.text import PADDING
 
@@ -23,6 +24,8 @@ LEAST_POINTS = 2  # the two ends of the way
 AT_ONCE = 4  # points that are computed side by side
 CHECKS_WORK, FEWEST_CHECKS = 1_000, 2  # tokens read again for occluded ones, and the fewest of these
 COMPLETE = 0.01  # the share of the difference that may be left out
+
+Model = TypeVar("Model", bound=OneAnswer)
 
 
 class Saliency(NamedTuple):
@@ -43,19 +46,19 @@ class Saliency(NamedTuple):
 
 
 class Integral(NamedTuple):
-    """The shares (T) of the tokens, the value at the start of the way, and the points it took."""
+    """What each number (T, I) or token (T) adds, the value at the start of the way, and the points it took."""
 
-    shares: Float[Tensor, " T"]
+    shares: Tensor
     baseline: float
     points: int
 
 
 class _Point(NamedTuple):
-    """A point of the way, from 0 to 1: the value there, and how fast each token makes it grow."""
+    """A point of the way, from 0 to 1: the value there, and how fast each number that is read makes it grow."""
 
     at: float
     value: float
-    slopes: Float[Tensor, " T"]
+    slopes: Float[Tensor, "T I"]
 
 
 def explain(
@@ -67,10 +70,9 @@ def explain(
     with the largest shares are occluded, in a short text all. At most `points` points are computed; where not given 5
     to 64, the fewer the longer the text, and so are the occluded tokens: the work is bounded.
     """
-    chosen = 0 if targets.problem == "squared" else int(model.probabilities(logits)[0].argmax())
-    found = integrated_gradients(model, targets, ids, chosen=chosen, points=points or _points(len(ids)))
-    checks = max(FEWEST_CHECKS, CHECKS_WORK // len(ids))
-    places = sorted(found.shares.abs().argsort(descending=True, stable=True)[:checks].tolist())
+    chosen = answered(model, targets, logits)
+    found = integrated_gradients(model, targets, ids, chosen=chosen, points=points or points_for(len(ids)))
+    places = strongest(found.shares, length=len(ids))
     texts = [[PADDING if at == place else token for at, token in enumerate(ids)] for place in places]
     value = score(targets, logits, chosen).item()
     without = score(targets, logits_of(model, texts), chosen).tolist()
@@ -83,6 +85,17 @@ def explain(
         points=found.points,
         occluded={place: value - left for place, left in zip(places, without, strict=True)},
     )
+
+
+def answered(model: OneAnswer, targets: Targets, logits: Float[Tensor, "B outputs"]) -> int:
+    """The place of the label that is explained: the one that was answered, of several the likeliest; 0 of a number."""
+    return 0 if targets.problem == "squared" else int(model.probabilities(logits)[0].argmax())
+
+
+def strongest(shares: Float[Tensor, " N"], *, length: int) -> list[int]:
+    """The places of the largest shares that are checked: the fewer, the more steps each check reads anew."""
+    checks = max(FEWEST_CHECKS, CHECKS_WORK // length)
+    return sorted(shares.abs().argsort(descending=True, stable=True)[:checks].tolist())
 
 
 def score(targets: Targets, logits: Float[Tensor, "B outputs"], chosen: int) -> Float[Tensor, " B"]:
@@ -100,14 +113,35 @@ def score(targets: Targets, logits: Float[Tensor, "B outputs"], chosen: int) -> 
 def integrated_gradients(
     model: ManyToOne, targets: Targets, ids: Sequence[int], *, chosen: int, points: int
 ) -> Integral:
-    """What each token adds to `score` on the straight way from vectors of zeros to those of the tokens.
+    """What each token adds to `score` on the straight way from vectors of zeros to those of the tokens."""
+    still = frozen(model)
+    weight = still.head.weight
+    with torch.no_grad():
+        vectors = still.embedding(torch.tensor([ids], device=weight.device))[0].to(weight.dtype)
+
+    def value(read: Float[Tensor, "B T I"]) -> Float[Tensor, " B"]:
+        lengths = torch.full((len(read),), len(ids), device=weight.device)
+        outputs, _ = still.recurrent(read, lengths)
+        return score(targets, still.conclude(outputs, lengths), chosen)
+
+    found = integrate(value, torch.zeros_like(vectors), vectors, points=points)
+    return found._replace(shares=found.shares.sum(dim=-1))
+
+
+def integrate(
+    value: Callable[[Float[Tensor, "B T I"]], Float[Tensor, " B"]],
+    start: Float[Tensor, "T I"],
+    end: Float[Tensor, "T I"],
+    *,
+    points: int,
+) -> Integral:
+    """What each number of `end` adds to `value` on the straight way from `start`.
 
     The gradient is integrated by trapezoids. What it says of a part of the way is compared with what the value does
     there, and the worst parts are halved, until the parts leave out a hundredth of the whole difference, or there are
     `points` points: a recurrent model can tip over from one answer to the other within a tiny part.
     """
-    compute = _points_of(model, targets, ids, chosen=chosen)
-    way = compute([0.0, 0.5, 1.0] if points > 2 else [0.0, 1.0])
+    way = _compute(value, start, end, [0.0, 0.5, 1.0] if points > 2 else [0.0, 1.0])
     while len(way) < points:
         gaps = [abs(right.value - left.value - _integral(left, right).sum().item()) for left, right in pairwise(way)]
         allowed = COMPLETE * abs(way[-1].value - way[0].value)
@@ -115,50 +149,45 @@ def integrated_gradients(
         halves = [(way[part].at + way[part + 1].at) / 2 for part in worst if gaps[part] > allowed / len(gaps)]
         if sum(gaps) <= allowed or not halves:  # nothing to halve: values that overflow are no numbers
             break
-        way = sorted(way + compute(halves), key=lambda point: point.at)
-    shares = sum((_integral(left, right) for left, right in pairwise(way)), start=torch.zeros(len(ids)))
+        way = sorted(way + _compute(value, start, end, halves), key=lambda point: point.at)
+    nothing = torch.zeros(end.shape, dtype=torch.float64)
+    shares = sum((_integral(left, right) for left, right in pairwise(way)), start=nothing)
     return Integral(shares, way[0].value, len(way))
 
 
-def _points_of(
-    model: ManyToOne, targets: Targets, ids: Sequence[int], *, chosen: int
-) -> Callable[[Sequence[float]], list[_Point]]:
-    """What computes points of the way."""
-    frozen = _frozen(model)
-    weight = frozen.head.weight
-    with torch.no_grad():
-        vectors = frozen.embedding(torch.tensor([ids], device=weight.device))[0].to(weight.dtype)
-
-    def compute(places: Sequence[float]) -> list[_Point]:
-        at = torch.tensor(places, dtype=weight.dtype, device=weight.device)
-        read = (at[:, None, None] * vectors).requires_grad_()
-        lengths = torch.full((len(places),), len(ids), device=weight.device)
-        with torch.enable_grad():
-            outputs, _ = frozen.recurrent(read, lengths)
-            values = score(targets, frozen.conclude(outputs, lengths), chosen)
-            [gradients] = torch.autograd.grad(values.sum(), [read])
-        slopes = (gradients * vectors).sum(dim=-1).double().cpu()
-        return [_Point(*point) for point in zip(places, values.tolist(), slopes, strict=True)]
-
-    return compute
+def _compute(
+    value: Callable[[Float[Tensor, "B T I"]], Float[Tensor, " B"]],
+    start: Float[Tensor, "T I"],
+    end: Float[Tensor, "T I"],
+    places: Sequence[float],
+) -> list[_Point]:
+    """Points of the way."""
+    at = torch.tensor(places, dtype=end.dtype, device=end.device)
+    read = (start + at[:, None, None] * (end - start)).requires_grad_()
+    with torch.enable_grad():
+        values = value(read)
+        [gradients] = torch.autograd.grad(values.sum(), [read])
+    slopes = (gradients * (end - start)).double().cpu()
+    return [_Point(*point) for point in zip(places, values.tolist(), slopes, strict=True)]
 
 
-def _integral(left: _Point, right: _Point) -> Float[Tensor, " T"]:
+def _integral(left: _Point, right: _Point) -> Float[Tensor, "T I"]:
     return (right.at - left.at) / 2 * (left.slopes + right.slopes)
 
 
-def _points(length: int) -> int:
-    """The points that are affordable where nobody asks for more."""
+def points_for(length: int) -> int:
+    """The points that are affordable for so many steps, where nobody asks for more."""
     return max(FEWEST, min(MOST, WORK // length))
 
 
-def _frozen(model: ManyToOne) -> ManyToOne:
-    """The model with layers of its own whose weights ask for no gradient: only the vectors shall have one.
+def frozen(model: Model) -> Model:
+    """The model with layers of its own whose weights ask for no gradient: only what is read shall have one.
 
     The table of vectors, much the largest part, is shared; nothing of the model itself is touched.
     """
-    frozen = copy.deepcopy(model, {id(model.embedding): model.embedding}).eval()
-    for name, parameter in frozen.named_parameters():
-        if not name.startswith("embedding."):
+    still = copy.deepcopy(model, {id(table): table for table in model.tables}).eval()
+    shared = {id(weight) for table in model.tables for weight in table.parameters()}
+    for parameter in still.parameters():
+        if id(parameter) not in shared:
             parameter.requires_grad_(False)
-    return frozen
+    return still
