@@ -22,17 +22,20 @@ from seqloom.inference import (
 )
 from seqloom.lens import (
     AttentionMap,
+    NumbersReading,
     Reading,
     RegionMap,
     SeriesView,
     Surprises,
     TagTable,
     look,
+    numbers_of_array,
+    numbers_of_file,
     series_view,
 )
 from seqloom.lens.report import LENS
 from seqloom.lens.saliency import LEAST_POINTS
-from seqloom.models import Dense, ManyToOne
+from seqloom.models import Dense, OneAnswer
 from seqloom.nn import Summary, summary
 from seqloom.training import (
     Report,
@@ -162,8 +165,8 @@ class Model:
         }
 
     def look(
-        self, text: str, *, series: str | None = None, points: int | None = None
-    ) -> AttentionMap | Reading | RegionMap | SeriesView | Surprises | TagTable:
+        self, text: Any, *, series: str | None = None, row: int | None = None, points: int | None = None
+    ) -> AttentionMap | NumbersReading | Reading | RegionMap | SeriesView | Surprises | TagTable:
         """How a model that answers once came to its answer: what each token of `text` adds, what was thought as it
         arrived, gates and memory; what a model that writes texts writes for `text`, and to what of it each token
         attended; of a tagger the likeliest tags of each word; of a model that goes on with texts how much each token
@@ -171,23 +174,29 @@ class Model:
         image, to which regions of it each word attended.
 
         `points` are those at which a model that answers once is asked for its gradients, at most: the more, the more
-        exact is what each token adds.
+        exact is what each token or number adds.
 
-        Of a forecaster `text` is a file, and what is seen the end of a series of it, the first one where `series` does
-        not name another, and what is forecast of it. Raises DataError for a text or a file that cannot be read,
-        ConfigError for a model that has nothing to show.
+        Of a model that answers for numbers `text` is an array (time, channels), a row of features, or a file, of which
+        the series `series` is seen, or the answer number `row` of `predict`; the first one where neither is given. Of
+        a forecaster it is a file too, and what is seen the end of a series of it, and what is forecast of it. Raises
+        DataError for a text or a file that cannot be read, ConfigError for what the model does not have.
         """
-        reads_once = isinstance(self.bundle.model, ManyToOne)
+        reads_once = isinstance(self.bundle.model, OneAnswer)
         if points is not None and (not reads_once or points < LEAST_POINTS):
             raise ConfigError(
                 f"points is {points}: a whole number from {LEAST_POINTS} on, for models of classify and regress."
             )
+        of_file = isinstance(self.bundle, NumbersBundle) and isinstance(text, str | Path)
+        if row is not None and not of_file:
+            raise ConfigError("row: only of a file of numbers that are answered once a row is chosen by its number.")
         if isinstance(self.bundle, SeriesBundle):
             return series_view(self.bundle, text, series=series)
+        if series is not None and not of_file:
+            raise ConfigError("series: only in a file of numbers a series is chosen by its name.")
         if isinstance(self.bundle, NumbersBundle):
-            raise ConfigError("look: a model that answers for numbers has nothing to show yet. Use predict.")
-        if series is not None:
-            raise ConfigError("series: this model reads texts. Only a forecaster reads several series.")
+            if of_file:
+                return numbers_of_file(self.bundle, text, series=series, row=row, points=points)
+            return numbers_of_array(self.bundle, text, points=points)
         return look(self.bundle, text, points=points)
 
     def _refuse(self, suggest: int | None) -> None:

@@ -1,5 +1,8 @@
 """How a text was read, in a terminal: the coloured text, below it what each token adds and what was thought by then."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.text import Text
 
 from seqloom.cli.charts import BLOCKS, blocks_of, visible
@@ -17,7 +20,7 @@ CHANCES = 5
 
 def print_reading(seen: Reading) -> None:
     """The answer, the text in colours, its tokens (in a long text the strongest), and what the numbers say."""
-    print(escaped(_answer(seen)))
+    print(escaped(answer_line(seen.answer)))
     print_text(_coloured(seen))
     if len(seen.tokens) <= BY_TOKEN:
         _print_tokens(seen)
@@ -28,11 +31,12 @@ def print_reading(seen: Reading) -> None:
         print(escaped(f"- {sentence}").replace("\n", " "))
 
 
-def _answer(seen: Reading) -> str:
-    said = seen.answer["prediction"]
+def answer_line(answer: Mapping[str, Any]) -> str:
+    """What is answered, and how sure that is."""
+    said = answer["prediction"]
     if isinstance(said, float):
         return f"{said:g}"
-    chances = sorted(seen.answer["probabilities"].items(), key=lambda item: -item[1])[:CHANCES]
+    chances = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:CHANCES]
     told = ", ".join(said) if isinstance(said, list) else said
     return f"{told or 'none of the labels'}   ({'  '.join(f'{label} {chance:.1%}' for label, chance in chances)})"
 
@@ -45,12 +49,13 @@ def _coloured(seen: Reading) -> Text:
     for token, share in zip(seen.tokens, seen.saliency.shares, strict=True):
         start = max(token.start, end)
         shown.append(escaped(seen.text[end:start]))
-        shown.append(escaped(seen.text[start : max(end, token.end)]), style=_style(share / most))
+        shown.append(escaped(seen.text[start : max(end, token.end)]), style=style_of(share / most))
         end = max(end, token.end)
     return shown.append(escaped(seen.text[end:]), style="dim" if seen.cut else "")
 
 
-def _style(share: float) -> str:
+def style_of(share: float) -> str:
+    """The colour of a share from -1 to 1."""
     if abs(share) < FAINT:
         return ""
     pale = [round(255 - abs(share) * (255 - part)) for part in (FOR if share > 0 else AGAINST)]
@@ -67,7 +72,7 @@ def _print_tokens(seen: Reading) -> None:
     }
     rows |= _arrived(seen)
     for layer in seen.layers:
-        rows |= _memory(layer, several=len(seen.layers) > 1)
+        rows |= memory_rows(layer, several=len(seen.layers) > 1)
     tokens = [escaped(visible(token.text)) + ("" if token.known else " *") for token in seen.tokens]
     margin = max(map(len, rows)) + 2
     widths = [max(len(token), 5) for token in tokens]
@@ -94,7 +99,7 @@ def _arrived(seen: Reading) -> dict[str, list[str]]:
     return {name: [f"{values[at + 1][label]:.0%}" if at + 1 in values else "" for at in _places(seen)]}
 
 
-def _memory(layer: Layer, *, several: bool) -> dict[str, list[str]]:
+def memory_rows(layer: Layer, *, several: bool) -> dict[str, list[str]]:
     """How far the state of a layer moved at each token, and the gate that keeps it."""
     where = f"{layer.name}: " if several else ""
     most = max(layer.moved, default=0.0) or 1.0

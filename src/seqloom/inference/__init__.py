@@ -10,7 +10,7 @@ from seqloom.inference.forecasting import (
     series_of_numbers,
 )
 from seqloom.inference.labels import decide, logits_of, said_by
-from seqloom.inference.numeric import numeric_answers, numeric_rows, rows_of_arrays
+from seqloom.inference.numeric import numeric_answers, numeric_rows, rows_of_arrays, sample_of_array
 from seqloom.inference.room import batches_within
 from seqloom.inference.rows import answer_rows, answer_table, encode
 from seqloom.inference.streaming import Piece, Reading, begin, check_streams, read_on
@@ -46,6 +46,7 @@ __all__ = [
     "read_starts",
     "rows_of_arrays",
     "said_by",
+    "sample_of_array",
     "series_of",
     "series_of_numbers",
     "suggesting",

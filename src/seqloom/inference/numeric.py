@@ -42,13 +42,17 @@ def rows_of_arrays(reader: NumbersReader, given: Any, *, max_length: int | None)
     rows: list[NumericExample | Rejected] = []
     for number, one in enumerate(given, start=1):
         try:
-            values = _array(one, channels=len(reader.channels), flat=reader.layout.dense)
+            sample = sample_of_array(reader, one, number=number)
         except DataError as error:
             rows.append(Rejected(number, str(error)))
             continue
-        [row] = encode_samples([Sample(number, f"item {number}", values)], reader, None, max_length=max_length)
-        rows.append(row)
+        rows += encode_samples([sample], reader, None, max_length=max_length)
     return rows
+
+
+def sample_of_array(reader: NumbersReader, given: Any, *, number: int = 1) -> Sample:
+    """One array in memory as a sample. Raises DataError where it has another shape or holds no numbers."""
+    return Sample(number, f"item {number}", _array(given, channels=len(reader.channels), flat=reader.layout.dense))
 
 
 def numeric_answers(bundle: NumbersBundle, rows: Sequence[NumericExample | Rejected]) -> Iterator[dict[str, Any]]:

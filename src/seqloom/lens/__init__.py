@@ -5,6 +5,7 @@ from seqloom.lens.captions import RegionMap, region_map
 from seqloom.lens.gradients import GradientFlow, LayerFlow, gradient_flow, half_lives, jacobian_norms
 from seqloom.lens.looking import look
 from seqloom.lens.memory import Layer
+from seqloom.lens.numbers import NumbersReading, numbers_of_array, numbers_of_file
 from seqloom.lens.reading import Reading, read
 from seqloom.lens.series import SeriesView, series_view, view_of
 from seqloom.lens.surprise import Surprises, surprises
@@ -18,6 +19,7 @@ __all__ = [
     "Layer",
     "LayerFlow",
     "Neighbour",
+    "NumbersReading",
     "Reading",
     "RegionMap",
     "SeriesView",
@@ -30,6 +32,8 @@ __all__ = [
     "jacobian_norms",
     "look",
     "nearest_states",
+    "numbers_of_array",
+    "numbers_of_file",
     "read",
     "region_map",
     "series_view",

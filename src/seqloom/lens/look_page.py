@@ -4,15 +4,17 @@ from pathlib import Path
 
 from seqloom.lens.attention import AttentionMap
 from seqloom.lens.captions import RegionMap
+from seqloom.lens.numbers import NumbersReading
 from seqloom.lens.page import Part, write_page
 from seqloom.lens.reading import Reading
 from seqloom.lens.region_figures import region_figure
 from seqloom.lens.series import SeriesView
 from seqloom.lens.show import attention_parts, series_parts, surprise_parts, tag_parts, whole_reading
+from seqloom.lens.show_numbers import whole_numbers
 from seqloom.lens.surprise import Surprises
 from seqloom.lens.tags import TagTable
 
-Seen = AttentionMap | Reading | RegionMap | SeriesView | Surprises | TagTable
+Seen = AttentionMap | NumbersReading | Reading | RegionMap | SeriesView | Surprises | TagTable
 
 
 def write_look(path: Path, seen: Seen) -> None:
@@ -22,8 +24,9 @@ def write_look(path: Path, seen: Seen) -> None:
 
 
 def _page_of(seen: Seen) -> tuple[str, list[Part]]:
-    if isinstance(seen, Reading):
-        return "How the model read this text", whole_reading(seen)
+    if isinstance(seen, Reading | NumbersReading):
+        what, parts = ("text", whole_reading(seen)) if isinstance(seen, Reading) else (seen.kind, whole_numbers(seen))
+        return f"How the model read this {what}", parts
     if isinstance(seen, AttentionMap):
         return "Where the model looked", attention_parts(seen)
     if isinstance(seen, RegionMap):

@@ -54,7 +54,9 @@ class Layer(NamedTuple):
 
 
 @torch.inference_mode()
-def read_through(stack: Stack, vectors: Tokens, lengths: Tensor) -> tuple[list[Reader], Float[Tensor, "B T H"]]:
+def read_through(
+    stack: Stack, vectors: Float[Tensor, "B T I"] | Tokens, lengths: Tensor
+) -> tuple[list[Reader], Float[Tensor, "B T H"]]:
     """The trace of each layer and direction, lowest first, and the outputs of the last layer, as `stack` gives them."""
     readers = []
     outputs: list[Tensor] = []
@@ -83,6 +85,19 @@ def layer_view(reader: Reader, *, units: int = UNITS) -> Layer:
         half_lives=half_lives([reader.trace]),
         units=shown,
         values={name: _plain(value[:, shown].t()) for name, value in values.items()},
+    )
+
+
+def averaged(layer: Layer, runs: Sequence[tuple[int, int]]) -> Layer:
+    """What is shown of a long reading: the means over runs of steps, each from its start up to, not with, its end."""
+
+    def mean(values: Sequence[float]) -> list[float]:
+        return [round(math.fsum(values[start:end]) / (end - start), DIGITS) for start, end in runs]
+
+    return layer._replace(
+        gates={name: mean(gate) for name, gate in layer.gates.items()},
+        moved=mean(layer.moved),
+        values={name: list(map(mean, units)) for name, units in layer.values.items()},
     )
 
 

@@ -1,83 +1,100 @@
 """What a reading says, in sentences: each is computed from its numbers, which bear it out."""
 
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from seqloom.lens.arrivals import Arrivals
+    from seqloom.lens.memory import Layer
     from seqloom.lens.reading import Reading
 
 NAMED = 3  # tokens of a sentence
 LEFT_OUT = 0.1  # the share of a difference that may be left out without a word
 
+Name = Callable[[int], str]
+
 
 def findings_of(seen: "Reading") -> list[str]:
     """A sentence for each thing that is worth knowing."""
-    found = [_for_and_against(seen), _turned(seen), _checked(seen), _left_out(seen), *_kept(seen), *_unread(seen)]
+
+    def name(place: int) -> str:
+        return f'"{seen.tokens[place].text}"'
+
+    saliency = seen.saliency
+    found = [
+        for_and_against(saliency.shares, name, about=saliency.about),
+        turned(seen.arrivals, seen.labels, seen.answer["prediction"], unit="token", name=name),
+        checked(saliency.shares, saliency.occluded, name, what="tokens"),
+        left_out(saliency.value - saliency.baseline, saliency.gap, points=saliency.points),
+        *kept(seen.layers),
+        *_unread(seen),
+    ]
     return [sentence for sentence in found if sentence]
 
 
-def _for_and_against(seen: "Reading") -> str:
-    """Which tokens speak for the answer, and which against it."""
-    shares = seen.saliency.shares
+def for_and_against(shares: Sequence[float], name: Name, *, about: str | None) -> str:
+    """What speaks for the answer, and what against it."""
     order = sorted(range(len(shares)), key=lambda place: (-abs(shares[place]), place))
     least = abs(shares[order[0]]) / 20
     parts = []
-    what = f'"{seen.saliency.about}"' if seen.saliency.about is not None else "a higher number"
+    what = f'"{about}"' if about is not None else "a higher number"
     for sign, word in ((1, "for"), (-1, "against")):
         named = [place for place in order if sign * shares[place] > least][:NAMED]
         if named:
-            parts.append(
-                f"{word} {what}: " + ", ".join(f"{_name(seen, place)} ({shares[place]:+.2f})" for place in named)
-            )
+            parts.append(f"{word} {what}: " + ", ".join(f"{name(place)} ({shares[place]:+.2f})" for place in named))
     return "What speaks most " + "; ".join(parts) + "." if parts else ""
 
 
-def _turned(seen: "Reading") -> str:
-    """Since when the answer is what it is."""
-    if len(seen.labels) < 2 or len(seen.arrivals.steps) < 2 or isinstance(seen.answer["prediction"], list):
+def turned(
+    arrivals: "Arrivals", labels: Sequence[str], prediction: object, *, unit: str, name: Name | None = None
+) -> str:
+    """Since when the answer is what it is; `name` tells what a token or step is, besides its number."""
+    if len(labels) < 2 or len(arrivals.steps) < 2 or isinstance(prediction, list):
         return ""
-    likeliest = [max(range(len(chances)), key=chances.__getitem__) for chances in seen.arrivals.values]
+    likeliest = [max(range(len(chances)), key=chances.__getitem__) for chances in arrivals.values]
     since = len(likeliest)
     while since and likeliest[since - 1] == likeliest[-1]:
         since -= 1
     if not since:
-        return f'From the first beginning on it was "{seen.labels[likeliest[-1]]}".'
-    before, at = seen.arrivals.steps[since - 1], seen.arrivals.steps[since]
-    where = f"with token {at}, {_name(seen, at - 1)}" if at - before == 1 else f"between the tokens {before} and {at}"
-    now, once = (seen.labels[likeliest[place]] for place in (-1, since - 1))
+        return f'From the first beginning on it was "{labels[likeliest[-1]]}".'
+    before, at = arrivals.steps[since - 1], arrivals.steps[since]
+    where = f"between the {unit}s {before} and {at}"
+    if at - before == 1:
+        where = f"with {unit} {at}" + (f", {name(at - 1)}" if name is not None else "")
+    now, once = (labels[likeliest[place]] for place in (-1, since - 1))
     return f'It became "{now}" {where}, and stayed so; before, it was "{once}".'
 
 
-def _checked(seen: "Reading") -> str:
-    """Whether leaving a token out does what its share says."""
-    checks = seen.saliency.occluded
+def checked(shares: Sequence[float], checks: Mapping[int, float], name: Name, *, what: str) -> str:
+    """Whether leaving something out does what its share says; what adds nothing, and takes nothing, is not counted."""
+    checks = {place: fall for place, fall in checks.items() if fall or shares[place]}
     if not checks:
         return ""
-    strongest = max(checks, key=lambda place: (abs(checks[place]), -place))
-    agree = sum(seen.saliency.shares[place] * fall > 0 for place, fall in checks.items())
+    most = max(checks, key=lambda place: (abs(checks[place]), -place))
+    agree = sum(shares[place] * fall > 0 for place, fall in checks.items())
     return (
-        f"Left out one by one, {agree} of {len(checks)} tokens move the answer the way their shares say; most of all "
-        f"{_name(seen, strongest)}, by {checks[strongest]:+.2f}."
+        f"Left out one by one, {agree} of {len(checks)} {what} move the answer the way their shares say; most of all "
+        f"{name(most)}, by {checks[most]:+.2f}."
     )
 
 
-def _left_out(seen: "Reading") -> str:
+def left_out(difference: float, gap: float, *, points: int) -> str:
     """Where the shares do not add up, and what helps."""
-    whole = abs(seen.saliency.value - seen.saliency.baseline)
-    if abs(seen.saliency.gap) <= LEFT_OUT * whole:
+    if abs(gap) <= LEFT_OUT * abs(difference):
         return ""
     return (
-        f"The shares leave out {abs(seen.saliency.gap):.2f} of a difference of {whole:.2f}: the answer tips over "
-        f"between two of the {seen.saliency.points} points. More points find where."
+        f"The shares leave out {abs(gap):.2f} of a difference of {abs(difference):.2f}: the answer tips over between "
+        f"two of the {points} points. More points find where."
     )
 
 
-def _kept(seen: "Reading") -> list[str]:
+def kept(layers: Sequence["Layer"], *, unit: str = "step") -> list[str]:
     """How long the layers keep what they read."""
     return [
-        f"In {layer.name}, half of the units have lost half of their memory within {_steps(median(layer.half_lives))}; "
-        f"the longest keeps it for {_steps(max(layer.half_lives))}."
-        for layer in seen.layers
+        f"In {layer.name}, half of the units have lost half of their memory within "
+        f"{_steps(median(layer.half_lives), unit)}; the longest keeps it for {_steps(max(layer.half_lives), unit)}."
+        for layer in layers
         if layer.half_lives
     ]
 
@@ -96,10 +113,6 @@ def _unread(seen: "Reading") -> list[str]:
     return found
 
 
-def _name(seen: "Reading", place: int) -> str:
-    return f'"{seen.tokens[place].text}"'
-
-
-def _steps(count: float) -> str:
+def _steps(count: float, unit: str) -> str:
     shown = f"{count:.1f}" if count < 10 else f"{count:,.0f}"
-    return f"{shown} step" + ("s" if shown != "1.0" else "")
+    return f"{shown} {unit}" + ("s" if shown != "1.0" else "")

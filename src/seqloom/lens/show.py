@@ -1,16 +1,19 @@
 """What models see, as the parts of a page: the same for a file, a notebook and whoever else shows HTML."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from seqloom.lens.figures import forecast_figure, heat_map
-from seqloom.lens.figures_reading import arrivals_figure, gates_figure, shares_figure, values_figure
+from seqloom.lens.figures_reading import arrivals_figure, gates_figure, shares_figure, token_names, values_figure
 from seqloom.lens.html import Html, Piece, bullets, heading, paragraph, strip, table
 from seqloom.lens.page import Part
 
 if TYPE_CHECKING:
     from seqloom.lens.attention import AttentionMap
+    from seqloom.lens.memory import Layer
+    from seqloom.lens.numbers_saliency import NumbersSaliency
     from seqloom.lens.reading import Reading
+    from seqloom.lens.saliency import Saliency
     from seqloom.lens.series import SeriesView
     from seqloom.lens.surprise import Surprises
     from seqloom.lens.tags import TagTable
@@ -23,7 +26,7 @@ SURPRISING = 12.0  # bits that are coloured most
 def brief_reading(seen: "Reading") -> list[Part]:
     """The answer, the coloured text, what it says, and the answer as each token arrives."""
     return [
-        *_answer(seen),
+        answer_said(seen.answer),
         _strip(seen),
         _legend(seen),
         bullets(seen.findings),
@@ -37,10 +40,16 @@ def whole_reading(seen: "Reading") -> list[Part]:
     parts = brief_reading(seen)
     if len(seen.tokens) <= BARS:
         parts.append(shares_figure(seen))
-    for layer in seen.layers:
+    return [*parts, *memory_parts(seen.layers, token_names(seen))]
+
+
+def memory_parts(layers: Sequence["Layer"], steps: Sequence[str], *, unit: str = "token") -> list[Part]:
+    """The gates and states of each layer, over `steps` by their names."""
+    parts: list[Part] = []
+    for layer in layers:
         parts.append(heading(f"Memory: {layer.name}"))
-        parts.append(gates_figure(layer, seen))
-        parts += [values_figure(layer, what, seen) for what in layer.values]
+        parts.append(gates_figure(layer, steps, unit=unit))
+        parts += [values_figure(layer, what, steps, unit=unit) for what in layer.values]
     return parts
 
 
@@ -93,16 +102,15 @@ def surprise_parts(seen: "Surprises") -> list[Part]:
     ]
 
 
-def _answer(seen: "Reading") -> Iterator[Html]:
+def answer_said(answer: Mapping[str, Any]) -> Html:
     """What the model answers, and how sure it is."""
-    prediction = seen.answer["prediction"]
+    prediction = answer["prediction"]
     if isinstance(prediction, float):
-        yield paragraph(f"Answer: {prediction:g}")
-        return
+        return paragraph(f"Answer: {prediction:g}")
     said = ", ".join(prediction) if isinstance(prediction, list) else prediction
-    chances = sorted(seen.answer["probabilities"].items(), key=lambda item: -item[1])[:STRONGEST]
+    chances = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:STRONGEST]
     told = ", ".join(f"{label} {chance:.1%}" for label, chance in chances)
-    yield paragraph(f"Answer: {said or 'none of the labels'} ({told})")
+    return paragraph(f"Answer: {said or 'none of the labels'} ({told})")
 
 
 def _strip(seen: "Reading") -> Html:
@@ -126,12 +134,16 @@ def _strip(seen: "Reading") -> Html:
 
 def _legend(seen: "Reading") -> Html:
     """What the colours mean."""
-    saliency = seen.saliency
+    return legend_of(seen.saliency, without="without any word")
+
+
+def legend_of(saliency: "Saliency | NumbersSaliency", *, without: str) -> Html:
+    """What the colours mean, from the value `without` all that is read to the one that is explained."""
     what = "a higher number" if saliency.about is None else f'"{saliency.about}"'
     unit = "" if saliency.about is None else " log odds"
     left = f", {saliency.gap:+.2f} left out" if abs(saliency.gap) >= 0.005 else ""
     return paragraph(
-        f"Blue speaks for {what}, orange against it: from {saliency.baseline:+.2f} without any word to "
+        f"Blue speaks for {what}, orange against it: from {saliency.baseline:+.2f} {without} to "
         f"{saliency.value:+.2f}{unit} (integrated gradients, {saliency.points} points{left})."
     )
 

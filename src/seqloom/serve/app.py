@@ -132,7 +132,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
             raise Refusal(409, "not_available", model.cannot_look, field="model")
 
         def compute(rows: Sequence[Any]) -> list[Any]:
-            return [computing.look(model.bundle, row) for row in rows]
+            return [computing.look(model.bundle, row, longest=limits.tokens) for row in rows]
 
         ran = await service.slow.run(("look", model.name), compute, [body.input])
         return told(request, model, ran, {"seen": ran.results[0]})

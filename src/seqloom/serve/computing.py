@@ -9,7 +9,7 @@ from seqloom.config import DecodingSettings
 from seqloom.data import Example, NumericExample, Rejected, table_of_texts
 from seqloom.data.series import Series
 from seqloom.data.series_table import SeriesFile
-from seqloom.errors import ConfigError, DataError
+from seqloom.errors import DataError
 from seqloom.inference import (
     answer_rows,
     answer_table,
@@ -23,7 +23,7 @@ from seqloom.inference import (
     series_of_numbers,
 )
 from seqloom.lens import look as look_at
-from seqloom.lens import view_of
+from seqloom.lens import numbers_of_array, view_of
 from seqloom.models import LanguageModel, Seq2Seq
 from seqloom.serve.refusal import Refusal
 
@@ -123,12 +123,19 @@ def generate(
     return answers
 
 
-def look(bundle: AnyBundle, given: Any) -> Answer:
-    """What the model saw in one input, as plain data. Raises DataError, ConfigError."""
+def look(bundle: AnyBundle, given: Any, *, longest: int) -> Answer:
+    """What the model saw in one input, as plain data; of a series of numbers with `longest` steps at most.
+
+    Raises DataError, ConfigError.
+    """
     if isinstance(bundle, SeriesBundle):
         return view_of(bundle, _series(given, line=1)).to_dict()
     if isinstance(bundle, NumbersBundle):
-        raise ConfigError("a model that answers for numbers has nothing to show yet")
+        [row] = rows_of_arrays(bundle.reader, [given], max_length=bundle.config.data.max_length)
+        row = _short_enough(row, longest)
+        if isinstance(row, Rejected):
+            raise DataError(row.reason)
+        return numbers_of_array(bundle, given).to_dict()
     seen: Answer = look_at(bundle, given).to_dict()
     return seen
 

@@ -129,7 +129,7 @@ def _why_no_stream(bundle: AnyBundle) -> str | None:
 
 def _why_no_look(bundle: AnyBundle, example: Any) -> str | None:
     try:
-        computing.look(bundle, example)
+        computing.look(bundle, example, longest=len(example))
     except ConfigError as error:
         return str(error)
     except SeqloomError:
