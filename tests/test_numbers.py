@@ -305,8 +305,6 @@ def test_what_texts_have_is_refused(model: seqloom.Model, folder: Path) -> None:
         model.predict_file(folder / "turns.csv", suggest=2)
     with pytest.raises(ConfigError, match=r"only the settings of \[decoding\]"):
         model.with_decoding(["beam=2"])
-    with pytest.raises(ConfigError, match="nothing to show yet"):
-        model.look("text")
     with pytest.raises(ConfigError, match="only a forecaster needs the steps before"):
         model.evaluate(folder / "turns.csv", history=folder / "turns.csv")
 

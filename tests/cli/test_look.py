@@ -56,7 +56,8 @@ def test_nothing_in_a_text_steers_the_terminal(run: Run, trained: Trained) -> No
     [
         (["x", "--points", 1], "points is 1: a whole number from 2 on, for models of classify and regress."),
         ([""], "the text cannot be read: empty text"),
-        (["x", "--series", "a"], "series: this model reads texts. Only a forecaster reads several series."),
+        (["x", "--series", "a"], "series: only in a file of numbers a series is chosen by its name."),
+        (["x", "--row", 1], "row: only of a file of numbers that are answered once a row is chosen by its number."),
     ],
 )
 def test_mistakes_end_with_2_and_a_clear_line(run: Run, trained: Trained, words: list[object], said: str) -> None:

@@ -47,7 +47,9 @@ def _half(seen: "NumbersReading") -> str:
     if not count:
         return ""
     runs = _runs(sorted(order[:count]))
-    named = ", ".join(str(first + 1) if first == last else f"{first + 1} to {last + 1}" for first, last in runs[:NAMED])
+    named = ", ".join(
+        str(first + 1) if first == last else f"{first + 1} to {last + 1}" for first, last in sorted(runs[:NAMED])
+    )
     some = "among them " if len(runs) > NAMED else ""
     return f"Half of all shares, for and against, lies in {count:,} of {len(weights):,} steps: {some}{named}."
 

@@ -57,6 +57,7 @@ class Hosted(NamedTuple):
             "name": self.name,
             "task": bundle.targets.task,
             "input": bundle.input,
+            "reads": "texts" if isinstance(bundle, Bundle) else "numbers",
             "target": bundle.target,
             "labels": labels,
             "cell": bundle.config.model.cell,

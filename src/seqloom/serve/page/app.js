@@ -15,6 +15,8 @@ let views = [];
 let asked = new AbortController();
 
 const model = () => models.get(place("model").value);
+/** Whether the page has a view of what it sees: of texts, and of series that are forecast. */
+const viewed = () => model().looks && (model().reads === "texts" || model().task === "forecast");
 const comparing = () => !place("second-input").hidden;
 
 // What is chosen
@@ -37,13 +39,13 @@ async function load() {
 }
 
 function describe() {
-  const {task, input, target, cell, parameters, looks} = model();
+  const {task, input, target, cell, parameters} = model();
   const series = task === "forecast";
   place("about").textContent = `${task}: ${input} \u2192 ${target}, ${cell}, ${plural(parameters, "parameter")}`;
   place("text-label").textContent = series ? "Values so far; ? where one is missing" : "Text";
   place("text").placeholder = series ? "12.5 13 ? 15.2 ..." : "Type here";
   place("read").textContent = VERBS[task] ?? "Read";
-  for (const name of ["read", "compare"]) place(name).hidden = !looks;
+  for (const name of ["read", "compare"]) place(name).hidden = !viewed();
   for (const name of ["write", "another", "settings"]) place(name).hidden = task !== "generate";
   place("training-facts").replaceChildren(scores(), reportLink());
   clear();
@@ -208,7 +210,7 @@ place("model").addEventListener("change", describe);
 place("panels").addEventListener("choose", () => views.forEach((view) => view.redraw?.()));
 place("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  attempt(model()?.looks === false ? goOn : look);
+  attempt(model() && !viewed() ? goOn : look);
 });
 for (const field of [place("text"), place("second")]) {
   field.addEventListener("keydown", (event) => {
