@@ -54,19 +54,24 @@ def test_an_input_that_cannot_be_read_keeps_its_place(client: Client) -> None:
     assert predicted(client, "play", ["a", ["b"]])[1]["error"]["code"] == "unreadable"
 
 
-def test_series_of_numbers_are_read_as_far_as_the_model_reads_them(served: Serve) -> None:
+def numbers_bundle() -> NumbersBundle:
+    """A model of series of one channel, three steps of which are read."""
     channels, targets = (Channel("x", 0.0, 1.0),), Targets("multiclass", ("up", "down"))
     config = Config(task="classify", model=ModelSettings(hidden_size=6), data=DataSettings(max_length=3))
     reader = NumbersReader(NumbersLayout("long", ("x",)), channels, gaps=False)
     network = build_for_numbers(config, reader=reader, targets=targets).eval()
-    numbers = NumbersBundle(config, "x", "label", reader, targets, "up", {}, network, {})
+    return NumbersBundle(config, "x", "label", reader, targets, "up", {}, network, {})
+
+
+def test_series_of_numbers_are_read_as_far_as_the_model_reads_them(served: Serve) -> None:
+    numbers = numbers_bundle()
     inputs = [[1.0, 2, 3], [1.0, 2, 3, 4, 5], [[10**400]]]
     client = served(tokens=4)
     client.service.models["cut"] = warm("cut", numbers)
     cut = predicted(client, "cut", inputs)
     assert cut[0]["probabilities"] == cut[1]["probabilities"] == Model(numbers).predict(inputs)[1]["probabilities"]
     assert cut[2]["error"] == {"code": "unreadable", "message": "not an array of numbers"}
-    whole = numbers._replace(config=config.model_copy(update={"data": DataSettings()}))
+    whole = numbers._replace(config=numbers.config.model_copy(update={"data": DataSettings()}))
     client.service.models["whole"] = warm("whole", whole)
     found = predicted(client, "whole", inputs)
     assert "prediction" in found[0] and found[1]["error"]["message"] == "5 steps, at most 4 are read"
@@ -190,6 +195,27 @@ def test_what_was_seen_is_what_the_lens_sees(client: Client) -> None:
         assert reply.json["seen"] == json.loads(json.dumps(expected.to_dict()))
     seen = client("POST", "/v1/look", {"model": "sales", "input": SERIES[0]}).json["seen"]
     assert seen["history"] == SERIES[0] and len(seen["forecast"]) == 2
+
+
+def test_what_was_seen_in_an_array_is_what_the_lens_sees(served: Serve) -> None:
+    client, numbers = served(tokens=4), numbers_bundle()
+    client.service.models["cut"] = warm("cut", numbers)
+    card = client("GET", "/v1/models/cut").json
+    assert (card["looks"], card["reads"]) == (True, "numbers")
+    assert client("GET", "/v1/models/one-way").json["reads"] == "texts"
+    for given in ([1.0, None, 3, 4], [[1.0], [2], [-3]]):
+        seen = client("POST", "/v1/look", {"model": "cut", "input": given}).json["seen"]
+        assert seen == json.loads(json.dumps(Model(numbers).look(given).to_dict()))
+        assert len(seen["saliency"]["shares"]) == 3
+    whole = numbers._replace(config=numbers.config.model_copy(update={"data": DataSettings()}))
+    client.service.models["whole"] = warm("whole", whole)
+    for name, given, said in (
+        ("whole", [1.0] * 5, "5 steps, at most 4 are read"),
+        ("cut", "/etc/hostname", "not an array of numbers"),
+        ("cut", [[1.0, 2.0]], "the shape is (1, 2), but must be (time, 1)"),
+    ):
+        reply = client("POST", "/v1/look", {"model": name, "input": given})
+        assert (reply.status, reply.code, said in reply.json["error"]["message"]) == (422, "unreadable", True)
 
 
 def test_a_model_without_a_look_says_so(client: Client, hosted: dict[str, Hosted]) -> None:
