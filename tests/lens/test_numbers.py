@@ -378,7 +378,7 @@ def test_names_with_markup_stay_texts_and_json_is_plain() -> None:
             assert "<script" not in shown and "<b>a" not in shown and "&lt;script" in shown
         found = json.loads(json.dumps(seen.to_dict(), allow_nan=False))
         assert set(found) == {
-            "kind", "place", "of", "variables", "values", "labels", "answer", "input", "prediction", "probabilities",
+            "kind", "place", "of", "variables", "values", "labels", "input", "prediction", "probabilities",
             "saliency", "arrivals", "layers", "frames", "findings", "cut",
         }  # fmt: skip
         assert found["variables"][1] == {"name": "y", "mean": -3.0, "scale": 0.5}

@@ -9,6 +9,7 @@ from seqloom.cli.tables import plain_table, print_table, width_of_output
 from seqloom.lens import NumbersReading
 from seqloom.lens.figures_numbers import run_names, runs_of, strongest_variables, summed
 from seqloom.lens.memory import averaged
+from seqloom.lens.reading_findings import signed
 
 MOST = 12  # variables that are shown
 COURSE, COLUMNS = 24, 16  # runs of steps: of a course, and of the table by step
@@ -39,13 +40,13 @@ def _print_variables(seen: NumbersReading) -> None:
             Text(escaped(name)),
             f"{sum(known) / len(known):.4g}" if known else "missing",
             f"{mean:.4g}",
-            f"{saliency.by_variable[place]:+.2f}",
-            "" if lost is None else f"{0 - lost:+.2f}",
+            signed(saliency.by_variable[place], about=saliency.about),
+            "" if lost is None else signed(0 - lost, about=saliency.about),
             *([_course(seen, place)] if series else []),
         )
     rest = [share for place, share in enumerate(saliency.by_variable) if place not in shown]
     if rest:
-        table.add_row(f"{len(rest):,} others", "", "", f"{sum(rest):+.2f}")
+        table.add_row(f"{len(rest):,} others", "", "", signed(sum(rest), about=saliency.about))
     print_table(table)
 
 
@@ -74,7 +75,11 @@ def _print_steps(seen: NumbersReading) -> None:
     if len(seen.variables) > 1:
         shares.append(("all variables", summed(seen.saliency.by_step, runs)))
     most = max((abs(share) for _, each in shares for share in each), default=0.0) or 1.0
-    rows = [(name, [Text(f"{share:+.2f}", style=style_of(share / most)) for share in each]) for name, each in shares]
+    about = seen.saliency.about
+    rows = [
+        (name, [Text(signed(share, about=about), style=style_of(share / most)) for share in each])
+        for name, each in shares
+    ]
     others = _arrived(seen, runs)
     frames = [(start // seen.frames, -(-end // seen.frames)) for start, end in runs]
     for layer in seen.layers:
@@ -82,7 +87,8 @@ def _print_steps(seen: NumbersReading) -> None:
     rows += [(name, list(map(Text, cells))) for name, cells in others.items()]
     names = run_names(runs)
     margin = max(len(escaped(name)) for name, _ in rows) + 2
-    for start, end in blocks_of([max(len(name), 6) for name in names], room=width_of_output() - margin):
+    widths = [max(len(names[at]), *(len(cells[at]) for _, cells in rows)) for at in range(len(names))]
+    for start, end in blocks_of(widths, room=width_of_output() - margin):
         table = plain_table("step" if runs[0][1] == 1 else "steps", *names[start:end])
         for name, cells in rows:
             table.add_row(Text(escaped(name)), *cells[start:end])

@@ -13,7 +13,7 @@ from seqloom.lens.figures_reading import heat, share_bars
 if TYPE_CHECKING:
     from seqloom.lens.numbers import NumbersReading
 
-COLUMNS, ROWS = 60, 20  # of a map: runs of steps, and variables
+COLUMNS, ROWS = 60, 30  # of a map: runs of steps, and variables
 BARS = 60
 
 

@@ -62,8 +62,8 @@ class NumbersReading(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            **self._asdict(),
             **self.answer,
+            **{name: value for name, value in self._asdict().items() if name != "answer"},
             "variables": [variable._asdict() for variable in self.variables],
             "saliency": self.saliency._asdict(),
             "arrivals": None if self.arrivals is None else self.arrivals._asdict(),

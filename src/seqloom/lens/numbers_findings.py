@@ -20,14 +20,15 @@ def findings_of_numbers(seen: "NumbersReading", *, marked: bool) -> list[str]:
 
     saliency, several, steps = seen.saliency, len(seen.variables) > 1, len(seen.values) > 1
     what = "features" if seen.kind == "row" else "variables"
+    about = saliency.about
     found = [
-        for_and_against(saliency.by_variable, variable, about=saliency.about) if several else "",
-        for_and_against(saliency.by_step, step, about=saliency.about) if steps else "",
+        for_and_against(saliency.by_variable, variable, about=about) if several else "",
+        for_and_against(saliency.by_step, step, about=about) if steps else "",
         _half(seen) if steps else "",
         "" if seen.arrivals is None else turned(seen.arrivals, seen.labels, seen.answer["prediction"], unit="step"),
-        checked(saliency.by_variable, saliency.occluded_variables, variable, what=what) if several else "",
-        checked(saliency.by_step, saliency.occluded_steps, step, what="steps") if steps else "",
-        left_out(saliency.value - saliency.baseline, saliency.gap, points=saliency.points),
+        checked(saliency.by_variable, saliency.occluded_variables, variable, what=what, about=about) if several else "",
+        checked(saliency.by_step, saliency.occluded_steps, step, what="steps", about=about) if steps else "",
+        left_out(saliency),
         f"It reads {seen.frames} steps as one, a frame." if seen.frames > 1 else "",
         *kept(seen.layers, unit="step" if seen.frames == 1 else "frame"),
         _missing(seen, marked=marked),

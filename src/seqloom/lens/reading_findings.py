@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seqloom.lens.arrivals import Arrivals
     from seqloom.lens.memory import Layer
+    from seqloom.lens.numbers_saliency import NumbersSaliency
     from seqloom.lens.reading import Reading
+    from seqloom.lens.saliency import Saliency
 
 NAMED = 3  # tokens of a sentence
 LEFT_OUT = 0.1  # the share of a difference that may be left out without a word
 
 Name = Callable[[int], str]
+
+
+def signed(share: float, *, about: str | None) -> str:
+    """A share as it is told: log odds with two digits behind the point, numbers in any unit with three that count."""
+    return f"{share:+.2f}" if about is not None else f"{share:+.3g}"
 
 
 def findings_of(seen: "Reading") -> list[str]:
@@ -25,8 +32,8 @@ def findings_of(seen: "Reading") -> list[str]:
     found = [
         for_and_against(saliency.shares, name, about=saliency.about),
         turned(seen.arrivals, seen.labels, seen.answer["prediction"], unit="token", name=name),
-        checked(saliency.shares, saliency.occluded, name, what="tokens"),
-        left_out(saliency.value - saliency.baseline, saliency.gap, points=saliency.points),
+        checked(saliency.shares, saliency.occluded, name, what="tokens", about=saliency.about),
+        left_out(saliency),
         *kept(seen.layers),
         *_unread(seen),
     ]
@@ -42,7 +49,10 @@ def for_and_against(shares: Sequence[float], name: Name, *, about: str | None) -
     for sign, word in ((1, "for"), (-1, "against")):
         named = [place for place in order if sign * shares[place] > least][:NAMED]
         if named:
-            parts.append(f"{word} {what}: " + ", ".join(f"{name(place)} ({shares[place]:+.2f})" for place in named))
+            parts.append(
+                f"{word} {what}: "
+                + ", ".join(f"{name(place)} ({signed(shares[place], about=about)})" for place in named)
+            )
     return "What speaks most " + "; ".join(parts) + "." if parts else ""
 
 
@@ -66,7 +76,7 @@ def turned(
     return f'It became "{now}" {where}, and stayed so; before, it was "{once}".'
 
 
-def checked(shares: Sequence[float], checks: Mapping[int, float], name: Name, *, what: str) -> str:
+def checked(shares: Sequence[float], checks: Mapping[int, float], name: Name, *, what: str, about: str | None) -> str:
     """Whether leaving something out does what its share says; what adds nothing, and takes nothing, is not counted."""
     checks = {place: fall for place, fall in checks.items() if fall or shares[place]}
     if not checks:
@@ -75,17 +85,19 @@ def checked(shares: Sequence[float], checks: Mapping[int, float], name: Name, *,
     agree = sum(shares[place] * fall > 0 for place, fall in checks.items())
     return (
         f"Left out one by one, {agree} of {len(checks)} {what} move the answer the way their shares say; most of all "
-        f"{name(most)}, by {checks[most]:+.2f}."
+        f"{name(most)}, by {signed(checks[most], about=about)}."
     )
 
 
-def left_out(difference: float, gap: float, *, points: int) -> str:
+def left_out(saliency: "Saliency | NumbersSaliency") -> str:
     """Where the shares do not add up, and what helps."""
-    if abs(gap) <= LEFT_OUT * abs(difference):
+    whole, gap = abs(saliency.value - saliency.baseline), abs(saliency.gap)
+    if gap <= LEFT_OUT * whole:
         return ""
+    left, of = (signed(each, about=saliency.about).lstrip("+") for each in (gap, whole))
     return (
-        f"The shares leave out {abs(gap):.2f} of a difference of {abs(difference):.2f}: the answer tips over between "
-        f"two of the {points} points. More points find where."
+        f"The shares leave out {left} of a difference of {of}: the answer tips over between two of the "
+        f"{saliency.points} points. More points find where."
     )
 
 

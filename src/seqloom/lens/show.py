@@ -7,6 +7,7 @@ from seqloom.lens.figures import forecast_figure, heat_map
 from seqloom.lens.figures_reading import arrivals_figure, gates_figure, shares_figure, token_names, values_figure
 from seqloom.lens.html import Html, Piece, bullets, heading, paragraph, strip, table
 from seqloom.lens.page import Part
+from seqloom.lens.reading_findings import signed
 
 if TYPE_CHECKING:
     from seqloom.lens.attention import AttentionMap
@@ -141,10 +142,13 @@ def legend_of(saliency: "Saliency | NumbersSaliency", *, without: str) -> Html:
     """What the colours mean, from the value `without` all that is read to the one that is explained."""
     what = "a higher number" if saliency.about is None else f'"{saliency.about}"'
     unit = "" if saliency.about is None else " log odds"
-    left = f", {saliency.gap:+.2f} left out" if abs(saliency.gap) >= 0.005 else ""
+    value, baseline, gap = (
+        signed(each, about=saliency.about) for each in (saliency.value, saliency.baseline, saliency.gap)
+    )
+    left = f", {gap} left out" if abs(saliency.gap) >= 0.005 else ""
     return paragraph(
-        f"Blue speaks for {what}, orange against it: from {saliency.baseline:+.2f} {without} to "
-        f"{saliency.value:+.2f}{unit} (integrated gradients, {saliency.points} points{left})."
+        f"Blue speaks for {what}, orange against it: from {baseline} {without} to "
+        f"{value}{unit} (integrated gradients, {saliency.points} points{left})."
     )
 
 

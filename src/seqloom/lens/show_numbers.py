@@ -16,6 +16,7 @@ from seqloom.lens.figures_reading import arriving
 from seqloom.lens.html import Html, bullets, paragraph, table
 from seqloom.lens.memory import averaged
 from seqloom.lens.page import Part
+from seqloom.lens.reading_findings import signed
 from seqloom.lens.show import answer_said, legend_of, memory_parts
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def _variables(seen: "NumbersReading") -> Html:
         known = [step[place] for step in seen.values if step[place] is not None]
         value = f"{sum(each for each in known if each is not None) / len(known):.4g}" if known else "missing"
         lost = saliency.occluded_variables.get(place)
-        checked = "" if lost is None else f"{lost:+.3f}"
-        rows.append([name, value, f"{mean:.4g}", f"{saliency.by_variable[place]:+.3f}", checked])
+        checked = "" if lost is None else signed(lost, about=saliency.about)
+        rows.append([name, value, f"{mean:.4g}", signed(saliency.by_variable[place], about=saliency.about), checked])
     head = ["feature" if row else "variable", "value" if row else "mean", "in training", "share", "lost without it"]
     only = f"The {len(shown)} of {len(seen.variables)} that add most" if len(shown) < len(seen.variables) else "All"
     caption = f"{only}, what they add, and what the answer loses where one alone is the mean of training"
