@@ -138,8 +138,10 @@ def _legend(seen: "Reading") -> Html:
     return legend_of(seen.saliency, without="without any word")
 
 
-def legend_of(saliency: "Saliency | NumbersSaliency", *, without: str) -> Html:
-    """What the colours mean, from the value `without` all that is read to the one that is explained."""
+def legend_of(
+    saliency: "Saliency | NumbersSaliency", *, without: str, signs: tuple[str, str] = ("Blue", "orange")
+) -> Html:
+    """What the `signs` of a share mean, from the value `without` all that is read to the one that is explained."""
     what = "a higher number" if saliency.about is None else f'"{saliency.about}"'
     unit = "" if saliency.about is None else " log odds"
     value, baseline, gap = (
@@ -147,7 +149,7 @@ def legend_of(saliency: "Saliency | NumbersSaliency", *, without: str) -> Html:
     )
     left = f", {gap} left out" if abs(saliency.gap) >= 0.005 else ""
     return paragraph(
-        f"Blue speaks for {what}, orange against it: from {baseline} {without} to "
+        f"{signs[0]} speaks for {what}, {signs[1]} against it: from {baseline} {without} to "
         f"{value}{unit} (integrated gradients, {saliency.points} points{left})."
     )
 

@@ -28,7 +28,8 @@ ROWS = 30  # variables of the table
 def brief_numbers(seen: "NumbersReading") -> list[Part]:
     """The answer, what it says, and what each variable adds: of a series at each step, of a row in all."""
     without = "where each number is the mean of training"
-    said = [paragraph(seen.title), answer_said(seen.answer), legend_of(seen.saliency, without=without)]
+    signs = ("Above zero", "below") if seen.kind == "row" else ("Blue", "orange")
+    said = [paragraph(seen.title), answer_said(seen.answer), legend_of(seen.saliency, without=without, signs=signs)]
     parts: list[Part] = [*said, bullets(seen.findings)]
     parts.append(variables_figure(seen) if seen.kind == "row" else shares_map(seen))
     if seen.arrivals is not None:
