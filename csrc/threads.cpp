@@ -81,16 +81,25 @@ void with_own_threads(job& todo, int threads) {
 }
 
 // A thread that lost its processor to another process holds up all others for as long as that one is let run: milliseconds,
-// where the work takes microseconds. From then on the caller works alone for a while, for longer if it happens again soon.
-std::atomic<std::int64_t> alone_until{0}, pause{0}, last_asked{0};
+// where the work takes microseconds. What sharing saves and what such waiting costs is booked; where nothing is left, the
+// caller works alone for a while, for longer if it happens again soon.
+std::atomic<std::int64_t> saved{0}, alone_until{0}, pause{0}, last_asked{0};  // microseconds
 
 void held_up() {
-    constexpr std::int64_t shortest = 20'000, longest = 320'000, soon = 100'000;  // microseconds
+    constexpr std::int64_t shortest = 20'000, longest = 320'000, soon = 100'000;
     const std::int64_t now = microseconds();
     const bool again = now - alone_until.load(std::memory_order_relaxed) < soon;
-    const std::int64_t next = again ? std::min(2 * pause.load(std::memory_order_relaxed), longest) : shortest;
-    pause.store(std::max(next, shortest), std::memory_order_relaxed);
-    alone_until.store(now + std::max(next, shortest), std::memory_order_relaxed);
+    const std::int64_t next = again ? std::clamp(2 * pause.load(std::memory_order_relaxed), shortest, longest) : shortest;
+    pause.store(next, std::memory_order_relaxed);
+    alone_until.store(now + next, std::memory_order_relaxed);
+    saved.store(0, std::memory_order_relaxed);
+}
+
+void book(std::int64_t worked, std::int64_t waited) {
+    constexpr std::int64_t most = 10'000;  // what went well long ago says little
+    const std::int64_t left = std::min(saved.load(std::memory_order_relaxed) + worked - waited, most);
+    saved.store(left, std::memory_order_relaxed);
+    if (left < 0) held_up();
 }
 
 bool alone(std::int64_t now) { return now < alone_until.load(std::memory_order_relaxed); }
@@ -98,7 +107,6 @@ bool alone(std::int64_t now) { return now < alone_until.load(std::memory_order_r
 }  // namespace
 
 void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
-    constexpr std::int64_t waking = 500;  // microseconds that a thread may take which sleeps
     if (threads <= 1 || forked.load(std::memory_order_relaxed)) return work(context, 0, 1);
     openmp& found = pool();
     const std::int64_t started = microseconds();
@@ -108,8 +116,7 @@ void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
         found.parallel(on_openmp, &todo, static_cast<unsigned>(threads), 0);
     else
         with_own_threads(todo, threads);
-    const std::int64_t waited = microseconds() - todo.done;
-    if (waited > waking && waited > todo.done - started) held_up();
+    book(todo.done - started, microseconds() - todo.done);
 }
 
 bool barrier::promising() {
