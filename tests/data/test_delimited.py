@@ -37,7 +37,7 @@ def test_reads_back_what_the_csv_module_wrote(
     delimiter: str, quoting: int, line_end: str, rows: list[tuple[str, ...]]
 ) -> None:
     data = written(rows, delimiter=delimiter, quoting=quoting, line_end=line_end)
-    parsed = read_delimited(decode(data, encoding="utf-8", name="x.csv"), name="x.csv", delimiter=None)
+    parsed = read_delimited([decode(data, encoding="utf-8", name="x.csv")], name="x.csv", delimiter=None)
     assert parsed.columns == ("a", "b", "c")
     assert [row.values for row in parsed.rows] == rows
     assert parsed.rejected == []
@@ -47,7 +47,7 @@ def test_reads_back_what_the_csv_module_wrote(
 @given(rows=ROWS)
 def test_line_numbers_are_those_an_editor_shows(rows: list[tuple[str, ...]]) -> None:
     data = written(rows, delimiter=",", quoting=csv.QUOTE_ALL, line_end="\n")
-    parsed = read_delimited(decode(data, encoding="utf-8", name="x.csv"), name="x.csv", delimiter=",")
+    parsed = read_delimited([decode(data, encoding="utf-8", name="x.csv")], name="x.csv", delimiter=",")
     lines = data.decode().split("\n")
     for row in parsed.rows:
         assert lines[row.line - 1].startswith('"' + row.values[0].split("\n")[0].replace('"', '""'))
@@ -56,5 +56,5 @@ def test_line_numbers_are_those_an_editor_shows(rows: list[tuple[str, ...]]) -> 
 def test_many_stray_quotes_take_no_quadratic_time() -> None:
     """40,000 lines with a stray quote: a reader that scans to the end of the file for each would take hours."""
     data = b"text,label\n" + b'"open,a\nfine,b\n' * 20_000
-    parsed = read_delimited(decode(data, encoding="utf-8", name="x.csv"), name="x.csv", delimiter=",")
+    parsed = read_delimited([decode(data, encoding="utf-8", name="x.csv")], name="x.csv", delimiter=",")
     assert len(parsed.rows) + len(parsed.rejected) == 40_000

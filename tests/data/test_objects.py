@@ -90,7 +90,7 @@ def test_thousands_of_different_keys_are_refused(tmp_path: Path) -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=6))
 def test_reads_back_what_the_json_module_wrote(texts: list[str]) -> None:
     data = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in texts).encode()
-    parsed = read_jsonl(decode(data, encoding="utf-8", name="x.jsonl"), name="x.jsonl")
+    parsed = read_jsonl([decode(data, encoding="utf-8", name="x.jsonl")], name="x.jsonl")
     assert [row.values for row in parsed.rows] == [(text,) for text in texts]
 
 

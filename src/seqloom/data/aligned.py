@@ -3,15 +3,15 @@
 Line 7 of the one goes with line 7 of the other, so only a line feed ends a line, and as many lines stand in each.
 """
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
-from seqloom.data.content import Content, decode, read_bytes
-from seqloom.data.rows import Parsed, Rejected, Row
+from seqloom.data.content import Blocks, Line, TextFile, lines, open_packed
+from seqloom.data.rows import Parsed, Rejected, Row, keep_rows
 from seqloom.errors import DataError
 
 ENDING = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -43,16 +43,6 @@ NOT_LINES = frozenset(
 )
 
 
-class _File(NamedTuple):
-    """One of the files, its lines, and where each begins in the content."""
-
-    path: Path
-    content: Content
-    lines: list[str]
-    starts: list[int]
-    fingerprint: str
-
-
 def find_aligned(stem: Path, *, only: Collection[str] = ()) -> dict[str, Path]:
     """The files that have `stem` as their name before the last dot, by their endings, in order of these.
 
@@ -79,38 +69,32 @@ def read_aligned(paths: dict[str, Path], *, encoding: str) -> tuple[Parsed, str]
 
     Raises DataError where one cannot be read, or where they have different numbers of lines.
     """
-    files = [_read(path, encoding=encoding) for path in paths.values()]
-    for one, other in pairwise(files):
-        if len(one.lines) != len(other.lines):
-            raise DataError(
-                f"{one.path.name} has {len(one.lines):,} lines, {other.path.name} has {len(other.lines):,}: each line "
-                "of one must go with the same line of the other. Find where a line is missing or was broken in two."
-            )
-    rows: list[Row] = []
-    rejected: list[Rejected] = []
-    for number, values in enumerate(zip(*(file.lines for file in files), strict=True)):
-        if reason := next(_flaws(files, number), ""):
-            rejected.append(Rejected(number + 1, reason))
-        else:
-            rows.append(Row(number + 1, values))
-    fingerprint = "".join(f"{file.path.name} {file.fingerprint}\n" for file in files)
-    notes = [f"columns: the lines of {', '.join(file.path.name for file in files)}"]
-    return Parsed(tuple(paths), rows, rejected, notes), hashlib.sha256(fingerprint.encode()).hexdigest()
+    with contextlib.ExitStack() as opened:
+        files = []
+        for path in paths.values():
+            files.append(open_packed(path, needs="At least one line is needed."))
+            opened.enter_context(files[-1].file)
+        names = [path.name for path in paths.values()]
+        texts = [TextFile(file, encoding=encoding, name=name) for file, name in zip(files, names, strict=True)]
+        counts = [sum(1 for _ in _lines(text)) for text in texts]
+        for (name, count), (other, more) in pairwise(zip(names, counts, strict=True)):
+            if count != more:
+                raise DataError(
+                    f"{name} has {count:,} lines, {other} has {more:,}: each line "
+                    "of one must go with the same line of the other. Find where a line is missing or was broken in two."
+                )
+        rows = keep_rows()
+        rejected: list[Rejected] = []
+        for found in zip(*map(_lines, texts), strict=True):
+            if flaws := [f"{name}: {line.flaw}" for name, line in zip(names, found, strict=True) if line.flaw]:
+                rejected.append(Rejected(found[0].number, flaws[0]))
+            else:
+                rows.append(Row(found[0].number, tuple(line.text.removesuffix("\r") for line in found)))
+    fingerprint = "".join(f"{name} {file.fingerprint}\n" for name, file in zip(names, files, strict=True))
+    notes = [f"columns: the lines of {', '.join(names)}"]
+    return Parsed(tuple(paths), rows.done(), rejected, notes), hashlib.sha256(fingerprint.encode()).hexdigest()
 
 
-def _read(path: Path, *, encoding: str) -> _File:
-    raw = read_bytes(path, needs="At least one line is needed.")
-    content = decode(raw.data, encoding=encoding, name=path.name)
-    lines = content.text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line) + 1)
-    return _File(path, content, [line.removesuffix("\r") for line in lines], starts, raw.fingerprint)
-
-
-def _flaws(files: list[_File], number: int) -> Iterator[str]:
-    for file in files:
-        if flaw := file.content.flaw(file.starts[number], file.starts[number + 1]):
-            yield f"{file.path.name}: {flaw}"
+def _lines(text: Blocks) -> Iterator[Line]:
+    """The lines of a text; what stands behind the last line end is one where it is not empty."""
+    return (line for line in lines(text, end="\n") if line.text or not line.last)

@@ -4,6 +4,7 @@ No iterator holds state, so a resumed run sees the very batches that an uninterr
 """
 
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ POOL = 50
 
 def batch_order(
     lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, target_lengths: Sequence[int] | None = None
-) -> list[list[int]]:
+) -> "Order":
     """Row numbers of each batch of one epoch: shuffled, each row once, rows of similar length together.
 
     Within pools of 50 shuffled batches the rows are sorted by length and cut; then the batches are shuffled. Where the
@@ -28,18 +29,47 @@ def batch_order(
     random = np.random.default_rng([seed, epoch])
     rows = random.permutation(len(lengths))
     keys = _keys(lengths, target_lengths)
-    batches: list[list[int]] = []
     for start in range(0, len(rows), POOL * batch_size):
         pool = rows[start : start + POOL * batch_size]
-        batches += _cut(pool[np.lexsort(keys[:, pool])], batch_size)
-    return [batches[index] for index in random.permutation(len(batches))]
+        rows[start : start + POOL * batch_size] = pool[np.lexsort(keys[:, pool])]
+    return Order(rows, batch_size, random.permutation(-(-len(rows) // batch_size)))
 
 
 def evaluation_order(
     lengths: Sequence[int], *, batch_size: int, target_lengths: Sequence[int] | None = None
-) -> list[list[int]]:
+) -> "Order":
     """Row numbers of each batch for evaluation: sorted by length, and by that of targets where they have one."""
-    return _cut(np.lexsort(_keys(lengths, target_lengths)), batch_size)
+    rows = np.lexsort(_keys(lengths, target_lengths))
+    return Order(rows, batch_size, np.arange(-(-len(rows) // batch_size)))
+
+
+class Order(Sequence[list[int]]):
+    """The row numbers of each batch, one batch after the other."""
+
+    def __init__(self, rows: NDArray[np.int64], batch_size: int, turns: NDArray[np.int64]) -> None:
+        self._rows, self._size, self._turns = rows, batch_size, turns
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return len(self._turns)
+
+    @overload
+    def __getitem__(self, number: int) -> list[int]: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[list[int]]: ...
+    def __getitem__(self, number: int | slice) -> list[int] | list[list[int]]:
+        """The rows of a batch; of a slice a list of them."""
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        start = int(self._turns[range(len(self))[number]]) * self._size
+        rows: list[int] = self._rows[start : start + self._size].tolist()
+        return rows
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same rows come in the same order."""
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def pad(sequences: Sequence[Sequence[int]]) -> Batch:
@@ -119,8 +149,3 @@ def _band_ends(longest: int) -> list[int]:
     while ends[-1] < longest:
         ends.append(max(ends[-1] + 1, ends[-1] * 6 // 5))
     return ends
-
-
-def _cut(rows: "np.ndarray[tuple[int], np.dtype[np.intp]]", batch_size: int) -> list[list[int]]:
-    ordered: list[int] = rows.tolist()
-    return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]

@@ -1,6 +1,7 @@
 """Which column is read, which is learned, and what kind of task that is; what is not given is inferred, and said."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from seqloom.config import Task
@@ -144,13 +145,13 @@ def _why(own: Task, found: Tagged | Captioned, task: Task | None) -> list[str]:
     return [f"task: {own} ({told[own]})"] * (task is None)
 
 
-def _likely_separator(values: list[Value]) -> str | None:
+def _likely_separator(values: Sequence[Value]) -> str | None:
     """What may stand between labels: in a fifth of the values or more, and cut by it there are fewer different ones."""
-    texts = [value for value in values if isinstance(value, str)]
+    texts = Counter(value for value in values if isinstance(value, str))
     for separator in SEPARATORS:
-        cut = sum(separator in text for text in texts)
+        cut = sum(count for text, count in texts.items() if separator in text)
         pieces = {piece.strip() for text in texts for piece in text.split(separator)}
-        if 5 * cut >= len(texts) > 0 and len(pieces) < len(set(texts)):
+        if 5 * cut >= texts.total() > 0 and len(pieces) < len(texts):
             return separator
     return None
 
@@ -178,7 +179,7 @@ def _longest_text(table: Table, columns: list[str]) -> str:
     return max(lengths, key=lambda column: lengths[column])
 
 
-def _mean_text_length(values: list[Value]) -> float:
+def _mean_text_length(values: Sequence[Value]) -> float:
     """How long the texts of a column are on average; numbers and lists are not texts."""
     return sum(len(v) for v in values if isinstance(v, str) and not is_number(v)) / len(values)
 
@@ -214,7 +215,7 @@ def _likely_task(table: Table, target: str, *, label_separator: str | None) -> t
     return task, reason
 
 
-def find_task(values: list[Value], target: str, *, label_separator: str | None) -> tuple[Task | None, str]:
+def find_task(values: Sequence[Value], target: str, *, label_separator: str | None) -> tuple[Task | None, str]:
     """The task that such targets belong to and why; None where they could be of several."""
     if label_separator or any(isinstance(value, tuple) for value in values):
         return "classify", f"{target} holds several labels a row"

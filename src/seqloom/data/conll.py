@@ -6,10 +6,9 @@ A sentence ends at a blank line. A line that cannot be read costs its own senten
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
-from seqloom.data.content import Content
-from seqloom.data.rows import Parsed, Rejected, Row
+from seqloom.data.content import Blocks, Line, lines
+from seqloom.data.rows import Parsed, Rejected, Row, keep_rows
 from seqloom.errors import DataError
 
 UNIVERSAL = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -24,23 +23,15 @@ DOCUMENT = "-DOCSTART-"
 Words = list[Sequence[str]]
 
 
-class _Line(NamedTuple):
-    """A line of the file: its number, its text, and why that cannot be used, if so."""
-
-    number: int
-    text: str
-    flaw: str | None
-
-
 class _RefusedError(Exception):
     """A line that makes its sentence unusable, and why."""
 
-    def __init__(self, line: _Line, reason: str) -> None:
+    def __init__(self, line: Line, reason: str) -> None:
         super().__init__(reason)
         self.line = line.number
 
 
-def read_conllu(content: Content, *, name: str) -> Parsed:
+def read_conllu(blocks: Blocks, *, name: str) -> Parsed:
     """One row a sentence: in each of the columns form, lemma, upos ... a value for each word.
 
     Lines of multi-word tokens (3-4), whose words follow, and empty nodes (8.1) are passed over, and a note counts them.
@@ -48,56 +39,70 @@ def read_conllu(content: Content, *, name: str) -> Parsed:
     """
     passed_over: Counter[str] = Counter()
     sentences = (
-        [line for line in lines if line.flaw or not line.text.startswith("#")] for lines in _sentences(content)
+        [line for line in sentence if line.flaw or not line.text.startswith("#")] for sentence in _sentences(blocks)
     )
-    parsed = _parse(sentences, UNIVERSAL, lambda lines: _universal_words(lines, passed_over), name=name)
+    parsed = _parse(sentences, UNIVERSAL, lambda sentence: _universal_words(sentence, passed_over), name=name)
     if passed_over:
         counted = ", ".join(f"{what} {passed_over[what]:,}" for what in PASSED_OVER if passed_over[what])
         parsed.notes.append(f"passed over: {counted}")
     return parsed
 
 
-def read_columns(content: Content, *, name: str) -> Parsed:
+def read_columns(blocks: Blocks, *, name: str) -> Parsed:
     """One row a sentence: the first column is the form, the last the tag, with column2 and so on in between.
 
     Columns are cut by tabs where most lines have one, else by blanks. A line that begins with -DOCSTART- is no word,
     nor is one that begins with # before the first word of a sentence, unless it has as many columns as the words.
     Raises DataError where the file has no word.
     """
-    sentences = list(_sentences(content))
-    cut = _cut_of(sentences)
-    widths = Counter(len(cut(line.text)) for lines in sentences for line in lines if not _is_document(line))
-    width = widths.most_common(1)[0][0] if widths else 1
-    if width == 1 + len(UNIVERSAL) and all(_has_id(line) for lines in sentences for line in lines):
+    by_tabs, width, numbered = _look_through(blocks)
+    cut = _cut_at_tabs if by_tabs else _cut_at_blanks
+    if width == 1 + len(UNIVERSAL) and numbered:
         raise DataError(f"{name} has the ten columns of CoNLL-U, a number first. Name it with the ending .conllu.")
     columns = ("form", *(f"column{number}" for number in range(2, width)), *["tag"] * (width > 1))
-    bodies = (_body(lines, cut, width) for lines in sentences)
-    parsed = _parse(bodies, columns, lambda lines: [_fields(line, cut(line.text), width) for line in lines], name=name)
+    bodies = (_body(sentence, cut, width) for sentence in _sentences(blocks))
+    parsed = _parse(bodies, columns, lambda body: [_fields(line, cut(line.text), width) for line in body], name=name)
     parsed.notes.append(f"columns: {', '.join(columns)}")
     return parsed
 
 
-def _sentences(content: Content) -> Iterator[list[_Line]]:
+def _sentences(blocks: Blocks) -> Iterator[list[Line]]:
     """The lines between blank ones."""
-    lines: list[_Line] = []
-    start = 0
-    for number, text in enumerate(content.text.split(content.line_end), start=1):
-        stop = start + len(text)
-        if text.strip(" \t\r"):
-            lines.append(_Line(number, text.removesuffix("\r"), content.flaw(start, stop)))
-        elif lines:
-            yield lines
-            lines = []
-        start = stop + 1
-    if lines:
-        yield lines
+    sentence: list[Line] = []
+    for line in lines(blocks):
+        if line.text.strip(" \t\r"):
+            sentence.append(line._replace(text=line.text.removesuffix("\r")))
+        elif sentence:
+            yield sentence
+            sentence = []
+    if sentence:
+        yield sentence
+
+
+def _look_through(blocks: Blocks) -> tuple[bool, int, bool]:
+    """Whether most lines have a tab, how many columns most of them have, and whether all may begin with a number."""
+    with_tab = every = 0
+    widths: tuple[Counter[int], Counter[int]] = Counter(), Counter()
+    numbered = True
+    for sentence in _sentences(blocks):
+        for line in sentence:
+            every += 1
+            with_tab += "\t" in line.text
+            numbered = numbered and _has_id(line)
+            if not _is_document(line):
+                widths[0][len(_cut_at_blanks(line.text))] += 1
+                widths[1][line.text.count("\t") + 1] += 1
+    by_tabs = 2 * with_tab > every
+    found = widths[by_tabs]
+    return by_tabs, found.most_common(1)[0][0] if found else 1, numbered
 
 
 def _parse(
-    sentences: Iterator[list[_Line]], columns: tuple[str, ...], read: Callable[[list[_Line]], Words], *, name: str
+    sentences: Iterator[list[Line]], columns: tuple[str, ...], read: Callable[[list[Line]], Words], *, name: str
 ) -> Parsed:
     """The rows of these sentences, each read by `read`; without lines there is no sentence."""
-    rows: list[Row] = []
+    rows = keep_rows()
+    empty = True
     rejected: list[Rejected] = []
     for lines in sentences:
         if not lines:
@@ -105,15 +110,16 @@ def _parse(
         try:
             if words := read(lines):
                 rows.append(Row(lines[0].number, tuple(zip(*words, strict=True))))
+                empty = False
         except _RefusedError as refused:
             where = f"in line {refused.line}: " if refused.line != lines[0].number else ""
             rejected.append(Rejected(lines[0].number, f"{where}{refused}"))
-    if not rows and not rejected:
+    if empty and not rejected:
         raise DataError(f"{name} has no words. A line for each word and a blank line after each sentence are needed.")
-    return Parsed(columns, rows, rejected, [])
+    return Parsed(columns, rows.done(), rejected, [])
 
 
-def _universal_words(lines: list[_Line], passed_over: Counter[str]) -> Words:
+def _universal_words(lines: list[Line], passed_over: Counter[str]) -> Words:
     """The words of a sentence, without their ids. Raises _RefusedError."""
     words: Words = []
     skipped: Counter[str] = Counter()
@@ -132,7 +138,7 @@ def _universal_words(lines: list[_Line], passed_over: Counter[str]) -> Words:
     return words
 
 
-def _fields(line: _Line, fields: list[str], width: int) -> list[str]:
+def _fields(line: Line, fields: list[str], width: int) -> list[str]:
     """The columns of a word. Raises _RefusedError where they are not `width`, one is empty, or the line flawed."""
     if line.flaw:
         raise _RefusedError(line, line.flaw)
@@ -144,15 +150,15 @@ def _fields(line: _Line, fields: list[str], width: int) -> list[str]:
     return fields
 
 
-def _cut_of(sentences: list[list[_Line]]) -> Callable[[str], list[str]]:
-    """How a line is cut into columns."""
-    with_tab = sum("\t" in line.text for lines in sentences for line in lines)
-    if 2 * with_tab > sum(map(len, sentences)):
-        return lambda text: text.split("\t")
-    return lambda text: BLANKS.split(text.strip(" \t"))
+def _cut_at_tabs(text: str) -> list[str]:
+    return text.split("\t")
 
 
-def _body(lines: list[_Line], cut: Callable[[str], list[str]], width: int) -> list[_Line]:
+def _cut_at_blanks(text: str) -> list[str]:
+    return BLANKS.split(text.strip(" \t"))
+
+
+def _body(lines: list[Line], cut: Callable[[str], list[str]], width: int) -> list[Line]:
     """The lines of a sentence from its first word on, without those that begin a document."""
     lines = [line for line in lines if not _is_document(line)]
     while lines and lines[0].text.startswith("#") and len(cut(lines[0].text)) != width and not lines[0].flaw:
@@ -160,10 +166,10 @@ def _body(lines: list[_Line], cut: Callable[[str], list[str]], width: int) -> li
     return lines
 
 
-def _has_id(line: _Line) -> bool:
+def _has_id(line: Line) -> bool:
     """Whether a line begins with a number, as those of CoNLL-U do, or may be a comment."""
     return line.text.startswith("#") or line.text[0].isdigit()
 
 
-def _is_document(line: _Line) -> bool:
+def _is_document(line: Line) -> bool:
     return line.text.startswith(DOCUMENT) and not line.flaw

@@ -1,8 +1,12 @@
 """One row to one example, the same for training, evaluation and prediction; a bad row keeps its place and reason."""
 
-from typing import NamedTuple
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, overload
 
 from seqloom.data.caption_targets import CaptionTargets
+from seqloom.data.kept import Keeper
 from seqloom.data.rows import Rejected, Row, Table, Value, read_text
 from seqloom.data.seen import Seen
 from seqloom.data.tag_targets import TagTargets, as_text, read_tags
@@ -39,6 +43,58 @@ class Example(NamedTuple):
         return self.text if self.seen is None else self.seen.digest
 
 
+class KeptExamples(Sequence[Example]):
+    """Examples of which there are more than memory holds, with how much each reads and writes, in tokens."""
+
+    def __init__(self, examples: Sequence[Example], lengths: "array[int]", written: "array[int]") -> None:
+        self._examples, self.lengths, self.written = examples, lengths, written
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._examples)
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Example]: ...
+    def __getitem__(self, place: int | slice) -> Example | list[Example]:
+        """The example at `place`; of a slice a list of them."""
+        return self._examples[place] if isinstance(place, int) else list(self._examples[place])
+
+    def __iter__(self) -> Iterator[Example]:
+        """All in order."""
+        return iter(self._examples)
+
+
+def lengths_of(examples: Sequence[Example]) -> Sequence[int]:
+    """The tokens that each example reads, or the regions that it sees."""
+    return examples.lengths if isinstance(examples, KeptExamples) else [len(example.source) for example in examples]
+
+
+def written_of(examples: Sequence[Example]) -> Sequence[int]:
+    """The tokens that each example writes."""
+    return examples.written if isinstance(examples, KeptExamples) else [len(written_ids(each)) for each in examples]
+
+
+def keep_examples(examples: Iterable[Example], *, speller: Speller | None = None) -> Sequence[Example]:
+    """Examples in a list, or out of memory where they are many; `speller` spells their words, where words are tagged.
+
+    What is seen stays in memory. Raises StorageError where there is no more room on the disk.
+    """
+    keeper = Keeper(_plain_tagged, partial(_tagged, speller)) if speller else Keeper(_plain, Example._make)
+    lengths, written = array("i"), array("i")
+    seen: list[Example] = []
+    for example in examples:
+        if example.seen is not None:
+            seen.append(example)
+            continue
+        keeper.append(example)
+        lengths.append(len(example.ids))
+        written.append(len(written_ids(example)))
+    kept = keeper.done()
+    return seen or kept if isinstance(kept, list) else KeptExamples(kept, lengths, written)
+
+
 def encode_rows(
     table: Table,
     *,
@@ -54,58 +110,50 @@ def encode_rows(
     Without `target` the examples have none. At most `max_length` ids are kept, of a target that is a text too.
     Raises DataError for a missing column.
     """
-    input_at = table.position(input, option="--input")
-    target_at = None if target is None else table.position(target, option="--target")
-    if isinstance(targets, CaptionTargets):
-        return _encode_seen(table, input_at, target_at, targets, max_length=max_length)
-    if isinstance(targets, TagTargets):
-        return _encode_tagged(table, input_at, target_at, Speller(tokeniser, vocabulary, targets), targets)
-    encoded: list[Example | Rejected] = list(table.rejected)
-    for row in table.rows:
-        try:
-            text = read_text(row.values[input_at])
-            ids = vocabulary.encode(tokeniser.texts(text))[:max_length]
+    coder = Coder(tokeniser, vocabulary, targets, max_length)
+    rows = coder.read(table, input=input, target=target)
+    return sorted([*table.rejected, *rows], key=_line)
+
+
+class Coder:
+    """Makes examples of rows. `speller` spells words where they are tagged."""
+
+    def __init__(
+        self, tokeniser: Tokeniser, vocabulary: Vocabulary, targets: AnyTargets | None, max_length: int | None = None
+    ) -> None:
+        self._tokeniser, self._vocabulary, self._targets, self._max_length = tokeniser, vocabulary, targets, max_length
+        self.speller = Speller(tokeniser, vocabulary, targets) if isinstance(targets, TagTargets) else None
+
+    def read(self, table: Table, *, input: str, target: str | None) -> Iterator[Example | Rejected]:
+        """Each row of the table, one by one. Raises DataError for a missing column."""
+        input_at = table.position(input, option="--input")
+        target_at = None if target is None else table.position(target, option="--target")
+        for row in table.rows:
+            try:
+                yield self._example(row, table, input_at, target_at)
+            except DataError as error:
+                yield Rejected(row.line, str(error))
+
+    def _example(self, row: Row, table: Table, input_at: int, target_at: int | None) -> Example:
+        """Raises DataError where it cannot be one."""
+        value, targets = row.values[input_at], self._targets
+        if self.speller is not None and isinstance(targets, TagTargets):
+            # No words are ever cut off: each has a tag.
+            ids, spelled = self.speller.read(value)
+            tags = None if target_at is None else targets.encode(read_tags(row.values[target_at], words=spelled.words))
+            return Example(row.line, str(as_text(value)), ids, tags, spelled=spelled)
+        if isinstance(targets, CaptionTargets):
+            seen = targets.sight.scaled(table.seen[row.line])
+            example = Example(row.line, str(as_text(value)), [], None, seen=seen)
+        else:
+            text = read_text(value)
+            ids = self._vocabulary.encode(self._tokeniser.texts(text))[: self._max_length]
             if not ids:
                 raise DataError("no tokens in the text")
             example = Example(row.line, text, ids, None)
-            if target_at is not None and targets is not None:
-                example = _with_target(example, row.values[target_at], targets, max_length=max_length)
-            encoded.append(example)
-        except DataError as error:
-            encoded.append(Rejected(row.line, str(error)))
-    return sorted(encoded, key=_line)
-
-
-def _encode_tagged(
-    table: Table, input_at: int, target_at: int | None, speller: Speller, targets: TagTargets
-) -> list[Example | Rejected]:
-    """Each record as an example with its words, none of them ever cut off: each has a tag."""
-    encoded: list[Example | Rejected] = list(table.rejected)
-    for row in table.rows:
-        try:
-            ids, spelled = speller.read(row.values[input_at])
-            tags = None if target_at is None else targets.encode(read_tags(row.values[target_at], words=spelled.words))
-            encoded.append(Example(row.line, str(as_text(row.values[input_at])), ids, tags, spelled=spelled))
-        except DataError as error:
-            encoded.append(Rejected(row.line, str(error)))
-    return sorted(encoded, key=_line)
-
-
-def _encode_seen(
-    table: Table, input_at: int, target_at: int | None, targets: CaptionTargets, *, max_length: int | None
-) -> list[Example | Rejected]:
-    """Each record as an example with what it shows, which has been looked at before."""
-    encoded: list[Example | Rejected] = list(table.rejected)
-    for row in table.rows:
-        try:
-            seen = targets.sight.scaled(table.seen[row.line])
-            example = Example(row.line, str(as_text(row.values[input_at])), [], None, seen=seen)
-            if target_at is not None:
-                example = _with_target(example, row.values[target_at], targets, max_length=max_length)
-            encoded.append(example)
-        except DataError as error:
-            encoded.append(Rejected(row.line, str(error)))
-    return sorted(encoded, key=_line)
+        if target_at is None or targets is None:
+            return example
+        return _with_target(example, row.values[target_at], targets, max_length=self._max_length)
 
 
 def _with_target(example: Example, value: Value, targets: AnyTargets, *, max_length: int | None) -> Example:
@@ -119,6 +167,22 @@ def _with_target(example: Example, value: Value, targets: AnyTargets, *, max_len
 def written_ids(example: Example) -> list[int]:
     """The ids of a target that is a text; none of any other."""
     return example.target if isinstance(example.target, list) and example.target_text is not None else []
+
+
+def _plain(example: Example) -> tuple[Any, ...]:
+    return tuple(example)[:5]
+
+
+def _plain_tagged(example: Example) -> tuple[Any, ...]:
+    """Of words that are tagged only what they are: how they are spelled is known by them."""
+    assert example.spelled is not None
+    return example.line, example.text, example.spelled.words, example.target
+
+
+def _tagged(speller: Speller, plain: tuple[Any, ...]) -> Example:
+    line, text, words, target = plain
+    ids, spelled = speller.read(words)
+    return Example(line, text, ids, target, spelled=spelled)
 
 
 def _line(entry: Row | Example | Rejected) -> int:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from seqloom.config import DataSettings, Task, Tokens
 from seqloom.data.caption_targets import CaptionTargets
 from seqloom.data.columns import Columns
+from seqloom.data.kept import each, one_after_other, spread
 from seqloom.data.rows import Table, read_text
 from seqloom.data.sight import Sight
 from seqloom.data.tag_targets import TagTargets, read_tags, read_words
@@ -21,6 +22,7 @@ from seqloom.errors import ConfigError
 from seqloom.text import Tokeniser, Vocabulary, train_subwords
 
 MOST_TOKENS = 50_000
+LEARNED_FROM = 100_000_000  # characters of texts that subwords are learned from
 _NUMBERS = dict.fromkeys(("series", "time", "frequency"), "forecast")
 _NUMBERS |= {"frames": "series of numbers that are answered once"}
 _PAIRS = {"target_tokens": "translate and caption", "joint_vocabulary": "translate"}
@@ -90,7 +92,7 @@ def learn(train: Table, columns: Columns, settings: DataSettings, *, sight: Sigh
         return _learn_captions(train, columns, settings, sight)
     if columns.task == "tag":
         return _learn_tags(train, columns, word_tokeniser(settings, task="tag"), settings)
-    texts = [read_text(value) for value in train.values(columns.input)]
+    texts = each(train.values(columns.input), read_text)
     values = train.values(columns.target)
     words = word_tokeniser(settings, task=columns.task)
     if columns.task != "translate":
@@ -99,10 +101,10 @@ def learn(train: Table, columns: Columns, settings: DataSettings, *, sight: Sigh
         read = _learn_side(texts, kind, words, settings, name=columns.input)
         targets = Targets.learn(values, task=columns.task, label_separator=settings.label_separator)
         return Learned(read.tokeniser, read.vocabulary, targets, read.notes)
-    answers = [read_text(value, role="target").strip() for value in values]
+    answers = each(values, lambda value: read_text(value, role="target").strip())
     if settings.joint_vocabulary:
         kind, name = settings.tokens or settings.target_tokens, f"{columns.input} and {columns.target}"
-        read = written = _learn_side(texts + answers, kind, words, settings, name=name)
+        read = written = _learn_side(one_after_other([texts, answers]), kind, words, settings, name=name)
         notes = read.notes
     else:
         read = _learn_side(texts, settings.tokens, words, settings, name=columns.input)
@@ -122,14 +124,14 @@ def _learn_captions(train: Table, columns: Columns, settings: DataSettings, sigh
 
 def _learn_tags(train: Table, columns: Columns, tokeniser: Tokeniser, settings: DataSettings) -> Learned:
     """What is learned of sentences whose words are given, each with a tag."""
-    sentences = [read_words(value) for value in train.values(columns.input)]
-    tags = [read_tags(value, words=words) for words, value in zip(sentences, train.values(columns.target), strict=True)]
+    sentences = each(train.values(columns.input), read_words)
+    tags = (read_tags(value, words=words) for words, value in zip(sentences, train.values(columns.target), strict=True))
     vocabulary = Vocabulary.build(
         ([word_form(word, tokeniser) for word in words] for words in sentences),
         min_count=settings.min_count,
         max_size=settings.max_vocabulary or MOST_TOKENS,
     )
-    targets = TagTargets.learn([[cased_form(word, tokeniser) for word in words] for words in sentences], tags)
+    targets = TagTargets.learn(([cased_form(word, tokeniser) for word in words] for words in sentences), tags)
     return Learned(tokeniser, vocabulary, targets, [])
 
 
@@ -147,7 +149,10 @@ def _learn_side(
         size = settings.max_vocabulary or enough_pieces(texts)
         if settings.max_vocabulary is None:
             notes.append(f"subwords of {name}: {size:,} at most, for the amount of text (max_vocabulary sets it)")
-        model = train_subwords(texts, size, normal_form=words.normal_form, lowercase=words.lowercase)
+        some = spread(texts, map(len, texts), LEARNED_FROM)
+        if len(some) < len(texts):
+            notes.append(f"subwords of {name}: learned from {len(some):,} of {len(texts):,} texts, evenly spread")
+        model = train_subwords(some, size, normal_form=words.normal_form, lowercase=words.lowercase)
         tokeniser = replace(words, kind=kind, subword_model=model)
     most = settings.max_vocabulary or MOST_TOKENS
     vocabulary = Vocabulary.build(map(tokeniser.texts, texts), min_count=settings.min_count, max_size=most)

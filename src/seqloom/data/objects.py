@@ -1,15 +1,17 @@
 """JSONL and Parquet: rows whose values have types, brought to the same table of texts as everything else."""
 
-import io
 import json
 import re
-from typing import Any
+from collections import Counter
+from typing import IO, Any
 
-from seqloom.data.content import Content
-from seqloom.data.rows import Parsed, Rejected, Row, Value, check_columns
-from seqloom.errors import DataError, import_extra
+from seqloom.data.content import SNIFFED, Blocks, head, lines
+from seqloom.data.kept import each
+from seqloom.data.rows import Parsed, Rejected, Row, Value, check_columns, keep_rows
+from seqloom.errors import DataError, SeqloomError, import_extra
 
 MOST_KEYS = 1_000
+PARQUET_ROWS = 1 << 14  # that are read at once
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -17,42 +19,45 @@ class _RefusedError(Exception):
     """A value or a line that has no place in a table."""
 
 
-def read_jsonl(content: Content, *, name: str) -> Parsed:
+def read_jsonl(blocks: Blocks, *, name: str) -> Parsed:
     """One JSON object a line. Numbers and booleans become their JSON text; null and a missing key are empty.
 
     Raises DataError for a JSON array or more than 1,000 different keys.
     """
-    if content.text.lstrip().startswith("["):
+    if head(blocks, SNIFFED).text.lstrip().startswith("["):
         raise DataError(f"{name} is one JSON array. Write one object a line (JSONL).")
-    objects: list[tuple[int, dict[str, Value]]] = []
+    rows = keep_rows()
     rejected: list[Rejected] = []
-    keys: dict[str, None] = {}
-    blank = start = 0
-    lines = content.text.split(content.line_end)
-    for number, line in enumerate(lines, start=1):
-        stop = start + len(line)
-        if not line.strip(" \t\r"):
-            blank += number < len(lines)
-        elif flaw := content.flaw(start, stop):
-            rejected.append(Rejected(number, flaw))
+    having: Counter[str] = Counter()  # the rows that have each key, in order of the first of them
+    blank = 0
+    for line in lines(blocks):
+        if not line.text.strip(" \t\r"):
+            blank += not line.last
+        elif line.flaw:
+            rejected.append(Rejected(line.number, line.flaw))
         else:
             try:
-                objects.append((number, _object(line)))
-                keys |= dict.fromkeys(objects[-1][1])
+                found = _object(line.text)
             except _RefusedError as refused:
-                rejected.append(Rejected(number, str(refused)))
-        if len(keys) > MOST_KEYS:
-            raise DataError(f"{name} has more than {MOST_KEYS:,} different keys. A table with fixed columns is needed.")
-        start = stop + 1
+                rejected.append(Rejected(line.number, str(refused)))
+                continue
+            having.update(found.keys())
+            rows.append(Row(line.number, tuple(found.get(key, "") for key in having)))
+            if len(having) > MOST_KEYS:
+                raise DataError(
+                    f"{name} has more than {MOST_KEYS:,} different keys. A table with fixed columns is needed."
+                )
     notes = [f"{blank} blank line{'s' * (blank > 1)} passed over"] if blank else []
-    for key in keys:
-        if lacking := sum(key not in values for _, values in objects):
+    kept, wide = rows.done(), len(having)
+    for key, own in having.items():
+        if lacking := len(kept) - own:
             notes.append(f'{lacking} rows have no "{key}": read as empty')
-    rows = [Row(number, tuple(values.get(key, "") for key in keys)) for number, values in objects]
-    return Parsed(check_columns(list(keys), name=name), rows, rejected, notes)
+    # A key that comes up late is empty in all rows before.
+    kept = each(kept, lambda row: row if len(row.values) == wide else _filled(row, wide))
+    return Parsed(check_columns(list(having), name=name), kept, rejected, notes)
 
 
-def read_parquet(data: bytes, *, name: str) -> Parsed:
+def read_parquet(file: IO[bytes], *, name: str) -> Parsed:
     """Text, number, boolean, date and list-of-text columns; columns of other types are left out, and a note says so.
 
     Raises DataError for a damaged file and MissingExtraError without pyarrow.
@@ -60,26 +65,37 @@ def read_parquet(data: bytes, *, name: str) -> Parsed:
     arrow = import_extra("pyarrow", extra="data", purpose=f"reading the Parquet file {name}")
     parquet = import_extra("pyarrow.parquet", extra="data", purpose=f"reading the Parquet file {name}")
     try:
-        table = parquet.read_table(io.BytesIO(data))
-        table.validate(full=True)
+        opened = parquet.ParquetFile(file)
+        schema = opened.schema_arrow
+        kept = [field.name for field in schema if _is_plain(arrow.types, field.type)]
+        notes = [
+            f'column "{field.name}" ({field.type}) is neither text nor numbers: left out'
+            for field in schema
+            if not _is_plain(arrow.types, field.type)
+        ]
+        columns = check_columns(kept, name=name)
+        rows = keep_rows()
+        rejected: list[Rejected] = []
+        number = 0
+        for batch in opened.iter_batches(PARQUET_ROWS):
+            batch.validate(full=True)
+            cells = [batch.column(place).to_pylist() for place, own in enumerate(schema.names) if own in kept]
+            for values in zip(*cells, strict=True):
+                number += 1
+                try:
+                    read = tuple(_plain(value, key=key) for key, value in zip(kept, values, strict=True))
+                    rows.append(Row(number, read))
+                except _RefusedError as refused:
+                    rejected.append(Rejected(number, str(refused)))
     except (arrow.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, SeqloomError):
+            raise
         raise DataError(f"{name} is a damaged Parquet file ({error}). Write or copy it again.") from None
-    kept = [field.name for field in table.schema if _is_plain(arrow.types, field.type)]
-    notes = [
-        f'column "{field.name}" ({field.type}) is neither text nor numbers: left out'
-        for field in table.schema
-        if not _is_plain(arrow.types, field.type)
-    ]
-    columns = check_columns(kept, name=name)
-    rows: list[Row] = []
-    rejected: list[Rejected] = []
-    cells = [table.column(position).to_pylist() for position, n in enumerate(table.column_names) if n in kept]
-    for number, values in enumerate(zip(*cells, strict=True), start=1):
-        try:
-            rows.append(Row(number, tuple(_plain(value, key=key) for key, value in zip(kept, values, strict=True))))
-        except _RefusedError as refused:
-            rejected.append(Rejected(number, str(refused)))
-    return Parsed(columns, rows, rejected, notes)
+    return Parsed(columns, rows.done(), rejected, notes)
+
+
+def _filled(row: Row, wide: int) -> Row:
+    return Row(row.line, (*row.values, *[""] * (wide - len(row.values))))
 
 
 def _object(line: str) -> dict[str, Value]:

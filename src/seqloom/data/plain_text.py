@@ -1,17 +1,11 @@
 """A text file read as it stands, line by line and part by part, without ever holding all of it."""
 
-import contextlib
-import gzip
-import hashlib
-import shutil
-import tempfile
 import weakref
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
-from seqloom.data.content import GZIP, SNIFFED, decode, open_regular
+from seqloom.data.content import SNIFFED, decode, fingerprint_of, open_regular, unpacked
 from seqloom.data.delimited import DELIMITERS
 from seqloom.data.rows import Rejected
 from seqloom.errors import DataError
@@ -46,9 +40,9 @@ class PlainText:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        with open_regular(self.path) as file:
-            self.fingerprint = _fingerprint(file)
-        self._file = _unpacked(self.path)
+        file = open_regular(self.path)
+        self.fingerprint = fingerprint_of(file, self.path)
+        self._file = unpacked(file, self.path)
         weakref.finalize(self, self._file.close)
         self.size = self._file.seek(0, 2)
         if not self.size:
@@ -121,30 +115,6 @@ def is_prose(path: str | Path) -> bool:
     widths = ([line.count(sign) for line in lines] for sign in DELIMITERS)
     cut = any(each[0] > 0 and each.count(each[0]) > 0.8 * len(each) for each in widths if each)
     return not cut and not (lines and lines[0].lstrip().startswith("{"))
-
-
-def _fingerprint(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(LONGEST):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _unpacked(path: Path) -> IO[bytes]:
-    """The file, or a nameless one with what is packed in it: gzip cannot be read from the middle."""
-    file = open_regular(path)
-    if file.read(len(GZIP)) != GZIP:
-        return file
-    unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the text
-    try:
-        with contextlib.closing(file), gzip.open(path) as packed:
-            shutil.copyfileobj(packed, unpacked, LONGEST)
-    except (EOFError, OSError, zlib.error) as error:
-        unpacked.close()
-        raise DataError(
-            f"{path.name} is a damaged gzip file, perhaps cut short ({error}). Copy or download it again."
-        ) from None
-    return unpacked
 
 
 def _whole_words(raw: bytes) -> int:

@@ -3,17 +3,20 @@
 What training learns from data (vocabulary, labels, scale) it learns here, and from the training rows only.
 """
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from seqloom.config import Config, DataSettings, Task
 from seqloom.data.batches import collate
 from seqloom.data.captions import Album, fingerprint, joined
 from seqloom.data.columns import Columns, infer_columns, read_split
-from seqloom.data.examples import Example, encode_rows, written_ids
+from seqloom.data.examples import Coder, Example, keep_examples, lengths_of, written_ids, written_of
+from seqloom.data.kept import chosen, each
 from seqloom.data.learn import Learned, check_settings, learn, telling_tokeniser
 from seqloom.data.numbers_prepare import (
     GatheredNumbers,
@@ -24,12 +27,12 @@ from seqloom.data.numbers_prepare import (
     is_numeric_file,
     prepare_numbers,
 )
-from seqloom.data.repeats import as_read, overlaps
-from seqloom.data.rows import Rejected, RejectedRow, Row, Table, Value, first_of, read_text
+from seqloom.data.repeats import Keys, as_read, first_like, overlaps
+from seqloom.data.rows import Rejected, RejectedRow, Table, Value, first_of, read_text
 from seqloom.data.series_layout import looks_like_series
 from seqloom.data.series_prepare import GatheredSeries, PreparedSeries, gather_series, prepare_series
 from seqloom.data.sight import Sight, find_sight
-from seqloom.data.splits import Stratum, split_rows
+from seqloom.data.splits import TEST, TRAIN, VALID, Stratum, deal_rows
 from seqloom.data.table import read_table
 from seqloom.data.tag_targets import as_text, read_tags, read_words
 from seqloom.data.targets import read_target
@@ -70,9 +73,9 @@ class Prepared:
     by the part ("valid", "test"); a part cut from the training file is not in it.
     """
 
-    train: list[Example]
-    valid: list[Example]
-    test: list[Example]
+    train: Sequence[Example]
+    valid: Sequence[Example]
+    test: Sequence[Example]
     tokeniser: Tokeniser
     vocabulary: Vocabulary
     targets: AnyTargets
@@ -83,14 +86,14 @@ class Prepared:
     split_files: dict[str, str]
 
     @property
-    def lengths(self) -> list[int]:
+    def lengths(self) -> Sequence[int]:
         """The tokens that each training row reads, or the regions that it sees."""
-        return [len(example.source) for example in self.train]
+        return lengths_of(self.train)
 
     @property
-    def target_lengths(self) -> list[int] | None:
+    def target_lengths(self) -> Sequence[int] | None:
         """The tokens that each training row writes; None where answers have no length."""
-        return [len(written_ids(example)) for example in self.train] if self.targets.problem == "text" else None
+        return written_of(self.train) if self.targets.problem == "text" else None
 
     def collate(self, examples: Sequence[Example]) -> tuple[Batch | Words, Tensor | Batch]:
         """The batch of these examples and their targets."""
@@ -160,16 +163,18 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
     rejected = list(gathered.rejected)
     learned = learn(parts["train"], columns, settings, sight=gathered.sight)
 
-    encoded: dict[str, list[Example]] = {}
+    encoded: dict[str, Sequence[Example]] = {}
+    cut: list[str] = []
     for part, table in parts.items():
-        encoded[part], refused = _encode(table, columns, learned)
+        encoded[part], refused, longer = _encode(table, columns, learned, max_length=settings.max_length)
+        cut += [f"{count} of {len(encoded[part])} {part} {what}" for what, count in longer.items() if count]
         rejected += [RejectedRow(names.get(part, names["train"]), *row) for row in refused]
         if not encoded[part] and (table.rows or part in files):
             raise DataError(f"{table.path.name}: no {part} row can be used{first_of(refused)}")
-    encoded, cut = _cut(encoded, settings.max_length)
     targets = learned.targets
     if isinstance(targets, TextTargets):
-        per_source, most = targets.lengths((len(row.source), len(written_ids(row))) for row in encoded["train"])
+        train = encoded["train"]
+        per_source, most = targets.lengths(zip(lengths_of(train), written_of(train), strict=True))
         targets = replace(targets, per_source=per_source, most=most)
     return Prepared(
         **encoded,
@@ -178,7 +183,11 @@ def encode(gathered: Gathered, config: Config) -> Prepared:
         targets=targets,
         columns=columns,
         rejected=sorted(rejected),
-        notes=gathered.notes + notes + learned.notes + cut + overlaps(encoded, learned.tokeniser),
+        notes=gathered.notes
+        + notes
+        + learned.notes
+        + [f"{each} are cut to {settings.max_length} tokens" for each in cut]
+        + overlaps(encoded, learned.tokeniser),
         fingerprints=gathered.fingerprints,
         split_files={part: table.fingerprint for part, table in files.items() if part != "train"},
     )
@@ -220,17 +229,17 @@ def _usable(table: Table, columns: Columns, settings: DataSettings) -> Table:
     """The table with only the rows that have a text and a target; the others join the rejected."""
     input_at = table.columns.index(columns.input)
     target_at = table.columns.index(columns.target)
-    rows: list[Row] = []
+    usable = array("L")
     rejected = list(table.rejected)
-    for row in table.rows:
+    for number, row in enumerate(table.rows):
         try:
             _check_values(row.values[input_at], row.values[target_at], task=columns.task, settings=settings)
-            rows.append(row)
+            usable.append(number)
         except DataError as error:
             rejected.append(Rejected(row.line, str(error)))
-    if not rows:
+    if not usable:
         raise DataError(f"{table.path.name}: no row can be used{first_of(rejected)}")
-    return replace(table, rows=rows, rejected=rejected)
+    return replace(table, rows=chosen(table.rows, usable), rejected=rejected)
 
 
 def _check_values(read: Value, target: Value, *, task: Task, settings: DataSettings) -> None:
@@ -257,77 +266,69 @@ def part_rows(
     test_fraction = 0.0 if len(parts) > 1 else config.data.test_fraction
     if valid_fraction or test_fraction:
         train = parts["train"]
-        split = split_rows(
+        dealt = deal_rows(
             _keys(train, columns, settings),
             _strata(train, columns, settings),
             valid_fraction=valid_fraction,
             test_fraction=test_fraction,
             seed=config.seed,
         )
-        parts |= {
-            part: replace(train, rows=[train.rows[index] for index in chosen])
-            for part, chosen in split._asdict().items()
-            if chosen
-        }
+        for number, part in ((TRAIN, "train"), (VALID, "valid"), (TEST, "test")):
+            if len(rows := np.flatnonzero(dealt == number).astype(np.uint32)):
+                parts[part] = replace(train, rows=chosen(train.rows, array("I", rows.tobytes())))
     empty = replace(files["train"], rows=[])
     parts = {part: parts.get(part, empty) for part in ("train", "valid", "test")}
     notes.append("rows: " + ", ".join(f"{len(table.rows)} {part}" for part, table in parts.items()))
     return parts, notes
 
 
-def _keys(train: Table, columns: Columns, settings: DataSettings) -> list[str]:
+def _keys(train: Table, columns: Columns, settings: DataSettings) -> Keys:
     """What is the same for rows that must stay together: those that read or show the same."""
     if train.seen:
-        return [train.seen[row.line].digest for row in train.rows]
-    texts = [read_text(as_text(value)) for value in train.values(columns.input)]
+        return first_like([train.seen[row.line].digest for row in train.rows])
+    texts = each(train.values(columns.input), lambda value: read_text(as_text(value)))
     return as_read(texts, telling_tokeniser(settings, task=columns.task))
 
 
 def _by_column(table: Table, column: str) -> dict[str, Table]:
-    rows: dict[str, list[Row]] = {"train": []}
-    position = table.columns.index(column)
-    for row in table.rows:
-        if part := read_split(row.values[position]):
-            rows.setdefault(part, []).append(row)
+    rows = {"train": array("L")}
+    for number, value in enumerate(table.values(column)):
+        if part := read_split(value):
+            rows.setdefault(part, array("L")).append(number)
     if not rows["train"]:
         raise DataError(f'{table.path.name}: none of the usable rows is marked "train" in the column {column}.')
-    return {part: replace(table, rows=chosen) for part, chosen in rows.items()}
+    return {part: replace(table, rows=chosen(table.rows, numbers)) for part, numbers in rows.items()}
 
 
-def _strata(table: Table, columns: Columns, settings: DataSettings) -> list[Stratum] | None:
+def _strata(table: Table, columns: Columns, settings: DataSettings) -> Iterator[Stratum] | None:
     if columns.task in ("regress", "translate", "tag", "generate", "caption"):
         return None
-    read = [
+    read = (
         read_target(value, task=columns.task, label_separator=settings.label_separator)
         for value in table.values(columns.target)
-    ]
-    return [label for label in read if not isinstance(label, float)]
-
-
-def _encode(table: Table, columns: Columns, learned: Learned) -> tuple[list[Example], list[Rejected]]:
-    rows = encode_rows(
-        table,
-        input=columns.input,
-        target=columns.target,
-        tokeniser=learned.tokeniser,
-        vocabulary=learned.vocabulary,
-        targets=learned.targets,
-        max_length=None,
     )
-    return [row for row in rows if isinstance(row, Example)], [row for row in rows if isinstance(row, Rejected)]
+    return (label for label in read if not isinstance(label, float))
 
 
-def _cut(encoded: dict[str, list[Example]], max_length: int | None) -> tuple[dict[str, list[Example]], list[str]]:
-    """The examples with at most `max_length` ids on each side, and how many of each part that cut."""
-    if max_length is None:
-        return encoded, []
-    notes = []
-    for part, examples in encoded.items():
-        for what, ids in (("rows", [e.ids for e in examples]), ("targets", [written_ids(e) for e in examples])):
-            longer = sum(len(one) > max_length for one in ids)
-            if longer:
-                notes.append(f"{longer} of {len(examples)} {part} {what} are cut to {max_length} tokens")
-    return {part: [_shorten(example, max_length) for example in examples] for part, examples in encoded.items()}, notes
+def _encode(
+    table: Table, columns: Columns, learned: Learned, *, max_length: int | None
+) -> tuple[Sequence[Example], list[Rejected], dict[str, int]]:
+    """The examples of these rows, the rows that are none, and how many rows and targets `max_length` has cut."""
+    coder = Coder(learned.tokeniser, learned.vocabulary, learned.targets)
+    refused: list[Rejected] = []
+    longer = {"rows": 0, "targets": 0}
+
+    def examples() -> Iterator[Example]:
+        for row in coder.read(table, input=columns.input, target=columns.target):
+            if isinstance(row, Rejected):
+                refused.append(row)
+                continue
+            if max_length is not None:
+                longer["rows"] += len(row.ids) > max_length
+                longer["targets"] += len(written_ids(row)) > max_length
+            yield row if max_length is None else _shorten(row, max_length)
+
+    return keep_examples(examples(), speller=coder.speller), refused, longer
 
 
 def _shorten(example: Example, max_length: int) -> Example:

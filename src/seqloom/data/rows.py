@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from seqloom.data.kept import Keeper, each
 from seqloom.data.seen import Seen
 from seqloom.errors import DataError, nearest
 
@@ -48,7 +49,7 @@ class Parsed(NamedTuple):
     """What is in a file, before it is known as a table."""
 
     columns: tuple[str, ...]
-    rows: list[Row]
+    rows: Sequence[Row]
     rejected: list[Rejected]
     notes: list[str]
 
@@ -62,7 +63,7 @@ class Table:
 
     path: Path
     columns: tuple[str, ...]
-    rows: list[Row]
+    rows: Sequence[Row]
     rejected: list[Rejected]
     notes: list[str]
     fingerprint: str
@@ -81,10 +82,15 @@ class Table:
             f'column "{column}" is not in {self.path.name} (columns: {", ".join(self.columns)})\n  {advice}'
         )
 
-    def values(self, column: str) -> list[Value]:
+    def values(self, column: str) -> Sequence[Value]:
         """The values of one of the columns, row by row."""
         position = self.columns.index(column)
-        return [row.values[position] for row in self.rows]
+        return each(self.rows, lambda row: row.values[position])
+
+
+def keep_rows() -> Keeper[Row]:
+    """Where a reader puts the rows of a file, of which there may be more than memory holds."""
+    return Keeper(tuple, Row._make)
 
 
 def table_of_texts(texts: Iterable[str | Sequence[str]], *, column: str = "text") -> Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqloom.data.aligned import find_aligned, read_aligned
 from seqloom.data.conll import read_columns, read_conllu
-from seqloom.data.content import PARQUET, decode, read_bytes
+from seqloom.data.content import PARQUET, SNIFFED, Packed, TextFile, head, open_packed
 from seqloom.data.delimited import read_delimited
 from seqloom.data.objects import read_jsonl, read_parquet
 from seqloom.data.rows import Parsed, Table
@@ -34,27 +34,28 @@ def read_table(path: str | Path, *, encoding: str = "utf-8", only: Collection[st
         if not parsed.rows:
             raise DataError(f"{path.name} has no line that can be used. {_why_none(parsed)}")
         return Table(path, *parsed, fingerprint=fingerprint)
-    raw = read_bytes(path)
-    parsed = _parse(raw.data, path, encoding=encoding)
+    packed = open_packed(path)
+    with packed.file:
+        parsed = _parse(packed, path, encoding=encoding)
     if not parsed.rows:
         raise DataError(f"{path.name} has no row that can be used. {_why_none(parsed)}")
-    return Table(path, *parsed, fingerprint=raw.fingerprint)
+    return Table(path, *parsed, fingerprint=packed.fingerprint)
 
 
-def _parse(data: bytes, path: Path, *, encoding: str) -> Parsed:
+def _parse(packed: Packed, path: Path, *, encoding: str) -> Parsed:
     ending = Path(path.name.removesuffix(".gz")).suffix.lower()
     name = path.name
-    if ending == ".parquet" or (ending != ".csv" and data.startswith(PARQUET)):
-        return read_parquet(data, name=name)
-    content = decode(data, encoding=encoding, name=name)
+    if ending == ".parquet" or (ending != ".csv" and packed.first.startswith(PARQUET)):
+        return read_parquet(packed.file, name=name)
+    text = TextFile(packed, encoding=encoding, name=name)
     known = ending in (".csv", *TSV_ENDINGS)
     if ending in CONLL_ENDINGS:
-        parsed = (read_conllu if ending == ".conllu" else read_columns)(content, name=name)
-    elif ending in JSONL_ENDINGS or (not known and content.text.lstrip().startswith("{")):
-        parsed = read_jsonl(content, name=name)
+        parsed = (read_conllu if ending == ".conllu" else read_columns)(text, name=name)
+    elif ending in JSONL_ENDINGS or (not known and head(text, SNIFFED).text.lstrip().startswith("{")):
+        parsed = read_jsonl(text, name=name)
     else:
-        parsed = read_delimited(content, name=name, delimiter="\t" if ending in TSV_ENDINGS else None)
-    if content.undecodable:
+        parsed = read_delimited(text, name=name, delimiter="\t" if ending in TSV_ENDINGS else None)
+    if text.undecodable:
         parsed.notes.append(
             f"some rows are not {encoding}. If the file was written in another encoding, save it as UTF-8."
         )

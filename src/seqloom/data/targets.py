@@ -6,7 +6,9 @@ Texts as answers stand in text_targets.py.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
@@ -42,17 +44,25 @@ class Targets:
 
         Raises DataError for a value that cannot be a target, and where all values are the same.
         """
-        read = [read_target(value, task=task, label_separator=label_separator) for value in values]
-        if len(set(read)) < 2:
+        read = (read_target(value, task=task, label_separator=label_separator) for value in values)
+        numbers = array("d")
+        distinct: set[str | tuple[str, ...] | float]
+        if task == "regress":
+            numbers.extend(value for value in read if isinstance(value, float))
+            distinct, rows = {min(numbers), max(numbers)} if numbers else set(), len(numbers)
+        else:
+            counts = Counter(read)
+            distinct, rows = set(counts), counts.total()
+        if len(distinct) < 2:
             raise DataError(
-                f"all {len(read)} training rows have the target {_shown(set(read))}: there is nothing to tell apart. "
+                f"all {rows} training rows have the target {_shown(distinct)}: there is nothing to tell apart. "
                 "Give rows with at least two different targets, or another column with --target."
             )
         if task == "regress":
-            mean, scale = _spread([float(value) for value in read if isinstance(value, float)])
+            mean, scale = _spread(numbers)
             return cls("squared", (), mean, scale)
-        several = any(isinstance(value, tuple) for value in read)
-        labels = sort_labels(label for value in read for label in _as_labels(value))
+        several = any(isinstance(value, tuple) for value in distinct)
+        labels = sort_labels(label for value in distinct for label in _as_labels(value))
         problem: Problem = "multilabel" if several else "binary" if len(labels) == 2 else "multiclass"
         return cls(problem, labels, label_separator=label_separator)
 
@@ -171,7 +181,7 @@ def _as_labels(read: str | tuple[str, ...] | float) -> tuple[str, ...]:
     return (read,) if isinstance(read, str) else ()
 
 
-def _spread(numbers: list[float]) -> tuple[float, float]:
+def _spread(numbers: Sequence[float]) -> tuple[float, float]:
     """The mean and the standard deviation, summed exactly so that they do not depend on the order of rows."""
     try:
         mean = math.fsum(numbers) / len(numbers)

@@ -4,10 +4,13 @@ The counterpart of targets.py for `translate`. In what a model writes, the id of
 """
 
 import math
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, ClassVar, Literal
+
+import numpy as np
 
 from seqloom.data.next_targets import UNKNOWN_SPELLED, NextTargets
 from seqloom.data.rows import Value, read_text
@@ -39,9 +42,12 @@ class TextTargets:
     @classmethod
     def lengths(cls, pairs: Iterable[tuple[int, int]]) -> tuple[float, int]:
         """`per_source` and `most` of (source tokens, target tokens) of the training rows."""
-        counted = list(pairs)
-        ratios = sorted((target + 1) / (source + 1) for source, target in counted)
-        return ratios[int(NEARLY_ALL * (len(ratios) - 1))], max(target for _, target in counted)
+        ratios, most = array("d"), 0
+        for source, target in pairs:
+            ratios.append((target + 1) / (source + 1))
+            most = max(most, target)
+        ordered = np.sort(np.asarray(ratios))
+        return float(ordered[int(NEARLY_ALL * (len(ordered) - 1))]), most
 
     def longest(self, source: int) -> int:
         """The tokens that a target may have whose source has so many: as in training, and a few more."""

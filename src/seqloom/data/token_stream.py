@@ -3,8 +3,6 @@
 The ids stay out of Python's lists and, where there are many, out of memory: a text may be larger than the machine.
 """
 
-import tempfile
-import weakref
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seqloom.data.kept import Scratch
 from seqloom.shapes import Batch, Int
 from seqloom.text import UNKNOWN
 
-IN_MEMORY = 1 << 28  # bytes of ids; more go to an unnamed file in the folder for temporary ones
-
 
 class TokenStream:
-    """The ids of a text one after the other, with what `before` stands before the first.
+    """The ids of a text one after the other, with what `before` stands before the first; the last ones are in memory.
 
     `texts` are the lines or rows it has, `characters` their characters and line ends, `unknown` the tokens that the
     vocabulary does not know. Made by `add`, text after text; each id takes one, two or four bytes.
@@ -29,29 +26,24 @@ class TokenStream:
     def __init__(self, *, entries: int, before: int = 0) -> None:
         self.before, self.texts, self.characters, self.unknown = before, 0, 0, 0
         self._type = np.dtype(np.uint8 if entries <= 1 << 8 else np.uint16 if entries <= 1 << 16 else np.int32)
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - it lives as long as this
-        self._length = 0
-        weakref.finalize(self, self._file.close)
+        self._scratch = Scratch()
 
     def add(self, ids: Sequence[int], *, characters: int, texts: int = 1) -> None:
         """Append the ids of so many texts of so many characters."""
-        self._file.seek(self._length * self._type.itemsize)
-        self._file.write(np.asarray(ids, dtype=self._type).tobytes())
-        self._length += len(ids)
+        self._scratch.add(np.asarray(ids, dtype=self._type).tobytes())
         self.unknown += ids.count(UNKNOWN)
         self.characters += characters
         self.texts += texts
 
     def __len__(self) -> int:
         """How many tokens there are."""
-        return self._length
+        return len(self._scratch) // self._type.itemsize
 
     def read(self, start: int, stop: int) -> NDArray[np.int64]:
         """The ids at start..stop - 1, one more at the front than were added: at place 0 stands `before`."""
         if start == 0 < stop:
             return np.concatenate([[self.before], self.read(1, stop)])
-        self._file.seek((start - 1) * self._type.itemsize)
-        found = self._file.read((stop - start) * self._type.itemsize)
+        found = self._scratch.read((start - 1) * self._type.itemsize, (stop - 1) * self._type.itemsize)
         return np.frombuffer(found, dtype=self._type).astype(np.int64)
 
 

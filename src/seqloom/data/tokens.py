@@ -76,7 +76,12 @@ def enough_pieces(texts: Sequence[str]) -> int:
 
 def _rejoined(texts: Sequence[str], tokeniser: Tokeniser) -> float:
     """The share of the first different texts that are themselves again once their words are joined."""
-    some = list(dict.fromkeys(texts))[:REJOINED_OF]
+    different: dict[str, None] = {}
+    for text in texts:
+        different[text] = None
+        if len(different) == REJOINED_OF:
+            break
+    some = list(different)
     return sum(tokeniser.join(tokeniser.texts(text)) == _plain(text, tokeniser) for text in some) / max(1, len(some))
 
 

@@ -46,24 +46,33 @@ def read_of(row: Row) -> list[int] | Steps:
 
 
 @torch.inference_mode()
-def logits_of(model: OneAnswer, sequences: Sequence[Sequence[int] | Steps], *, batch_size: int = BATCH) -> Tensor:
+def logits_of(
+    model: OneAnswer,
+    sequences: Sequence[Sequence[int] | Steps],
+    *,
+    lengths: Sequence[int] | None = None,
+    batch_size: int = BATCH,
+) -> Tensor:
     """The logits (rows, outputs) of each sequence, of ids or of numbers, on the CPU and in the order given.
 
-    Rows of similar length are computed together. The model is left in the mode it was in.
+    Rows of similar length are computed together; `lengths` are theirs, where they are known. The model is left in the
+    mode it was in.
     """
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    rows: list[int] = []
+    rows: list[Tensor] = []
     parts: list[Tensor] = []
+    if lengths is None:
+        lengths = [len(each) for each in sequences]
     made: Any = pad_numbers if len(sequences) and isinstance(sequences[0], np.ndarray) else pad
-    for batch_rows in evaluation_order([len(each) for each in sequences], batch_size=batch_size):
+    for batch_rows in evaluation_order(lengths, batch_size=batch_size):
         parts.append(model(made([sequences[row] for row in batch_rows]).to(device)).cpu())
-        rows += batch_rows
+        rows.append(torch.tensor(batch_rows))
     model.train(training)
     if not parts:
         return torch.empty(0, model.head.out_features)
-    return torch.cat(parts)[torch.tensor(rows).argsort()]
+    return torch.cat(parts)[torch.cat(rows).argsort()]
 
 
 def decide(targets: Targets, probabilities: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What must be beaten: the answer of one who never looks, and a linear model that knows no order beyond two words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,22 +8,32 @@ import torch
 from torch import Tensor
 
 from seqloom.data import Example, NumericExample
+from seqloom.data.kept import in_parts, spread
 from seqloom.data.targets import Target, Targets
 from seqloom.errors import import_extra
+from seqloom.training.events import Report, Said
 
 STRENGTHS = (1.0, 10.0)
+LEARNED_FROM = 40_000_000  # characters of the texts that the linear model learns from
+ANSWERED = 10_000  # rows that it answers at once
 NEEDS = ("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.multiclass")
 
 
 def constant_target(targets: Targets, train: Sequence[Example] | Sequence[NumericExample]) -> Target:
     """The best answer without looking: the most frequent class, each label most rows have, or the mean number."""
-    values = torch.tensor([example.target for example in train])
     if targets.problem == "squared":
         return 0.0
+    values = targets_of(train)
     if targets.problem == "multilabel":
         chosen: list[int] = (values.double().mean(dim=0) > 0.5).long().tolist()
         return chosen
     return int(values.bincount().argmax())
+
+
+def targets_of(rows: Iterable[Example | NumericExample], dtype: torch.dtype | None = None) -> Tensor:
+    """What the rows should be answered with: class numbers (N,), zeros and ones (N, labels), or numbers (N,)."""
+    parts = [torch.tensor([row.target for row in some], dtype=dtype) for some in in_parts(rows, ANSWERED)]
+    return torch.cat(parts) if parts else torch.tensor([], dtype=dtype)
 
 
 def decide_constant(targets: Targets, constant: Target, *, rows: int) -> Tensor:
@@ -40,11 +50,13 @@ def decide_linear(
     rows: Sequence[Example],
     *,
     characters: bool = False,
+    report: Report = lambda event: None,
 ) -> Tensor:
     """Decisions of TF-IDF over words and pairs of words with logistic regression (ridge regression for numbers).
 
     Over runs of up to four characters, the ends of words among them, where `characters` are what the model reads.
-    Learned from `train`, its strength chosen on `valid`, as our own model's epoch is.
+    Learned from `train`, its strength chosen on `valid`, as our own model's epoch is; where these have more than 40
+    million characters, from rows that are evenly spread, and `report` is told so.
     Raises MissingExtraError without scikit-learn.
     """
     text, linear, multi = (
@@ -53,9 +65,13 @@ def decide_linear(
     terms: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
     if characters:
         terms = {"ngram_range": (1, 4), "analyzer": "char_wb"}
+    rows_of_train = len(train)
+    train, valid = (spread(part, (len(example.text) for example in part), LEARNED_FROM) for part in (train, valid))
+    if len(train) < rows_of_train:
+        report(Said(f"the linear model learns from {len(train):,} of {rows_of_train:,} training rows, evenly spread"))
     vectoriser = text.TfidfVectorizer(**terms)
     known = vectoriser.fit_transform([example.text for example in train])
-    heldout, asked = (vectoriser.transform([example.text for example in part]) for part in (valid, rows))
+    heldout = vectoriser.transform([example.text for example in valid])
     truth, heldout_truth = (np.array([example.target for example in part]) for part in (train, valid))
 
     def fit(strength: float) -> Any:
@@ -64,7 +80,9 @@ def decide_linear(
         model = linear.LogisticRegression(C=strength, max_iter=1000)
         return (multi.OneVsRestClassifier(model) if targets.problem == "multilabel" else model).fit(known, truth)
 
-    decided = max(map(fit, STRENGTHS), key=lambda model: model.score(heldout, heldout_truth)).predict(asked)
+    best = max(map(fit, STRENGTHS), key=lambda model: model.score(heldout, heldout_truth))
+    parts = (vectoriser.transform([example.text for example in some]) for some in in_parts(rows, ANSWERED))
+    decided = np.concatenate([best.predict(asked) for asked in parts])
     return (
         targets.to_unit(torch.as_tensor(decided)) if targets.problem == "squared" else torch.as_tensor(decided).long()
     )

@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from seqloom.data import Example, Prepared
+from seqloom.data.examples import KeptExamples
 from seqloom.data.targets import Targets
 from seqloom.inference.labels import Row, name_of, read_of
+from seqloom.training.baselines import targets_of
 from seqloom.training.metrics import mean_interval, wilson_interval
 
 SPANS = 5
@@ -33,7 +35,7 @@ def details_of(targets: Targets, rows: Sequence[Row], logits: Tensor, truth: Ten
     highest loss.
     """
     name, each = _right(targets, truth, decided)
-    lengths = torch.tensor([len(read_of(row)) for row in rows])
+    lengths = torch.tensor(rows.lengths if isinstance(rows, KeptExamples) else [len(read_of(row)) for row in rows])
     found: dict[str, Any] = {"score": name, "by_length": _by_span(lengths, each, score=name)}
     if targets.problem == "squared":
         found["by_target"] = _by_span(truth, each, score=name)
@@ -49,7 +51,7 @@ def details_of(targets: Targets, rows: Sequence[Row], logits: Tensor, truth: Ten
 
 def row_losses(targets: Targets, logits: Tensor, rows: Sequence[Row]) -> Tensor:
     """The loss of each row (N): -ln p of its class or of all its labels, or the squared error in spreads."""
-    wanted = torch.tensor([row.target for row in rows])
+    wanted = targets_of(rows)
     if targets.problem == "squared":
         return (logits[:, 0] - wanted).square()
     if targets.problem == "multiclass":

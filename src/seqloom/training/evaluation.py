@@ -21,6 +21,8 @@ from seqloom.data import (
     TokenStream,
     Window,
 )
+from seqloom.data.examples import KeptExamples
+from seqloom.data.kept import each
 from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import AnyTargets, TextTargets
@@ -29,7 +31,7 @@ from seqloom.inference import decide, logits_of
 from seqloom.inference.labels import read_of
 from seqloom.models import AnyModel, Forecaster, LanguageModel, OneAnswer, Tagger, TextDecoder
 from seqloom.nn import summary
-from seqloom.training.baselines import decide_constant, decide_linear
+from seqloom.training.baselines import decide_constant, decide_linear, targets_of
 from seqloom.training.details import data_facts, details_of
 from seqloom.training.events import Report, Said
 from seqloom.training.metrics import MONITORED, Scores, score
@@ -189,11 +191,12 @@ def _compare_answers(
                     learn_from.valid,
                     _examples(rows),
                     characters=learn_from.tokeniser.kind in ("character", "byte"),
+                    report=report,
                 )
             scores[name] = score(targets, truth, decided)
         except MissingExtraError as missing:
             report(Said(str(missing)))
-    return {name: each.to_dict() for name, each in scores.items()}
+    return {name: found.to_dict() for name, found in scores.items()}
 
 
 def score_rows(bundle: AnyBundle, rows: Rows) -> Scores:
@@ -235,8 +238,8 @@ def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> S
 
 
 def _score_answers(model: OneAnswer, targets: Targets, rows: Answered, *, detailed: bool = False) -> Scores:
-    logits = logits_of(model, [read_of(row) for row in rows])
-    encoded = torch.tensor([example.target for example in rows])
+    logits = logits_of(model, each(rows, read_of), lengths=rows.lengths if isinstance(rows, KeptExamples) else None)
+    encoded = targets_of(rows)
     with torch.inference_mode():
         loss = model.loss(logits, encoded.float() if targets.problem in ("multilabel", "squared") else encoded)
         decided = decide(targets, model.probabilities(logits))
@@ -256,5 +259,5 @@ def _examples(rows: Rows) -> Sequence[Example]:
 def _truth(targets: Targets, rows: Answered) -> Tensor:
     """The targets as decisions are: a number in its own unit, in float64 as it was read."""
     if targets.problem == "squared":
-        return targets.to_unit(torch.tensor([example.target for example in rows], dtype=torch.float64))
-    return torch.tensor([example.target for example in rows])
+        return targets.to_unit(targets_of(rows, torch.float64))
+    return targets_of(rows)

@@ -9,7 +9,6 @@ from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle, load_
 from seqloom.config import Config, for_task
 from seqloom.data import (
     AnyPrepared,
-    Prepared,
     PreparedNumbers,
     PreparedSeries,
     PreparedStreams,
@@ -88,12 +87,14 @@ def train_model(
                 return finished
             report(Said(f"resumed at step {state.step:,}, in epoch {state.epoch + 1}"))
 
+        constant = _constant(prepared)
+
         def publish(scores: Scores) -> None:
             metrics = {"task": prepared.targets.task, "split": "valid", "metrics": scores.metrics}
-            _save(folder, _bundle(state, prepared, metrics), state.history)
+            _save(folder, _bundle(state, prepared, constant, metrics), state.history)
 
         fit(state, prepared, folder, about=about, publish=publish, report=report)
-        bundle = _bundle(state, prepared, {})
+        bundle = _bundle(state, prepared, constant, {})
         metrics = final_metrics(bundle, prepared, state, report=report)
         if lens is not None:
             metrics |= {"gradients": gradients_of(bundle.model, prepared, state, flow=lens.flow)}
@@ -183,7 +184,9 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _bundle(state: TrainingState, data: AnyPrepared, metrics: dict[str, Any]) -> AnyBundle:
+def _bundle(
+    state: TrainingState, data: AnyPrepared, constant: Target | str | None, metrics: dict[str, Any]
+) -> AnyBundle:
     """The best model so far, with all it needs to answer."""
     model = copy.deepcopy(state.judged).cpu()
     model.load_state_dict(state.best)
@@ -192,18 +195,19 @@ def _bundle(state: TrainingState, data: AnyPrepared, metrics: dict[str, Any]) ->
         read, learned = data.columns
         return SeriesBundle(state.config, read, learned, data.targets, data.fingerprints, model.eval(), metrics)
     if isinstance(data, PreparedNumbers):
-        assert isinstance(model, OneAnswer)
+        assert isinstance(model, OneAnswer) and constant is not None and not isinstance(constant, str)
         return NumbersBundle(
             config=state.config,
             input=data.reader.layout.listed,
             target=data.target,
             reader=data.reader,
             targets=data.targets,
-            constant=constant_target(data.targets, data.train),
+            constant=constant,
             data=data.fingerprints,
             model=model.eval(),
             metrics=metrics,
         )
+    assert constant is not None
     return Bundle(
         config=state.config,
         input=data.columns.input,
@@ -211,15 +215,19 @@ def _bundle(state: TrainingState, data: AnyPrepared, metrics: dict[str, Any]) ->
         tokeniser=data.tokeniser,
         vocabulary=data.vocabulary,
         targets=data.targets,
-        constant=_constant(data),
+        constant=constant,
         data=data.fingerprints,
         model=model.eval(),
         metrics=metrics,
     )
 
 
-def _constant(data: Prepared | PreparedStreams) -> Target | str:
-    """The answer of one who never looks; where texts are gone on with, the most frequent token."""
+def _constant(data: AnyPrepared) -> Target | str | None:
+    """The answer of one who never looks; where texts are gone on with, the most frequent token; None of series."""
+    if isinstance(data, PreparedSeries):
+        return None
+    if isinstance(data, PreparedNumbers):
+        return constant_target(data.targets, data.train)
     if isinstance(data, PreparedStreams):
         return data.vocabulary.known[0]
     if isinstance(data.targets, TextTargets):

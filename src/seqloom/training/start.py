@@ -13,6 +13,7 @@ from seqloom.models import AnyModel, LossOptions
 from seqloom.models.build import build_for_numbers, build_forecaster, build_model
 from seqloom.nn import summary
 from seqloom.text import read_vectors
+from seqloom.training.baselines import targets_of
 from seqloom.training.events import Report, Said
 from seqloom.training.state import TrainingState, batch_size_for, pace_of, windows_of
 
@@ -170,7 +171,7 @@ def _class_weights(config: Config, data: Prepared | PreparedNumbers | PreparedSt
         return None
     if problem not in ("binary", "multiclass") or isinstance(data, PreparedStreams):
         raise ConfigError(f"training.class_weights is a setting for one label a row; the problem is {problem}.")
-    counts = torch.tensor([example.target for example in data.train]).bincount(minlength=len(data.targets.labels))
+    counts = targets_of(data.train).bincount(minlength=len(data.targets.labels))
     return len(data.train) / (len(counts) * counts.clamp(min=1).float())
 
 

@@ -20,13 +20,17 @@ from seqloom.errors import DataError
 from seqloom.models import LanguageModel
 from seqloom.shapes import valid_steps
 from seqloom.training.metrics import Scores
-from seqloom.training.text_baselines import Ngrams, best_perplexity
+from seqloom.training.text_baselines import Ids, Ngrams, best_perplexity
 
 WINDOW = 256  # steps at once; it changes no bit of a result
 TRACKS = 32  # places from which a text is read while it only chooses the epoch
 WARM = 128  # tokens that each of these reads before it counts
 LEAST = 500  # tokens of a track: short texts are read from fewer places
 WHOLE = 300_000  # tokens that are read in one go; longer texts from as many places as that makes
+MOST_TRACKS = 256  # or the state of all places, and the likelihoods of all their tokens, would fill the memory
+COUNTED = 1 << 24  # tokens of the training text that the baselines count
+COMPARED = 1 << 22  # tokens of the validation text by which these choose their discount
+PART = 1 << 20  # tokens that are read at once
 
 
 def judge_stream(model: LanguageModel, stream: TokenStream) -> Scores:
@@ -37,9 +41,9 @@ def judge_stream(model: LanguageModel, stream: TokenStream) -> Scores:
 def score_stream(model: LanguageModel, stream: TokenStream) -> Scores:
     """The perplexity of a text for the model, a token and in bits a character: read in one go, its state carried.
 
-    A text of more than 300,000 tokens is read from several places, each after the 128 tokens before it.
+    A text of more than 300,000 tokens is read from several places, 256 at most, each after the 128 tokens before it.
     """
-    return _scores(model, stream, tracks=-(-len(stream) // WHOLE))
+    return _scores(model, stream, tracks=min(MOST_TRACKS, -(-len(stream) // WHOLE)))
 
 
 @torch.inference_mode()
@@ -60,16 +64,27 @@ def token_surprises(model: LanguageModel, stream: TokenStream, *, tracks: int = 
 def compare_stream(stream: TokenStream, *, learn_from: PreparedStreams | None) -> dict[str, dict[str, Any]]:
     """The scores on `stream` of who knows how frequent tokens are (unigram), or also which follows which (bigram).
 
-    Both learn from the training text; without it there are none.
+    Both learn from the training text, from its first 16.8 million tokens where it has more; without it there are none.
     """
     if learn_from is None:
         return {}
     found = {}
     for order, name in ((1, "unigram"), (2, "bigram")):
-        train, valid, asked = ([part.read(1, len(part) + 1)] for part in (learn_from.train, learn_from.valid, stream))
+        train, valid = _Parts(learn_from.train, COUNTED), _Parts(learn_from.valid, COMPARED)
         model = Ngrams(train, vocabulary_size=len(learn_from.vocabulary), order=order, ends=False)
-        found[name] = {**_metrics(math.log(best_perplexity(model, valid, asked)), stream), "intervals": {}}
+        perplexity = best_perplexity(model, valid, _Parts(stream, len(stream)))
+        found[name] = {**_metrics(math.log(perplexity), stream), "intervals": {}}
     return found
+
+
+class _Parts:
+    """The first ids of a stream, part by part, as often as they are asked for."""
+
+    def __init__(self, stream: TokenStream, most: int) -> None:
+        self._stream, self._stop = stream, min(most, len(stream)) + 1
+
+    def __iter__(self) -> Iterator[Ids]:
+        return (self._stream.read(at, min(at + PART, self._stop)) for at in range(1, self._stop, PART))
 
 
 def evaluate_stream(bundle: Bundle, path: str | Path) -> dict[str, Any]:

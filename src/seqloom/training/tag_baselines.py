@@ -1,16 +1,20 @@
 """What a tagger must beat: the tag each word has most often, and a linear model of the word and its neighbours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
 
 from seqloom.data import Example
+from seqloom.data.examples import lengths_of
+from seqloom.data.kept import spread
 from seqloom.data.tag_targets import TagTargets
 from seqloom.errors import import_extra
+from seqloom.training.events import Report, Said
 
 STRENGTHS = (1e-5, 1e-6)  # alpha: how much weights are held small
 FEATURES = 1 << 18
+LEARNED_FROM = 500_000  # words that the linear model learns from
 EPOCHS = 6
 EDGE = "\0"
 NEEDS = ("sklearn.feature_extraction", "sklearn.linear_model")
@@ -22,26 +26,35 @@ def most_frequent(targets: TagTargets, constant: int, rows: Sequence[Example]) -
 
 
 def feature_logreg(
-    targets: TagTargets, train: Sequence[Example], valid: Sequence[Example], rows: Sequence[Example]
-) -> list[list[int]]:
-    """The tags of a logistic regression on features of each word alone: `features_of`.
+    train: Sequence[Example], valid: Sequence[Example], *, report: Report = lambda event: None
+) -> Callable[[Sequence[Example]], list[list[int]]]:
+    """What tags rows by a logistic regression on features of each word alone: `features_of`.
 
-    Learned from `train` by stochastic gradient descent, one tag against all others, its strength chosen on `valid`.
+    Learned from `train` by stochastic gradient descent, one tag against all others, its strength chosen on `valid`;
+    where these have more than 500,000 words, from rows that are evenly spread, and `report` is told so.
     Raises MissingExtraError without scikit-learn.
     """
     extraction, linear = (
         import_extra(name, extra="baselines", purpose="the comparison with a linear model") for name in NEEDS
     )
     hasher = extraction.FeatureHasher(FEATURES, input_type="string", alternate_sign=False)
-    known, heldout, asked = (hasher.transform(_features(part)) for part in (train, valid, rows))
+    rows = len(train)
+    train, valid = (spread(part, lengths_of(part), LEARNED_FROM) for part in (train, valid))
+    if len(train) < rows:
+        report(Said(f"the linear model learns from {len(train):,} of {rows:,} training rows, evenly spread"))
+    known, heldout = (hasher.transform(_features(part)) for part in (train, valid))
     truth, heldout_truth = (np.array(_tags(part)) for part in (train, valid))
     models = (
         linear.SGDClassifier("log_loss", alpha=alpha, max_iter=EPOCHS, tol=None, average=True, random_state=0)
         for alpha in STRENGTHS
     )
     best = max((model.fit(known, truth) for model in models), key=lambda model: model.score(heldout, heldout_truth))
-    decided = iter(best.predict(asked).tolist())
-    return [[next(decided) for _ in row.ids] for row in rows]
+
+    def decide(asked: Sequence[Example]) -> list[list[int]]:
+        decided = iter(best.predict(hasher.transform(_features(asked))).tolist())
+        return [[next(decided) for _ in row.ids] for row in asked]
+
+    return decide
 
 
 def features_of(words: Sequence[str], place: int) -> list[str]:

@@ -4,8 +4,9 @@ Every figure is summed over rows, for the words of one sentence are right or wro
 from drawing rows anew (`bootstrap_interval`).
 """
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,8 +40,16 @@ def score_tags(
     All have intervals. The details are the `confusions`: which tag was taken for which, the most frequent first.
     Raises ValueError for no words, or for lists of different lengths.
     """
-    rows = [_counts(*row, has_spans=has_spans) for row in zip(truth, decided, known, strict=True)]
-    counts = np.array(rows, np.float64).reshape(-1, 7)
+    return score_tagged(zip(truth, decided, known, strict=True), has_spans=has_spans)
+
+
+def score_tagged(rows: Iterable[tuple[Tags, Tags, Sequence[bool]]], *, has_spans: bool) -> Scores:
+    """As `score_tags`, of true tags, decided tags and what is known, row by row, of which none is held."""
+    counted, confused = array("d"), Counter[tuple[str, str]]()
+    for truth, decided, known in rows:
+        counted.extend(_counts(truth, decided, known, has_spans=has_spans))
+        confused.update(pair for pair in zip(truth, decided, strict=True) if pair[0] != pair[1])
+    counts = np.asarray(counted).reshape(-1, 7)
     _, words, _, unknown, *_ = counts.sum(axis=0)
     if not words:
         raise ValueError("there are no words to compare")
@@ -52,7 +61,7 @@ def score_tags(
     return Scores(
         {name: figure(of.sum(axis=0)) for name, (of, figure) in asked.items()},
         {name: bootstrap_interval(of, figure) for name, (of, figure) in asked.items()},
-        details={"confusions": _confusions(truth, decided)},
+        details={"confusions": _confusions(confused)},
     )
 
 
@@ -83,10 +92,7 @@ def _counts(truth: Tags, decided: Tags, known: Sequence[bool], *, has_spans: boo
     return [sum(right), len(right), sum(unknown), len(unknown), len(spans[0] & spans[1]), len(spans[0]), len(spans[1])]
 
 
-def _confusions(truth: Sequence[Tags], decided: Sequence[Tags]) -> list[dict[str, Any]]:
-    pairs = Counter(
-        pair for row in zip(truth, decided, strict=True) for pair in zip(*row, strict=True) if pair[0] != pair[1]
-    )
+def _confusions(pairs: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
     return [{"tag": tag, "taken_for": other, "words": count} for (tag, other), count in ordered]
 

@@ -3,11 +3,12 @@ knows which tokens follow each other but nothing of the source."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+AT_ONCE = 1 << 22  # tokens that are looked at together
 DISCOUNTS = tuple(np.linspace(0.05, 0.95, 19).tolist())
 
 Ids = npt.NDArray[np.int64]
@@ -44,8 +45,8 @@ def ngram_perplexity(
     return best_perplexity(Ngrams(train, vocabulary_size=vocabulary_size, order=order), list(valid), rows)
 
 
-def best_perplexity(model: "Ngrams", valid: Sequence[Row], rows: Iterable[Row]) -> float:
-    """The perplexity of `rows` with the discount of `DISCOUNTS` that is best on `valid`."""
+def best_perplexity(model: "Ngrams", valid: Iterable[Row], rows: Iterable[Row]) -> float:
+    """The perplexity of `rows` with the discount of `DISCOUNTS` that is best on `valid`, which is read many times."""
     return model.perplexity(rows, discount=min(DISCOUNTS, key=lambda each: model.perplexity(valid, discount=each)))
 
 
@@ -68,7 +69,7 @@ class Ngrams:
             raise ValueError(f"order {order} is not one of 1, 2")
         self.end, self.order, self._ends = vocabulary_size, order, ends
         self._outcomes = vocabulary_size + 1
-        pairs, counts = np.unique(self._pairs(*self._follow(rows)), return_counts=True)
+        pairs, counts = self._count(rows)
         before, tokens = pairs // self._outcomes, pairs % self._outcomes
         self._seen, self._counts = pairs, counts
         self._total = np.bincount(before, counts, self._outcomes)
@@ -84,20 +85,40 @@ class Ngrams:
 
     def perplexity(self, rows: Iterable[Row], *, discount: float) -> float:
         """exp(mean -ln p) over all tokens of `rows` and their ends."""
-        before, tokens = self._follow(rows)
-        if not len(tokens):
+        sums, tokens = [], 0
+        for before, after in self._follow(rows):
+            sums.append(np.log(self.probabilities(before, after, discount=discount)).sum())
+            tokens += len(after)
+        if not tokens:
             raise ValueError("there are no rows to measure the perplexity of")
-        return math.exp(-np.log(self.probabilities(before, tokens, discount=discount)).mean())
+        return math.exp(-(math.fsum(sums) / tokens))
 
-    def _follow(self, rows: Iterable[Row]) -> tuple[Ids, Ids]:
-        """What stands before every token and end of the rows, and these themselves, in order: (N,) each."""
-        rows = list(rows)
-        ids = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]) if rows else np.empty(0, np.int64)
-        if len(ids) and not 0 <= ids.min() <= ids.max() < self.end:
-            raise ValueError(f"ids {ids.min()}..{ids.max()} do not lie in 0..{self.end - 1}")
-        places = np.cumsum([len(row) for row in rows], dtype=np.int64)
-        tokens = np.insert(ids, places, self.end) if self._ends else ids
-        return np.concatenate([[self.end], tokens])[:-1], tokens
+    def _count(self, rows: Iterable[Row]) -> tuple[Ids, Ids]:
+        """The pairs of tokens that follow each other, rising, and how often each does."""
+        pairs, counts = np.empty(0, np.int64), np.empty(0, np.int64)
+        for before, after in self._follow(rows):
+            own, times = np.unique(self._pairs(before, after), return_counts=True)
+            if not len(pairs):
+                pairs, counts = own, times
+                continue
+            pairs, places = np.unique(np.concatenate([pairs, own]), return_inverse=True)
+            counts = np.bincount(places, np.concatenate([counts, times])).astype(np.int64)
+        return pairs, counts
+
+    def _follow(self, rows: Iterable[Row]) -> Iterator[tuple[Ids, Ids]]:
+        """What stands before every token and end of the rows, and these themselves, in order: (N,) each, a few
+        million at once.
+        """
+        last = np.array([self.end])
+        for some in _together(rows):
+            ids = np.concatenate([np.asarray(row, dtype=np.int64) for row in some])
+            if len(ids) and not 0 <= ids.min() <= ids.max() < self.end:
+                raise ValueError(f"ids {ids.min()}..{ids.max()} do not lie in 0..{self.end - 1}")
+            places = np.cumsum([len(row) for row in some], dtype=np.int64)
+            tokens = np.insert(ids, places, self.end) if self._ends else ids
+            if len(tokens):
+                yield np.concatenate([last, tokens])[:-1], tokens
+                last = tokens[-1:]
 
     def _pairs(self, before: Ids, tokens: Ids) -> Ids:
         return before * self._outcomes + tokens
@@ -117,3 +138,17 @@ class Ngrams:
     def _mix(count: Ids, kinds: Ids, total: Ids | Shares, lower: Shares, discount: float) -> Shares:
         share = (np.maximum(count - discount, 0) + discount * kinds * lower) / np.maximum(total, 1)
         return np.where(total > 0, share, lower)
+
+
+def _together(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows, so many at once as have about `AT_ONCE` tokens."""
+    some: list[Row] = []
+    tokens = 0
+    for row in rows:
+        some.append(row)
+        tokens += len(row)
+        if tokens >= AT_ONCE:
+            yield some
+            some, tokens = [], 0
+    if some:
+        yield some

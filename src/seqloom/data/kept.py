@@ -1,0 +1,224 @@
+"""Rows and examples, of which memory may not hold all: a list while they are few, then a file without a name.
+
+Whoever reads them reads a sequence and need not know which it is. The file is unlinked as soon as it is made: nothing
+of it is left when the process ends, however that ends.
+"""
+
+import marshal
+import os
+import tempfile
+import weakref
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar, overload
+
+from seqloom.errors import StorageError
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+FEW = 1 << 24  # bytes of records, up to which they stay in a list
+BUFFER = 1 << 20  # bytes that are written or read at once
+ASKED = ("TMPDIR", "TEMP", "TMP")
+FOLDER = "/var/tmp"  # on a disk, as the standard wants it; /tmp is memory on many machines
+MARSHAL = 2  # the version without references, which takes the least time
+
+
+def temporary_folder() -> str:
+    """Where what is larger than memory goes: the folder that TMPDIR names, else /var/tmp, else the system's."""
+    on_disk = Path(FOLDER).is_dir() and os.access(FOLDER, os.W_OK) and not any(map(os.environ.get, ASKED))
+    return FOLDER if on_disk else tempfile.gettempdir()
+
+
+class Scratch:
+    """Bytes that are only added to and read: the last of them in memory, all before in a file without a name.
+
+    Raises StorageError where there is no more room on the disk.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._tail = bytearray()
+        self._written = 0
+
+    def __len__(self) -> int:
+        """How many bytes there are."""
+        return self._written + len(self._tail)
+
+    def add(self, data: bytes) -> None:
+        """Append `data`."""
+        self._tail += data
+        if len(self._tail) > BUFFER:
+            self._write()
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes from `start` to `stop`."""
+        if start >= self._written:
+            return bytes(self._tail[start - self._written : stop - self._written])
+        if stop > self._written:
+            self._write()
+        assert self._file is not None
+        return os.pread(self._file.fileno(), stop - start, start)
+
+    def open(self) -> IO[bytes]:
+        """All of it as a file that is read from its start; nothing may be added any more."""
+        self._write()
+        assert self._file is not None
+        return os.fdopen(os.dup(self._file.fileno()), "rb")
+
+    def _write(self) -> None:
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0, dir=temporary_folder())  # noqa: SIM115 - lives on
+                weakref.finalize(self, self._file.close)
+            while self._tail:
+                done = os.pwrite(self._file.fileno(), self._tail, self._written)
+                self._written += done
+                del self._tail[:done]
+        except OSError as error:
+            raise StorageError(
+                f"cannot keep more than {self._written:,} bytes of the data in {temporary_folder()}: {error.strerror}. "
+                "What is larger than memory is kept there while it is read. Free some space, or name a folder on a "
+                "larger disk: TMPDIR=FOLDER seqloom ..."
+            ) from None
+
+
+class Kept(Sequence[T]):
+    """Records in a file, each made again when it is asked for; eight bytes of each are in memory. Made by `Keeper`."""
+
+    def __init__(self, scratch: Scratch, starts: "array[int]", decode: Callable[[Any], T]) -> None:
+        self._scratch, self._starts, self._decode = scratch, starts, decode
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> T: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[T]: ...
+    def __getitem__(self, place: int | slice) -> T | list[T]:
+        """The record at `place`; of a slice a list of them."""
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        place = range(len(self))[place]
+        return self._decode(marshal.loads(self._scratch.read(self._starts[place], self._starts[place + 1])))
+
+    def __iter__(self) -> Iterator[T]:
+        """All in order, read many at once."""
+        first = 0
+        while first < len(self):
+            begin = self._starts[first]
+            after = max(first + 2, bisect_right(self._starts, begin + BUFFER))
+            block = memoryview(self._scratch.read(begin, self._starts[after - 1]))
+            for place in range(first, after - 1):
+                yield self._decode(marshal.loads(block[self._starts[place] - begin : self._starts[place + 1] - begin]))
+            first = after - 1
+
+
+class Keeper(Generic[T]):
+    """Makes a sequence of what is appended to it: a list while the records take few bytes, beyond that a `Kept`.
+
+    `encode` makes plain values of a record (texts, numbers, lists and tuples of them), `decode` the record of those.
+    """
+
+    def __init__(self, encode: Callable[[T], Any], decode: Callable[[Any], T]) -> None:
+        self._encode, self._decode = encode, decode
+        self._few: list[T] | None = []
+        self._scratch, self._starts, self._bytes = Scratch(), array("Q", [0]), 0
+
+    def append(self, record: T) -> None:
+        """Add a record. Raises StorageError where there is no more room on the disk."""
+        data = marshal.dumps(self._encode(record), MARSHAL)
+        if self._few is not None:
+            self._few.append(record)
+            self._bytes += len(data)
+            if self._bytes > FEW:
+                few, self._few = self._few, None
+                for each in few:
+                    self._add(marshal.dumps(self._encode(each), MARSHAL))
+            return
+        self._add(data)
+
+    def done(self) -> Sequence[T]:
+        """All of them in order."""
+        return self._few if self._few is not None else Kept(self._scratch, self._starts, self._decode)
+
+    def _add(self, data: bytes) -> None:
+        self._scratch.add(data)
+        self._starts.append(len(self._scratch))
+
+
+class View(Sequence[T]):
+    """What `read` makes of records when they are asked for: of all of them, or of those with these numbers."""
+
+    def __init__(self, records: Sequence[Any], numbers: Sequence[int] | None, read: Callable[[Any], T]) -> None:
+        self._records, self._numbers, self._read = records, numbers, read
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._records if self._numbers is None else self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> T: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[T]: ...
+    def __getitem__(self, place: int | slice) -> T | list[T]:
+        """The one at `place`; of a slice a list of them."""
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        return self._read(self._records[place if self._numbers is None else self._numbers[place]])
+
+    def __iter__(self) -> Iterator[T]:
+        """All in order."""
+        if self._numbers is None:
+            return map(self._read, self._records)
+        return (self._read(self._records[number]) for number in self._numbers)
+
+
+def chosen(records: Sequence[T], numbers: Sequence[int]) -> Sequence[T]:
+    """Those of the records that have these numbers, rising: a list of a list, else a view."""
+    if len(numbers) == len(records):
+        return records
+    if isinstance(records, list):
+        return [records[number] for number in numbers]
+    return View(records, numbers, _itself)
+
+
+def each(records: Sequence[S], read: Callable[[S], T]) -> Sequence[T]:
+    """What `read` makes of each record: a list of a list, else a view that makes it when it is asked for."""
+    return [read(record) for record in records] if isinstance(records, list) else View(records, None, read)
+
+
+def one_after_other(parts: Sequence[Sequence[T]]) -> Sequence[T]:
+    """The records of all parts: a list of lists, else a view."""
+    lists = [part for part in parts if isinstance(part, list)]
+    if len(lists) == len(parts):
+        return list(chain.from_iterable(lists))
+    ends = list(accumulate(map(len, parts)))
+
+    def find(place: int) -> T:
+        part = bisect_right(ends, place)
+        return parts[part][place - (ends[part - 1] if part else 0)]
+
+    return View(range(ends[-1]), None, find)
+
+
+def spread(records: Sequence[T], sizes: Iterable[int], room: int) -> Sequence[T]:
+    """All records where they have no more than `room` in sum, else every second, third ... so that they do: a list."""
+    step = -(-sum(sizes) // room)
+    return records if step <= 1 else [record for place, record in enumerate(records) if place % step == 0]
+
+
+def in_parts(records: Iterable[T], count: int) -> Iterator[list[T]]:
+    """The records in lists of so many, the last of them shorter."""
+    left = iter(records)
+    while part := list(islice(left, count)):
+        yield part
+
+
+def _itself(record: Any) -> Any:
+    return record
