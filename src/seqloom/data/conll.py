@@ -100,20 +100,20 @@ def _look_through(blocks: Blocks) -> tuple[bool, int, bool]:
 def _parse(
     sentences: Iterator[list[Line]], columns: tuple[str, ...], read: Callable[[list[Line]], Words], *, name: str
 ) -> Parsed:
-    """The rows of these sentences, each read by `read`; without lines there is no sentence."""
+    """The rows of these sentences, each read by `read`; without lines there is none."""
     rows = keep_rows()
     empty = True
     rejected: list[Rejected] = []
-    for lines in sentences:
-        if not lines:
+    for sentence in sentences:
+        if not sentence:
             continue
         try:
-            if words := read(lines):
-                rows.append(Row(lines[0].number, tuple(zip(*words, strict=True))))
+            if words := read(sentence):
+                rows.append(Row(sentence[0].number, tuple(zip(*words, strict=True))))
                 empty = False
         except _RefusedError as refused:
-            where = f"in line {refused.line}: " if refused.line != lines[0].number else ""
-            rejected.append(Rejected(lines[0].number, f"{where}{refused}"))
+            where = f"in line {refused.line}: " if refused.line != sentence[0].number else ""
+            rejected.append(Rejected(sentence[0].number, f"{where}{refused}"))
     if empty and not rejected:
         raise DataError(f"{name} has no words. A line for each word and a blank line after each sentence are needed.")
     return Parsed(columns, rows.done(), rejected, [])

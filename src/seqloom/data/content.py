@@ -139,16 +139,18 @@ class TextFile:
 
     def __iter__(self) -> Iterator[Content]:
         """The blocks in order, from the first."""
-        at, decoder, last = 0, self._decoder("strict"), False
+        at, decoder, begun, last = 0, self._decoder("strict"), False, False
         while not last:
             self._file.seek(at)  # another iterator may have moved it
             raw = self._file.read(self._block)
             last = len(raw) < self._block
             held = decoder.getstate()[0]
             text, undecodable = self._decode(decoder, raw, at - len(held), last=last)
-            if at == 0 and text.startswith("\ufeff"):
+            if not begun and text.startswith("\ufeff"):
                 text = text[1:]
                 undecodable = {place - 1: offset for place, offset in undecodable.items()}
+                begun = True
+            begun = begun or bool(text)
             at += len(raw)
             yield Content(text, self._encoding, undecodable, "\0" in text, self._line_end, last)
 

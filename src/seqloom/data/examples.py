@@ -81,7 +81,7 @@ def keep_examples(examples: Iterable[Example], *, speller: Speller | None = None
 
     What is seen stays in memory. Raises StorageError where there is no more room on the disk.
     """
-    keeper = Keeper(_plain_tagged, partial(_tagged, speller)) if speller else Keeper(_plain, Example._make)
+    keeper = Keeper(_plain_tagged, partial(_tagged, speller)) if speller else Keeper(_plain, _made)
     lengths, written = array("i"), array("i")
     seen: list[Example] = []
     for example in examples:
@@ -171,6 +171,10 @@ def written_ids(example: Example) -> list[int]:
 
 def _plain(example: Example) -> tuple[Any, ...]:
     return tuple(example)[:5]
+
+
+def _made(plain: tuple[Any, ...]) -> Example:
+    return Example(*plain)
 
 
 def _plain_tagged(example: Example) -> tuple[Any, ...]:

@@ -45,14 +45,15 @@ def first_like(keys: Sequence[str], *, asked_closer: Callable[[int], str] | None
     ordered = np.sort(short)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     first = np.arange(len(keys), dtype=np.int64)
-    rows = np.flatnonzero(np.isin(short, twice, kind="sort"))
+    if not len(twice):
+        return first
+    rows = np.flatnonzero(twice[np.searchsorted(twice, short).clip(max=len(twice) - 1)] == short)
     ask = asked_closer or keys.__getitem__
     digests = np.fromiter((_digest(ask(row), 16) for row in rows.tolist()), "S16", len(rows))
     long = digests.view(np.uint64).reshape(-1, 2)
     order = np.lexsort((long[:, 1], long[:, 0]))  # stable: of equals the first row comes first
-    if len(order):
-        begins = np.append(True, (long[order[1:]] != long[order[:-1]]).any(axis=1))
-        first[rows[order]] = rows[order[begins]][np.cumsum(begins) - 1]
+    begins = np.append(True, (long[order[1:]] != long[order[:-1]]).any(axis=1))
+    first[rows[order]] = rows[order[begins]][np.cumsum(begins) - 1]
     return first
 
 
