@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from benchmarks.overrides import read_overrides
 
 ROOT = Path(__file__).parent.parent
 NAMES = {"classify": "reviews.csv", "tag": "words.conll", "generate": "text.txt"}
+READY = "ready"
 WORDS = 50_000
 LETTERS = "".join(map(chr, range(ord("a"), ord("z") + 1)))
 TAGS = ("NOUN", "VERB", "ADJ", "ADP", "DET", "PUNCT")
@@ -86,7 +87,7 @@ def _vocabulary() -> list[str]:
 
 
 def train(task: str, path: str, out: str, minutes: float, limit: float, settings: dict[str, Any]) -> None:
-    """Train for some minutes in this process; says on stdout when the data is ready, and when all is done."""
+    """Train for some minutes in this process; a file READY beside the model says when the data is."""
     if limit:
         most = int(limit * (1 << 30))
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
@@ -94,7 +95,7 @@ def train(task: str, path: str, out: str, minutes: float, limit: float, settings
 
     def report(event: object) -> None:
         if " an epoch" in str(event):
-            print("ready", flush=True)
+            (Path(out).parent / READY).touch()
 
     train_on(
         path,
@@ -103,7 +104,6 @@ def train(task: str, path: str, out: str, minutes: float, limit: float, settings
         settings={**SETTINGS, "training.max_minutes": minutes, **settings},
         report=report,
     )
-    print("done", flush=True)
 
 
 def measure(task: str, size: int, options: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
@@ -115,13 +115,9 @@ def measure(task: str, size: int, options: argparse.Namespace, settings: dict[st
         child = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.larger_than_memory", "--child", json.dumps(arguments)],
             cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
             env={**os.environ, "TMPDIR": folder},
         )
-        assert child.stdout is not None
-        os.set_blocking(child.stdout.fileno(), False)
-        found = {"task": task, "mb": round(path.stat().st_size / 1e6, 1), **_watch(child, child.stdout)}
+        found = {"task": task, "mb": round(path.stat().st_size / 1e6, 1), **_watch(child, Path(folder) / READY)}
         if child.returncode:
             raise SystemExit(f"the training of {task} on {found['mb']} MB ended with {child.returncode}")
         found["mb_a_second_until_ready"] = round(found["mb"] / max(found["processor_seconds_until_ready"], 1e-9), 2)
@@ -129,14 +125,13 @@ def measure(task: str, size: int, options: argparse.Namespace, settings: dict[st
         return found
 
 
-def _watch(child: "subprocess.Popen[str]", said: IO[str]) -> dict[str, Any]:
+def _watch(child: "subprocess.Popen[bytes]", mark: Path) -> dict[str, Any]:
     """The most anonymous memory of a process until its data is ready, and after it; and what that took."""
-    started, peaks, text = time.monotonic(), {"until_ready": 0, "after": 0}, ""
+    started, peaks = time.monotonic(), {"until_ready": 0, "after": 0}
     ready, processor = 0.0, 0.0
     while child.poll() is None:
         held, used = _anonymous(child.pid), _processor_seconds(child.pid)
-        text += said.read() or ""
-        if not ready and "ready" in text:
+        if not ready and mark.exists():
             ready, processor = time.monotonic() - started, used
         phase = "after" if ready else "until_ready"
         peaks[phase] = max(peaks[phase], held)

@@ -187,7 +187,7 @@ def _answers(prepared: Prepared | PreparedNumbers) -> Iterator[Finding]:
     return _numbers(prepared, prepared.targets) if prepared.targets.problem == "squared" else _classes(prepared)
 
 
-def _copies(train: list[Example]) -> Iterator[Finding]:
+def _copies(train: Sequence[Example]) -> Iterator[Finding]:
     same = [example for example in train if example.text.strip() == example.target_text]
     if same:
         level: Level = "warning" if 2 * len(same) > len(train) else "note"
@@ -215,7 +215,7 @@ def _most(counts: Counter[str]) -> str:
     return ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20)) + more
 
 
-def _tag_counts(prepared: Prepared, examples: list[Example]) -> Counter[str]:
+def _tag_counts(prepared: Prepared, examples: Sequence[Example]) -> Counter[str]:
     labels = prepared.targets.labels
     counts = Counter(dict.fromkeys(labels, 0))
     counts.update(labels[tag] for row in examples if isinstance(row.target, list) for tag in row.target)
@@ -286,7 +286,7 @@ def _side(parts: Mapping[str, list[list[int]]], entries: int, numbers: Mapping[s
             yield Finding(numbers["unknown"], level, f"{rate:.2%} of the tokens in {where} are unknown to training")
 
 
-def _ratios(train: list[Example]) -> Iterator[Finding]:
+def _ratios(train: Sequence[Example]) -> Iterator[Finding]:
     """How much longer targets are than sources, and the rows where that is far from usual: shifted lines show so."""
     ratios = sorted(len(written_ids(example)) / len(example.ids) for example in train)
     usual = _percentile(ratios, 50)

@@ -1,7 +1,7 @@
 """What was found in images or features and their captions, each with the number that check.py explains."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def _regions(prepared: Prepared, targets: CaptionTargets) -> str:
     return f", {min(regions):,} to {max(regions):,} of them"
 
 
-def _still(rows: list[Example]) -> int:
+def _still(rows: Sequence[Example]) -> int:
     """How many features are the same everywhere."""
     regions = np.concatenate([row.seen.values() for row in rows if row.seen is not None])
     return int((regions.min(axis=0) == regions.max(axis=0)).sum())

@@ -59,7 +59,7 @@ class KeptExamples(Sequence[Example]):
     def __getitem__(self, place: slice) -> list[Example]: ...
     def __getitem__(self, place: int | slice) -> Example | list[Example]:
         """The example at `place`; of a slice a list of them."""
-        return self._examples[place] if isinstance(place, int) else list(self._examples[place])
+        return list(self._examples[place]) if isinstance(place, slice) else self._examples[place]
 
     def __iter__(self) -> Iterator[Example]:
         """All in order."""

@@ -159,7 +159,7 @@ def _has_rows(table: Table, kinds: dict[str, Any], *, name: str | None) -> bool:
     return 2 * len(set(values)) > len(values)
 
 
-def _half_numbers(values: list[Value]) -> bool:
+def _half_numbers(values: Sequence[Value]) -> bool:
     return 2 * sum(map(is_number, values)) >= len(values)
 
 

@@ -120,7 +120,7 @@ class Questions(NamedTuple):
     `trained_to` is None where longer ones are not asked on purpose: the odd one would tell nothing.
     """
 
-    rows: list[Example]
+    rows: Sequence[Example]
     trained_on: int
     trained_to: int | None
 

@@ -72,7 +72,7 @@ def fit(
 class _Batches:
     """The batches of one epoch, each made when it is its turn."""
 
-    def __init__(self, rows: Sequence[Any], order: list[list[int]]) -> None:
+    def __init__(self, rows: Sequence[Any], order: Sequence[list[int]]) -> None:
         self._rows, self._order = rows, order
 
     def __len__(self) -> int:
