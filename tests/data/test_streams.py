@@ -15,9 +15,9 @@ from seqloom.data import (
     TokenStream,
     check,
     is_stream,
+    kept,
     prepare_streams,
     reviews,
-    token_stream,
 )
 from seqloom.data.next_targets import NextTargets
 from seqloom.data.plain_text import Piece, PlainText, Range, is_prose
@@ -213,7 +213,7 @@ def test_only_what_is_no_table_is_taken_for_a_text(tmp_path: Path) -> None:
 def test_ids_take_as_few_bytes_as_they_need_and_come_back(
     entries: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_stream, "IN_MEMORY", 100)  # the rest of it is in a file
+    monkeypatch.setattr(kept, "BUFFER", 100)  # the rest of it is in a file
     ids = [random.Random(0).randrange(entries) for _ in range(1000)] + [entries - 1]
     stream = TokenStream(entries=entries, before=7)
     stream.add(ids[:400], characters=1)
@@ -221,8 +221,7 @@ def test_ids_take_as_few_bytes_as_they_need_and_come_back(
     assert (len(stream), stream.characters, stream.texts) == (1001, 3, 2)
     assert stream.read(0, 1002).tolist() == [7, *ids]
     assert stream.read(0, 1).tolist() == [7] and stream.read(500, 503).tolist() == ids[499:502]
-    stream._file.seek(0, 2)
-    assert stream._file.tell() == 1001 * width
+    assert len(stream._scratch) == 1001 * width
 
 
 @pytest.mark.parametrize(
