@@ -238,7 +238,8 @@ def judge(model: AnyModel, targets: AnyTargets | SeriesTargets, rows: Rows) -> S
 
 
 def _score_answers(model: OneAnswer, targets: Targets, rows: Answered, *, detailed: bool = False) -> Scores:
-    logits = logits_of(model, each(rows, read_of), lengths=rows.lengths if isinstance(rows, KeptExamples) else None)
+    sequences = each(cast("Sequence[Example | NumericExample]", rows), read_of)
+    logits = logits_of(model, sequences, lengths=rows.lengths if isinstance(rows, KeptExamples) else None)
     encoded = targets_of(rows)
     with torch.inference_mode():
         loss = model.loss(logits, encoded.float() if targets.problem in ("multilabel", "squared") else encoded)
