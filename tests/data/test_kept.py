@@ -69,6 +69,7 @@ def test_views_are_what_lists_would_be(on_disk: Path) -> None:
     joined = one_after_other([found, RECORDS[:0], RECORDS[:7]])
     assert list(joined) == [*RECORDS, *RECORDS[:7]] == [joined[place] for place in range(407)]
     assert spread(found, [1] * 400, 100) == RECORDS[::4] and spread(found, [1] * 400, 400) is found
+    assert spread(found, [1] * 400, 399, sample=40) == RECORDS[::10]
 
 
 def test_no_file_has_a_name(on_disk: Path) -> None:

@@ -55,6 +55,7 @@ def test_a_baseline_that_has_not_learned_from_all_says_so(
     pytest.importorskip("sklearn")
     data = write_reviews(tmp_path / "a.csv") if task != "tag" else write_sentences(tmp_path / "a.conll")
     monkeypatch.setattr(module, "LEARNED_FROM", 200)
+    monkeypatch.setattr(module, "SAMPLE", 200, raising=False)
     said: list[Event] = []
     train_model(Config.model_validate({"task": task, **TINY}), data, tmp_path / "model", report=said.append)
     told = [event.text for event in said if isinstance(event, Said) and "evenly spread" in event.text]

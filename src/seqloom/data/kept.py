@@ -207,10 +207,14 @@ def one_after_other(parts: Sequence[Sequence[T]]) -> Sequence[T]:
     return View(range(ends[-1]), None, find)
 
 
-def spread(records: Sequence[T], sizes: Iterable[int], room: int) -> Sequence[T]:
-    """All records where they have no more than `room` in sum, else every second, third ... so that they do: a list."""
-    step = -(-sum(sizes) // room)
-    return records if step <= 1 else [record for place, record in enumerate(records) if place % step == 0]
+def spread(records: Sequence[T], sizes: Iterable[int], room: int, *, sample: int | None = None) -> Sequence[T]:
+    """All records where they have no more than `room` in sum; else a list of every second, third ... of them.
+
+    These have about `sample` in sum, `room` where that is not given.
+    """
+    total = sum(sizes)
+    step = -(-total // (sample or room))
+    return records if total <= room else [record for place, record in enumerate(records) if place % step == 0]
 
 
 def in_parts(records: Iterable[T], count: int) -> Iterator[list[T]]:

@@ -41,7 +41,7 @@ def first_like(keys: Sequence[str], *, asked_closer: Callable[[int], str] | None
     Only hashes are held: short ones, then of those that come up again long ones (128 bits), whose equality is taken for
     that of the keys.
     """
-    short = np.fromiter((_digest(key, 8) for key in keys), "S8", len(keys)).view(np.uint64)
+    short = np.fromiter(map(hash, keys), np.int64, len(keys))
     ordered = np.sort(short)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     first = np.arange(len(keys), dtype=np.int64)
@@ -49,7 +49,7 @@ def first_like(keys: Sequence[str], *, asked_closer: Callable[[int], str] | None
         return first
     rows = np.flatnonzero(twice[np.searchsorted(twice, short).clip(max=len(twice) - 1)] == short)
     ask = asked_closer or keys.__getitem__
-    digests = np.fromiter((_digest(ask(row), 16) for row in rows.tolist()), "S16", len(rows))
+    digests = np.fromiter((_digest(ask(row)) for row in rows.tolist()), "S16", len(rows))
     long = digests.view(np.uint64).reshape(-1, 2)
     order = np.lexsort((long[:, 1], long[:, 0]))  # stable: of equals the first row comes first
     begins = np.append(True, (long[order[1:]] != long[order[:-1]]).any(axis=1))
@@ -93,5 +93,5 @@ def _leak(part: str, known: int, of: int, what: str) -> list[str]:
     return [f"{known} of {of} {part} {what} are also in train: their scores flatter"] * (known > 0)
 
 
-def _digest(key: str, size: int) -> bytes:
-    return blake2b(key.encode("utf-8"), digest_size=size).digest()
+def _digest(key: str) -> bytes:
+    return blake2b(key.encode("utf-8"), digest_size=16).digest()

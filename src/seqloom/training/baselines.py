@@ -14,7 +14,8 @@ from seqloom.errors import import_extra
 from seqloom.training.events import Report, Said
 
 STRENGTHS = (1.0, 10.0)
-LEARNED_FROM = 40_000_000  # characters of the texts that the linear model learns from
+LEARNED_FROM = 28_000_000  # characters of texts up to which the linear model learns from all of them
+SAMPLE = 14_000_000  # characters that it learns from where there are more: its pairs of words may take a gigabyte
 ANSWERED = 10_000  # rows that it answers at once
 NEEDS = ("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.multiclass")
 
@@ -55,8 +56,8 @@ def decide_linear(
     """Decisions of TF-IDF over words and pairs of words with logistic regression (ridge regression for numbers).
 
     Over runs of up to four characters, the ends of words among them, where `characters` are what the model reads.
-    Learned from `train`, its strength chosen on `valid`, as our own model's epoch is; where these have more than 40
-    million characters, from rows that are evenly spread, and `report` is told so.
+    Learned from `train`, its strength chosen on `valid`, as our own model's epoch is; where these have more than 28
+    million characters, from a half of that in rows that are evenly spread, and `report` is told so.
     Raises MissingExtraError without scikit-learn.
     """
     text, linear, multi = (
@@ -66,7 +67,9 @@ def decide_linear(
     if characters:
         terms = {"ngram_range": (1, 4), "analyzer": "char_wb"}
     rows_of_train = len(train)
-    train, valid = (spread(part, (len(example.text) for example in part), LEARNED_FROM) for part in (train, valid))
+    train, valid = (
+        spread(part, (len(example.text) for example in part), LEARNED_FROM, sample=SAMPLE) for part in (train, valid)
+    )
     if len(train) < rows_of_train:
         report(Said(f"the linear model learns from {len(train):,} of {rows_of_train:,} training rows, evenly spread"))
     vectoriser = text.TfidfVectorizer(**terms)
