@@ -201,7 +201,7 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path, monkeypat
     file, write, _ = WRITERS[name]
     sizes, peaks = [], []
     prepared_of(name, write(tmp_path / file, 20))  # what is imported and remembered once is there already
-    few = 2_000 if name == "generate" else 250
+    few = 2_000 if name == "generate" else 160
     for rows in (few, 4 * few):
         path = long_rows(write(tmp_path / file, rows), name)
         sizes.append(path.stat().st_size)
