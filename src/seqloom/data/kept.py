@@ -4,7 +4,7 @@ Whoever reads them reads a sequence and need not know which it is. The file is u
 of it is left when the process ends, however that ends.
 """
 
-import marshal
+import json
 import os
 import tempfile
 import weakref
@@ -24,7 +24,7 @@ FEW = 1 << 24  # bytes of records, up to which they stay in a list
 BUFFER = 1 << 20  # bytes that are written or read at once
 ASKED = ("TMPDIR", "TEMP", "TMP")
 FOLDER = "/var/tmp"  # on a disk, as the standard wants it; /tmp is memory on many machines
-MARSHAL = 2  # the version without references, which takes the least time
+_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def temporary_folder() -> str:
@@ -105,7 +105,7 @@ class Kept(Sequence[T]):
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
         place = range(len(self))[place]
-        return self._decode(marshal.loads(self._scratch.read(self._starts[place], self._starts[place + 1])))
+        return self._decode(_unpack(self._scratch.read(self._starts[place], self._starts[place + 1])))
 
     def __iter__(self) -> Iterator[T]:
         """All in order, read many at once."""
@@ -115,14 +115,15 @@ class Kept(Sequence[T]):
             after = max(first + 2, bisect_right(self._starts, begin + BUFFER))
             block = memoryview(self._scratch.read(begin, self._starts[after - 1]))
             for place in range(first, after - 1):
-                yield self._decode(marshal.loads(block[self._starts[place] - begin : self._starts[place + 1] - begin]))
+                yield self._decode(_unpack(block[self._starts[place] - begin : self._starts[place + 1] - begin]))
             first = after - 1
 
 
 class Keeper(Generic[T]):
     """Makes a sequence of what is appended to it: a list while the records take few bytes, beyond that a `Kept`.
 
-    `encode` makes plain values of a record (texts, numbers, lists and tuples of them), `decode` the record of those.
+    `encode` makes plain values of a record: texts, numbers, lists and tuples of them; `decode` the record of those, in
+    which tuples are lists.
     """
 
     def __init__(self, encode: Callable[[T], Any], decode: Callable[[Any], T]) -> None:
@@ -132,14 +133,14 @@ class Keeper(Generic[T]):
 
     def append(self, record: T) -> None:
         """Add a record. Raises StorageError where there is no more room on the disk."""
-        data = marshal.dumps(self._encode(record), MARSHAL)
+        data = _pack(self._encode(record))
         if self._few is not None:
             self._few.append(record)
             self._bytes += len(data)
             if self._bytes > FEW:
                 few, self._few = self._few, None
                 for each in few:
-                    self._add(marshal.dumps(self._encode(each), MARSHAL))
+                    self._add(_pack(self._encode(each)))
             return
         self._add(data)
 
@@ -222,6 +223,14 @@ def in_parts(records: Iterable[T], count: int) -> Iterator[list[T]]:
     left = iter(records)
     while part := list(islice(left, count)):
         yield part
+
+
+def _pack(values: Any) -> bytes:
+    return _write_json(values).encode("utf-8", "surrogatepass")
+
+
+def _unpack(data: bytes | memoryview) -> Any:
+    return json.loads(str(data, "utf-8", "surrogatepass"))
 
 
 def _itself(record: Any) -> Any:

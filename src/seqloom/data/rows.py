@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from seqloom.data.kept import Keeper, each
 from seqloom.data.seen import Seen
@@ -90,7 +90,12 @@ class Table:
 
 def keep_rows() -> Keeper[Row]:
     """Where a reader puts the rows of a file, of which there may be more than memory holds."""
-    return Keeper(tuple, Row._make)
+    return Keeper(tuple, _row)
+
+
+def _row(plain: tuple[int, list[Any]]) -> Row:
+    line, values = plain
+    return Row(line, tuple(tuple(value) if isinstance(value, list) else value for value in values))
 
 
 def table_of_texts(texts: Iterable[str | Sequence[str]], *, column: str = "text") -> Table:
