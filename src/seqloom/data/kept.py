@@ -21,6 +21,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 FEW = 1 << 24  # bytes of records, up to which they stay in a list
+WEIGHED = 16  # one of so many records is packed to tell how many bytes they take
 BUFFER = 1 << 20  # bytes that are written or read at once
 ASKED = ("TMPDIR", "TEMP", "TMP")
 FOLDER = "/var/tmp"  # on a disk, as the standard wants it; /tmp is memory on many machines
@@ -133,16 +134,16 @@ class Keeper(Generic[T]):
 
     def append(self, record: T) -> None:
         """Add a record. Raises StorageError where there is no more room on the disk."""
-        data = _pack(self._encode(record))
-        if self._few is not None:
-            self._few.append(record)
-            self._bytes += len(data)
-            if self._bytes > FEW:
-                few, self._few = self._few, None
-                for each in few:
-                    self._add(_pack(self._encode(each)))
+        if self._few is None:
+            self._add(_pack(self._encode(record)))
             return
-        self._add(data)
+        if len(self._few) % WEIGHED == 0:
+            self._bytes += WEIGHED * len(_pack(self._encode(record)))
+        self._few.append(record)
+        if self._bytes > FEW:
+            few, self._few = self._few, None
+            for each in few:
+                self._add(_pack(self._encode(each)))
 
     def done(self) -> Sequence[T]:
         """All of them in order."""
