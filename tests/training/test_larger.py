@@ -10,7 +10,7 @@ import torch
 from seqloom.bundle import Bundle
 from seqloom.config import Config
 from seqloom.data import kept
-from seqloom.training import baselines, tag_baselines, train_model
+from seqloom.training import baselines, stream_evaluation, tag_baselines, train_model
 from seqloom.training.events import Event, Said
 from tests.training.tiny import write_reviews
 
@@ -60,3 +60,12 @@ def test_a_baseline_that_has_not_learned_from_all_says_so(
     train_model(Config.model_validate({"task": task, **TINY}), data, tmp_path / "model", report=said.append)
     told = [event.text for event in said if isinstance(event, Said) and "evenly spread" in event.text]
     assert len(told) == 1 and re.match(r"the linear model learns from \d+ of (48|52) training rows", told[0])
+
+
+def test_baselines_that_have_not_counted_the_whole_text_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_evaluation, "COUNTED", 200)
+    config = Config.model_validate({"task": "generate", "data": {"input": "text"}, **TINY})
+    said: list[Event] = []
+    train_model(config, write_reviews(tmp_path / "a.csv"), tmp_path / "model", report=said.append)
+    told = [event.text for event in said if isinstance(event, Said) and "unigram" in event.text]
+    assert len(told) == 1 and told[0].startswith("unigram and bigram learn from the first 200 of ")

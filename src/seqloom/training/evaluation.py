@@ -150,7 +150,7 @@ def compare(
     """
     if isinstance(rows, TokenStream):
         assert not isinstance(learn_from, Prepared | PreparedNumbers)
-        return compare_stream(rows, learn_from=learn_from)
+        return compare_stream(rows, learn_from=learn_from, report=report)
     assert not isinstance(learn_from, PreparedStreams)
     if isinstance(targets, Targets):
         assert not isinstance(constant, str)

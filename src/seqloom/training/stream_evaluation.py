@@ -19,6 +19,7 @@ from seqloom.data.prepare_streams import encode_text, open_text
 from seqloom.errors import DataError
 from seqloom.models import LanguageModel
 from seqloom.shapes import valid_steps
+from seqloom.training.events import Report, Said
 from seqloom.training.metrics import Scores
 from seqloom.training.text_baselines import Ids, Ngrams, best_perplexity
 
@@ -61,13 +62,18 @@ def token_surprises(model: LanguageModel, stream: TokenStream, *, tracks: int = 
     model.train(training)
 
 
-def compare_stream(stream: TokenStream, *, learn_from: PreparedStreams | None) -> dict[str, dict[str, Any]]:
+def compare_stream(
+    stream: TokenStream, *, learn_from: PreparedStreams | None, report: Report
+) -> dict[str, dict[str, Any]]:
     """The scores on `stream` of who knows how frequent tokens are (unigram), or also which follows which (bigram).
 
-    Both learn from the training text, from its first 16.8 million tokens where it has more; without it there are none.
+    Both learn from the training text; without it there are none. Of a text of more than 16.8 million tokens they learn
+    from the first of these, and `report` is told so.
     """
     if learn_from is None:
         return {}
+    if len(learn_from.train) > COUNTED:
+        report(Said(f"unigram and bigram learn from the first {COUNTED:,} of {len(learn_from.train):,} tokens"))
     found = {}
     for order, name in ((1, "unigram"), (2, "bigram")):
         train, valid = _Parts(learn_from.train, COUNTED), _Parts(learn_from.valid, COMPARED)
