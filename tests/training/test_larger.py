@@ -67,5 +67,5 @@ def test_baselines_that_have_not_counted_the_whole_text_say_so(tmp_path: Path, m
     config = Config.model_validate({"task": "generate", "data": {"input": "text"}, **TINY})
     said: list[Event] = []
     train_model(config, write_reviews(tmp_path / "a.csv"), tmp_path / "model", report=said.append)
-    told = [event.text for event in said if isinstance(event, Said) and "unigram" in event.text]
+    told = [event.text for event in said if isinstance(event, Said) and "learn from" in event.text]
     assert len(told) == 1 and told[0].startswith("unigram and bigram learn from the first 200 of ")
