@@ -86,17 +86,17 @@ void with_own_threads(job& todo, int threads) {
 std::atomic<std::int64_t> saved{0}, alone_until{0}, pause{0}, last_asked{0};  // microseconds
 
 void held_up() {
-    constexpr std::int64_t shortest = 20'000, longest = 320'000, soon = 100'000;
+    constexpr std::int64_t shortest = 20'000, longest = 320'000, soon = 100'000, trial = 2'000;
     const std::int64_t now = microseconds();
     const bool again = now - alone_until.load(std::memory_order_relaxed) < soon;
     const std::int64_t next = again ? std::clamp(2 * pause.load(std::memory_order_relaxed), shortest, longest) : shortest;
     pause.store(next, std::memory_order_relaxed);
     alone_until.store(now + next, std::memory_order_relaxed);
-    saved.store(0, std::memory_order_relaxed);
+    saved.store(trial, std::memory_order_relaxed);
 }
 
 void book(std::int64_t worked, std::int64_t waited) {
-    constexpr std::int64_t most = 10'000;  // what went well long ago says little
+    constexpr std::int64_t most = 50'000;  // what went well long ago says little
     const std::int64_t left = std::min(saved.load(std::memory_order_relaxed) + worked - waited, most);
     saved.store(left, std::memory_order_relaxed);
     if (left < 0) held_up();
