@@ -13,7 +13,6 @@
 #include "bind.h"
 #include "pool.h"
 
-
 namespace nb = nanobind;
 using namespace nb::literals;
 using namespace seqloom;

@@ -83,10 +83,11 @@ void with_own_threads(job& todo, int threads) {
 // A thread that lost its processor to another process holds up all others for as long as that one is let run: milliseconds,
 // where the work takes microseconds. What sharing saves and what such waiting costs is booked; where nothing is left, the
 // caller works alone for a while, for longer if it happens again soon.
-std::atomic<std::int64_t> saved{0}, alone_until{0}, pause{0}, last_asked{0};  // microseconds
+constexpr std::int64_t trial = 2'000;  // microseconds, as all here: what may be lost before anything is saved
+std::atomic<std::int64_t> saved{trial}, alone_until{0}, pause{0}, last_asked{0};
 
 void held_up() {
-    constexpr std::int64_t shortest = 20'000, longest = 320'000, soon = 100'000, trial = 2'000;
+    constexpr std::int64_t shortest = 20'000, longest = 320'000, soon = 100'000;
     const std::int64_t now = microseconds();
     const bool again = now - alone_until.load(std::memory_order_relaxed) < soon;
     const std::int64_t next = again ? std::clamp(2 * pause.load(std::memory_order_relaxed), shortest, longest) : shortest;

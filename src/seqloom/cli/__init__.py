@@ -57,10 +57,10 @@ def _options(
 
 
 def _wait_patiently() -> None:
-    """Let OpenMP's threads sleep after a fifth of a millisecond without work; what the user has set stands.
+    """Let OpenMP's threads sleep after a fraction of a millisecond without work; what the user has set stands.
 
-    By itself it lets them spin for five, in which nobody else gets the processor: beside another busy process two
-    threads then train at a fifth of the pace of one. It is read when torch is loaded, which is later.
+    By itself it lets them spin for some milliseconds, in which nobody else gets the processor: beside other busy
+    processes two threads then train far slower than one. It is read when torch is loaded, which is later.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
