@@ -8,10 +8,9 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <thread>
-
 #include "bind.h"
 #include "pool.h"
+#include "threads.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -128,10 +127,9 @@ static double fma_peak(int threads) {
     nb::gil_scoped_release unlocked;
     std::vector<double> each(static_cast<std::size_t>(threads), 0);
     constexpr i64 rounds = 20'000'000;
-    std::vector<std::thread> all_at_once;  // and not the pool, which may leave some out where the machine is busy
-    for (double& own : each)
-        all_at_once.emplace_back([&own] { own = 2e-9 * static_cast<double>(rounds * active().lanes) / active().multiply_adds(rounds); });
-    for (std::thread& one : all_at_once) one.join();
+    parallel(threads, [&](int member, int) {
+        each[static_cast<std::size_t>(member)] = 2e-9 * static_cast<double>(rounds * active().lanes) / active().multiply_adds(rounds);
+    });
     double all = 0;
     for (double one : each) all += one;
     return all;

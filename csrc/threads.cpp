@@ -1,6 +1,5 @@
 #include "threads.h"
 
-#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <vector>
@@ -55,85 +54,54 @@ openmp& pool() {
     return found;
 }
 
-std::int64_t microseconds() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 struct job {
     void (*work)(void*, int, int);
     void* context;
-    std::int64_t done = 0;  // when member 0, the caller, had done its share
-
-    void run(int member, int members) {
-        work(context, member, members);
-        if (member == 0) done = microseconds();
-    }
 };
 
-void on_openmp(void* given) { static_cast<job*>(given)->run(pool().thread(), pool().threads()); }
-
-void with_own_threads(job& todo, int threads) {
-    std::vector<std::thread> others;
-    others.reserve(static_cast<std::size_t>(threads - 1));
-    for (int member = 1; member < threads; ++member) others.emplace_back(todo.work, todo.context, member, threads);
-    todo.run(0, threads);
-    for (std::thread& other : others) other.join();
+void on_openmp(void* given) {
+    const job& todo = *static_cast<job*>(given);
+    todo.work(todo.context, pool().thread(), pool().threads());
 }
-
-// A thread that lost its processor to another process holds up all others for as long as that one is let run: milliseconds,
-// where the work takes microseconds. What sharing saves and what such waiting costs is booked; where nothing is left, the
-// caller works alone for a while, for longer if it happens again soon.
-constexpr std::int64_t trial = 2'000;  // microseconds, as all here: what may be lost before anything is saved
-std::atomic<std::int64_t> saved{trial}, alone_until{0}, pause{0}, last_asked{0};
-
-void held_up() {
-    constexpr std::int64_t shortest = 20'000, longest = 320'000, soon = 100'000;
-    const std::int64_t now = microseconds();
-    const bool again = now - alone_until.load(std::memory_order_relaxed) < soon;
-    const std::int64_t next = again ? std::clamp(2 * pause.load(std::memory_order_relaxed), shortest, longest) : shortest;
-    pause.store(next, std::memory_order_relaxed);
-    alone_until.store(now + next, std::memory_order_relaxed);
-    saved.store(trial, std::memory_order_relaxed);
-}
-
-void book(std::int64_t worked, std::int64_t waited) {
-    constexpr std::int64_t most = 50'000;  // what went well long ago says little
-    const std::int64_t left = std::min(saved.load(std::memory_order_relaxed) + worked - waited, most);
-    saved.store(left, std::memory_order_relaxed);
-    if (left < 0) held_up();
-}
-
-bool alone(std::int64_t now) { return now < alone_until.load(std::memory_order_relaxed); }
 
 }  // namespace
 
 void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
     if (threads <= 1 || forked.load(std::memory_order_relaxed)) return work(context, 0, 1);
     openmp& found = pool();
-    const std::int64_t started = microseconds();
-    if (alone(started) || (found.parallel && found.nested())) return work(context, 0, 1);
-    job todo{work, context};
-    if (found.parallel)
-        found.parallel(on_openmp, &todo, static_cast<unsigned>(threads), 0);
-    else
-        with_own_threads(todo, threads);
-    book(todo.done - started, microseconds() - todo.done);
+    if (found.parallel) {
+        if (found.nested()) return work(context, 0, 1);
+        job todo{work, context};
+        return found.parallel(on_openmp, &todo, static_cast<unsigned>(threads), 0);
+    }
+    std::vector<std::thread> others;
+    others.reserve(static_cast<std::size_t>(threads - 1));
+    for (int member = 1; member < threads; ++member) others.emplace_back(work, context, member, threads);
+    work(context, 0, threads);
+    for (std::thread& other : others) other.join();
+}
+
+static std::atomic<std::int64_t> alone_until{0}, last_asked{0};
+
+static std::int64_t microseconds() {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 bool barrier::promising() {
     constexpr std::int64_t awake = 5'000;
     const std::int64_t now = microseconds(), before = last_asked.exchange(now, std::memory_order_relaxed);
-    return now - before < awake && !alone(now);
+    return now - before < awake && now >= alone_until.load(std::memory_order_relaxed);
 }
 
 bool barrier::wait() {
     constexpr int patience = 8000;       // pauses, some 200 microseconds: the system itself takes tens
     constexpr int first_patience = 50'000;  // the others may have to be woken; they are waited for in any case
+    constexpr std::int64_t pause = 20'000;  // microseconds without teams
     if (members_ == 1) return true;
     const std::uint32_t turn = turn_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
         together_ = !late_.load(std::memory_order_relaxed);  // one answer for all, before any of them is let go
-        if (!together_) held_up();
+        if (!together_) alone_until.store(microseconds() + pause, std::memory_order_relaxed);
         arrived_.store(0, std::memory_order_relaxed);
         turn_.store(turn + 1, std::memory_order_release);
         return together_;

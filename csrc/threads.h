@@ -11,8 +11,7 @@ namespace seqloom {
 constexpr std::int64_t worth_a_thread = 200'000, worth_a_member = 60'000;
 
 // Calls work(context, member, members) once for each member 0..members-1, at the same time, and returns when all are done.
-// members is `threads` or 1: in a child process after fork, where the parent's threads do not exist, and for a while after
-// the others held up the caller for longer than they helped, as they do on a busy machine.
+// members is `threads` or less. In a child process after fork, members is 1: the parent's threads do not exist there.
 // `work` must not throw.
 void run_parallel(int threads, void (*work)(void* context, int member, int members), void* context);
 
