@@ -55,6 +55,11 @@ def untrained(
     return Model(NumbersBundle(config, ", ".join(names), "label", reader, targets, 0, {}, network, {}))
 
 
+def bundle_of(model: Model) -> NumbersBundle:
+    assert isinstance(model.bundle, NumbersBundle)
+    return model.bundle
+
+
 def network_of(model: Model) -> Any:
     return model.bundle.model
 
@@ -76,17 +81,17 @@ def look(model: Model, given: Any, **words: Any) -> NumbersReading:
 def explained(model: Model, steps: Tensor, chosen: int) -> Tensor:
     """The value that is explained of encoded steps (B, T, I), in float64: log odds, or the number in its unit."""
     network = network_of(model)
-    wide = build_for_numbers(model.bundle.config, reader=model.bundle.reader, targets=model.bundle.targets)  # type: ignore[union-attr,arg-type]
+    wide = build_for_numbers(model.bundle.config, reader=bundle_of(model).reader, targets=bundle_of(model).targets)
     wide.load_state_dict(network.state_dict())
     wide.double().eval()
-    logits = wide(Batch(steps, torch.full((len(steps),), steps.shape[1])))
+    logits: Tensor = wide(Batch(steps, torch.full((len(steps),), steps.shape[1])))
     problem = network.problem
     if problem == "squared":
-        return logits[:, 0] * NUMBER.scale + NUMBER.mean  # type: ignore[no-any-return]
+        return logits[:, 0] * NUMBER.scale + NUMBER.mean
     if problem == "binary":
-        return logits[:, 0] * (1 if chosen else -1)  # type: ignore[no-any-return]
+        return logits[:, 0] * (1 if chosen else -1)
     if problem == "multilabel":
-        return logits[:, chosen]  # type: ignore[no-any-return]
+        return logits[:, chosen]
     chances = logits.softmax(dim=1)[:, chosen]
     return (chances / (1 - chances)).log()
 
@@ -96,7 +101,7 @@ def encoded(model: Model, values: Any) -> tuple[Tensor, Tensor]:
     there = ~np.isnan(values)
     means, scales = [np.array([getattr(each, name) for each in CHANNELS]) for name in ("mean", "scale")]
     steps, nothing = np.where(there, (values - means) / scales, 0), np.zeros(values.shape)
-    if model.bundle.reader.gaps:  # type: ignore[union-attr]
+    if bundle_of(model).reader.gaps:
         steps = np.concatenate([steps, there], axis=1)
         nothing = np.concatenate([nothing, np.ones(values.shape)], axis=1)
     return torch.from_numpy(steps).double(), torch.from_numpy(nothing).double()
@@ -146,7 +151,7 @@ def integral(model: Model, steps: Tensor, nothing: Tensor, chosen: int) -> Any:
 def test_a_variable_that_the_model_cannot_see_adds_nothing() -> None:
     for words in ({"frames": 2, "gaps": True}, {"kind": "rows"}):
         model = untrained(**words)
-        size, network = model.bundle.reader.input_size, network_of(model)  # type: ignore[union-attr]
+        size, network = bundle_of(model).reader.input_size, network_of(model)
         with torch.no_grad():
             if isinstance(network, Dense):
                 network.layers[0].weight[:, 1] = 0

@@ -7,7 +7,7 @@ from seqloom.cli.escape import escaped
 from seqloom.cli.reading_chart import answer_line, memory_rows, style_of
 from seqloom.cli.tables import plain_table, print_table, width_of_output
 from seqloom.lens import NumbersReading
-from seqloom.lens.figures_numbers import run_names, runs_of, strongest_variables, summed
+from seqloom.lens.figures_numbers import frames_of, mean_of, run_names, runs_of, strongest_variables, summed
 from seqloom.lens.memory import averaged
 from seqloom.lens.reading_findings import signed
 
@@ -34,11 +34,10 @@ def _print_variables(seen: NumbersReading) -> None:
     shown = strongest_variables(seen, most=MOST)
     for place in shown:
         name, mean, _ = seen.variables[place]
-        known = [value for step in seen.values if (value := step[place]) is not None]
         lost = saliency.occluded_variables.get(place)
         table.add_row(
             Text(escaped(name)),
-            f"{sum(known) / len(known):.4g}" if known else "missing",
+            mean_of(seen, place),
             f"{mean:.4g}",
             signed(saliency.by_variable[place], about=saliency.about),
             "" if lost is None else signed(0 - lost, about=saliency.about),
@@ -81,7 +80,7 @@ def _print_steps(seen: NumbersReading) -> None:
         for name, each in shares
     ]
     others = _arrived(seen, runs)
-    frames = [(start // seen.frames, -(-end // seen.frames)) for start, end in runs]
+    frames = frames_of(runs, frames=seen.frames)
     for layer in seen.layers:
         others |= memory_rows(averaged(layer, frames), several=len(seen.layers) > 1)
     rows += [(name, list(map(Text, cells))) for name, cells in others.items()]

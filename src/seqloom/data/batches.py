@@ -4,7 +4,6 @@ No iterator holds state, so a resumed run sees the very batches that an uninterr
 """
 
 from collections.abc import Sequence
-from typing import overload
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqloom.data.examples import Example, written_ids
+from seqloom.data.kept import Lazy
 from seqloom.data.seen import Seen
 from seqloom.shapes import Batch, Words
 
@@ -43,7 +43,7 @@ def evaluation_order(
     return Order(rows, batch_size, np.arange(-(-len(rows) // batch_size)))
 
 
-class Order(Sequence[list[int]]):
+class Order(Lazy[list[int]]):
     """The row numbers of each batch, one batch after the other."""
 
     def __init__(self, rows: NDArray[np.int64], batch_size: int, turns: NDArray[np.int64]) -> None:
@@ -53,15 +53,8 @@ class Order(Sequence[list[int]]):
         """How many batches there are."""
         return len(self._turns)
 
-    @overload
-    def __getitem__(self, number: int) -> list[int]: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[list[int]]: ...
-    def __getitem__(self, number: int | slice) -> list[int] | list[list[int]]:
-        """The rows of a batch; of a slice a list of them."""
-        if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(len(self)))]
-        start = int(self._turns[range(len(self))[number]]) * self._size
+    def _at(self, place: int) -> list[int]:
+        start = int(self._turns[place]) * self._size
         rows: list[int] = self._rows[start : start + self._size].tolist()
         return rows
 
@@ -69,7 +62,7 @@ class Order(Sequence[list[int]]):
         """Whether the same rows come in the same order."""
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as a list, which can be compared, has none
 
 
 def pad(sequences: Sequence[Sequence[int]]) -> Batch:

@@ -3,10 +3,10 @@
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 from seqloom.data.caption_targets import CaptionTargets
-from seqloom.data.kept import Keeper
+from seqloom.data.kept import Keeper, Lazy
 from seqloom.data.rows import Rejected, Row, Table, Value, read_text
 from seqloom.data.seen import Seen
 from seqloom.data.tag_targets import TagTargets, as_text, read_tags
@@ -43,7 +43,7 @@ class Example(NamedTuple):
         return self.text if self.seen is None else self.seen.digest
 
 
-class KeptExamples(Sequence[Example]):
+class KeptExamples(Lazy[Example]):
     """Examples of which there are more than memory holds, with how much each reads and writes, in tokens."""
 
     def __init__(self, examples: Sequence[Example], lengths: "array[int]", written: "array[int]") -> None:
@@ -53,13 +53,8 @@ class KeptExamples(Sequence[Example]):
         """How many there are."""
         return len(self._examples)
 
-    @overload
-    def __getitem__(self, place: int) -> Example: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Example]: ...
-    def __getitem__(self, place: int | slice) -> Example | list[Example]:
-        """The example at `place`; of a slice a list of them."""
-        return list(self._examples[place]) if isinstance(place, slice) else self._examples[place]
+    def _at(self, place: int) -> Example:
+        return self._examples[place]
 
     def __iter__(self) -> Iterator[Example]:
         """All in order."""

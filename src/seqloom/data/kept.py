@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 import weakref
+from abc import abstractmethod
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -87,7 +88,24 @@ class Scratch:
             ) from None
 
 
-class Kept(Sequence[T]):
+class Lazy(Sequence[T]):
+    """A sequence whose members are made when they are asked for, each by `_at`; of a slice a list of them."""
+
+    @overload
+    def __getitem__(self, place: int) -> T: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[T]: ...
+    def __getitem__(self, place: int | slice) -> T | list[T]:
+        """The one at `place`, or those of a slice."""
+        places = range(len(self))[place]
+        return self._at(places) if isinstance(places, int) else list(map(self._at, places))
+
+    @abstractmethod
+    def _at(self, place: int) -> T:
+        """The one at a place from 0 on that there is."""
+
+
+class Kept(Lazy[T]):
     """Records in a file, each made again when it is asked for; eight bytes of each are in memory. Made by `Keeper`."""
 
     def __init__(self, scratch: Scratch, starts: "array[int]", decode: Callable[[Any], T]) -> None:
@@ -97,15 +115,7 @@ class Kept(Sequence[T]):
         """How many there are."""
         return len(self._starts) - 1
 
-    @overload
-    def __getitem__(self, place: int) -> T: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[T]: ...
-    def __getitem__(self, place: int | slice) -> T | list[T]:
-        """The record at `place`; of a slice a list of them."""
-        if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(len(self)))]
-        place = range(len(self))[place]
+    def _at(self, place: int) -> T:
         return self._decode(_unpack(self._scratch.read(self._starts[place], self._starts[place + 1])))
 
     def __iter__(self) -> Iterator[T]:
@@ -154,7 +164,7 @@ class Keeper(Generic[T]):
         self._starts.append(len(self._scratch))
 
 
-class View(Sequence[T]):
+class View(Lazy[T]):
     """What `read` makes of records when they are asked for: of all of them, or of those with these numbers."""
 
     def __init__(self, records: Sequence[Any], numbers: Sequence[int] | None, read: Callable[[Any], T]) -> None:
@@ -164,14 +174,7 @@ class View(Sequence[T]):
         """How many there are."""
         return len(self._records if self._numbers is None else self._numbers)
 
-    @overload
-    def __getitem__(self, place: int) -> T: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[T]: ...
-    def __getitem__(self, place: int | slice) -> T | list[T]:
-        """The one at `place`; of a slice a list of them."""
-        if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(len(self)))]
+    def _at(self, place: int) -> T:
         return self._read(self._records[place if self._numbers is None else self._numbers[place]])
 
     def __iter__(self) -> Iterator[T]:

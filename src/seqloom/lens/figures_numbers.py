@@ -23,6 +23,17 @@ def runs_of(steps: int, *, most: int, frames: int = 1) -> list[tuple[int, int]]:
     return [(start, min(start + size, steps)) for start in range(0, steps, size)]
 
 
+def frames_of(runs: Sequence[tuple[int, int]], *, frames: int) -> list[tuple[int, int]]:
+    """The frames of so many steps that each run has."""
+    return [(start // frames, -(-end // frames)) for start, end in runs]
+
+
+def mean_of(seen: "NumbersReading", place: int) -> str:
+    """The mean of a variable over the steps where it is known, as it is shown."""
+    known = [value for step in seen.values if (value := step[place]) is not None]
+    return f"{sum(known) / len(known):.4g}" if known else "missing"
+
+
 def run_names(runs: Sequence[tuple[int, int]]) -> list[str]:
     """The numbers of the steps of each run, from 1."""
     return [str(end) if end == start + 1 else f"{start + 1}-{end}" for start, end in runs]

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from seqloom.lens.figures_numbers import (
     COLUMNS,
     course_figure,
+    frames_of,
+    mean_of,
     run_names,
     runs_of,
     shares_map,
@@ -47,7 +49,7 @@ def whole_numbers(seen: "NumbersReading") -> list[Part]:
         return parts
     parts += [course_figure(seen), variables_figure(seen), steps_figure(seen)]
     runs = runs_of(len(seen.values), most=COLUMNS, frames=seen.frames)
-    frames = [(start // seen.frames, -(-end // seen.frames)) for start, end in runs]
+    frames = frames_of(runs, frames=seen.frames)
     return [*parts, *memory_parts([averaged(each, frames) for each in seen.layers], run_names(runs), unit="step")]
 
 
@@ -57,11 +59,17 @@ def _variables(seen: "NumbersReading") -> Html:
     shown, rows = strongest_variables(seen, most=ROWS), []
     for place in shown:
         name, mean, _ = seen.variables[place]
-        known = [step[place] for step in seen.values if step[place] is not None]
-        value = f"{sum(each for each in known if each is not None) / len(known):.4g}" if known else "missing"
         lost = saliency.occluded_variables.get(place)
         checked = "" if lost is None else signed(lost, about=saliency.about)
-        rows.append([name, value, f"{mean:.4g}", signed(saliency.by_variable[place], about=saliency.about), checked])
+        rows.append(
+            [
+                name,
+                mean_of(seen, place),
+                f"{mean:.4g}",
+                signed(saliency.by_variable[place], about=saliency.about),
+                checked,
+            ]
+        )
     head = ["feature" if row else "variable", "value" if row else "mean", "in training", "share", "lost without it"]
     only = f"The {len(shown)} of {len(seen.variables)} that add most" if len(shown) < len(seen.variables) else "All"
     caption = f"{only}, what they add, and what the answer loses where one alone is the mean of training"

@@ -236,7 +236,7 @@ def _seed(seed: int) -> None:
     torch.manual_seed also writes down the whole call stack for each kind of device that is not: a millisecond a step.
     """
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch gives it no types
         torch.cuda.manual_seed_all(seed)
 
 
