@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from seqloom.bundle import AnyBundle, Bundle, SeriesBundle, save_bundle
-from seqloom.config import Config, DecodingSettings, ModelSettings
+from seqloom.bundle import AnyBundle, Bundle, NumbersBundle, SeriesBundle, save_bundle
+from seqloom.config import Config, DataSettings, DecodingSettings, ModelSettings
 from seqloom.data import NextTargets, SeriesTargets, TagTargets, reviews
+from seqloom.data.numbers import Channel, NumbersLayout, NumbersReader
 from seqloom.data.series import Reader
 from seqloom.data.series_layout import Layout
 from seqloom.data.targets import Targets
 from seqloom.data.text_targets import TextTargets
-from seqloom.models.build import build_forecaster, build_model
+from seqloom.models.build import build_for_numbers, build_forecaster, build_model
 from seqloom.serve import Address, Limits, Service
 from seqloom.serve.app import build
 from seqloom.serve.hosted import Hosted, warm
@@ -152,6 +153,15 @@ def tiny_models() -> dict[str, AnyBundle]:
         "tags": bundle_of(TagTargets.learn(words, tags)),
         "sales": SeriesBundle(config, "values", "values", series, {}, forecaster, {}),
     }
+
+
+def numbers_bundle() -> NumbersBundle:
+    """A model of series of one channel, three steps of which are read."""
+    channels, targets = (Channel("x", 0.0, 1.0),), Targets("multiclass", ("up", "down"))
+    config = Config(task="classify", model=ModelSettings(hidden_size=6), data=DataSettings(max_length=3))
+    reader = NumbersReader(NumbersLayout("long", ("x",)), channels, gaps=False)
+    network = build_for_numbers(config, reader=reader, targets=targets).eval()
+    return NumbersBundle(config, "x", "label", reader, targets, "up", {}, network, {})
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,11 @@ from typing import Any
 import pytest
 
 from seqloom.api import Model
-from seqloom.bundle import Bundle, NumbersBundle
-from seqloom.config import Config, DataSettings, ModelSettings
-from seqloom.data.numbers import Channel, NumbersLayout, NumbersReader
-from seqloom.data.targets import Targets
+from seqloom.bundle import Bundle
+from seqloom.config import DataSettings
 from seqloom.lens import attention_map, surprises, tag_table
-from seqloom.models.build import build_for_numbers
 from seqloom.serve.hosted import Hosted, warm
-from tests.serve.conftest import TEXTS, Client, Serve, tiny_models
+from tests.serve.conftest import TEXTS, Client, Serve, numbers_bundle, tiny_models
 
 TEXT_MODELS = ("one-way", "both-ways", "mean", "number", "play", "answers", "tags")
 SERIES = [[1.0, 2, 3, 4, 5], [2.5, None, 3.5, 1.0, 7.0, 2.0]]
@@ -52,15 +49,6 @@ def test_an_input_that_cannot_be_read_keeps_its_place(client: Client) -> None:
     found = predicted(client, "sales", [[None], "text", [10**400]])
     assert [each["error"]["code"] for each in found] == ["unreadable"] * 3
     assert predicted(client, "play", ["a", ["b"]])[1]["error"]["code"] == "unreadable"
-
-
-def numbers_bundle() -> NumbersBundle:
-    """A model of series of one channel, three steps of which are read."""
-    channels, targets = (Channel("x", 0.0, 1.0),), Targets("multiclass", ("up", "down"))
-    config = Config(task="classify", model=ModelSettings(hidden_size=6), data=DataSettings(max_length=3))
-    reader = NumbersReader(NumbersLayout("long", ("x",)), channels, gaps=False)
-    network = build_for_numbers(config, reader=reader, targets=targets).eval()
-    return NumbersBundle(config, "x", "label", reader, targets, "up", {}, network, {})
 
 
 def test_series_of_numbers_are_read_as_far_as_the_model_reads_them(served: Serve) -> None:

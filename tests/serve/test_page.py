@@ -19,7 +19,7 @@ from seqloom.serve.hosted import Hosted, warm
 from seqloom.serve.pages import page_files
 from seqloom.serve.protocol import protocol
 from tests.serve.browser import NAMES, Browser, find_browser
-from tests.serve.conftest import TEXTS, Client, bundle_of
+from tests.serve.conftest import TEXTS, Client, bundle_of, numbers_bundle
 
 PROGRAM = find_browser()
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -53,7 +53,7 @@ class Site:
 def site(hosted: dict[str, Hosted]) -> Iterator[Site]:
     marked = warm("marked", bundle_of(Targets("multiclass", LABELS)))._replace(report=REPORT)
     patient = Limits(waiting_seconds=60.0, request_seconds=120.0)
-    running = Site(Service({"marked": marked} | hosted, limits=patient))
+    running = Site(Service({"marked": marked, "gestures": warm("gestures", numbers_bundle())} | hosted, limits=patient))
     yield running
     running.stop()
 
@@ -115,6 +115,15 @@ def read(page: Browser, given: str, *, model: str | None = None, field: str = "#
     page.type(given)
     page.key("Enter")
     page.wait("!!document.querySelector('.panel') || document.querySelector('#trouble').textContent")
+
+
+@needs_browser
+def test_where_nothing_can_be_typed_the_page_says_what_to_do(page: Browser) -> None:
+    choose(page, "gestures")
+    assert "/v1/predict and /v1/look" in text(page, "#hint")
+    assert page.run("[...document.querySelectorAll('#text, #text-label, #read, #write')].every((each) => each.hidden)")
+    choose(page, "one-way")
+    assert text(page, "#hint").startswith("Enter reads it") and not page.run(f"{find('#text')}.hidden")
 
 
 @needs_browser

@@ -60,8 +60,8 @@ def shares_map(seen: "NumbersReading") -> Figure:
     title = f"What each variable{only} adds at each step{_in_runs(runs)}"
     unit = "log odds" if seen.saliency.about is not None else "added"
     figure = heat(rows, [seen.variables[place].name for place in shown], title=title, unit=unit, both=True)
-    figure["layout"]["xaxis"] = axis("step") | named(run_names(runs)) | {"tickangle": -60}
-    return figure
+    figure["layout"]["xaxis"] = axis("step")
+    return _with_names(figure, run_names(runs))
 
 
 def course_figure(seen: "NumbersReading") -> Figure:
@@ -90,8 +90,7 @@ def variables_figure(seen: "NumbersReading") -> Figure:
     }
     shares = [saliency.by_variable[place] for place in shown]
     figure = share_bars(shares, lost, about=saliency.about, what=what)
-    figure["layout"]["xaxis"] |= named([seen.variables[place].name for place in shown]) | {"tickangle": -60}
-    return figure
+    return _with_names(figure, [seen.variables[place].name for place in shown])
 
 
 def steps_figure(seen: "NumbersReading") -> Figure:
@@ -100,7 +99,14 @@ def steps_figure(seen: "NumbersReading") -> Figure:
     lost = seen.saliency.occluded_steps if len(runs) == len(seen.values) else {}
     figure = share_bars(summed(seen.saliency.by_step, runs), lost, about=seen.saliency.about, what="step")
     figure["layout"]["title"]["text"] += _in_runs(runs)
-    figure["layout"]["xaxis"] |= named(run_names(runs)) | {"tickangle": -60}
+    return _with_names(figure, run_names(runs))
+
+
+def _with_names(figure: Figure, names: Sequence[str]) -> Figure:
+    """The figure with names along its lower edge, slanted, and the title of that axis clear of them."""
+    below = figure["layout"]["xaxis"]
+    below |= named(names) | {"tickangle": -60, "automargin": True}
+    below["title"]["standoff"] = 8
     return figure
 
 

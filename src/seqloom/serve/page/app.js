@@ -8,6 +8,10 @@ import {Player} from "./player.js";
 import {viewOf} from "./views.js";
 import {addSettings, drawAnother, write} from "./writing.js";
 
+const HINTS = [
+  "Enter reads it, Shift+Enter begins a new line.",
+  "This model answers for arrays of numbers, which are not typed here: /v1/predict and /v1/look take them.",
+];
 const VERBS = {translate: "Translate", tag: "Tag", forecast: "Forecast"};
 const models = new Map();
 const player = new Player();
@@ -46,6 +50,9 @@ function describe() {
   place("text").placeholder = series ? "12.5 13 ? 15.2 ..." : "Type here";
   place("read").textContent = VERBS[task] ?? "Read";
   for (const name of ["read", "compare"]) place(name).hidden = !viewed();
+  const typed = viewed() || task === "generate";
+  for (const name of ["text-label", "text"]) place(name).hidden = !typed;
+  place("hint").textContent = HINTS[typed ? 0 : 1];
   for (const name of ["write", "another", "settings"]) place(name).hidden = task !== "generate";
   place("training-facts").replaceChildren(scores(), reportLink());
   clear();
