@@ -8,7 +8,7 @@
 
 #include "activations.h"
 #include "attention.h"
-#include "gemm.h"
+#include "panels.h"
 #include "threads.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
@@ -61,28 +61,59 @@ inline real dot(i64 count, const real* a, const real* b) {
     return in_chains(count, [=](auto at, i64 i, vec sum) { return fma(at.get(a + i), at.get(b + i), sum); });
 }
 
-// exp(y) for y <= 0, zero below -104. NaN in gives NaN out.
-inline vec falling_exponential(vec y) {
-    const reduced_exponential e = reduce(max(set(-104.0f), y));
+// exp(y) for y in [-104, 88].
+inline vec exponential(vec y) {
+    const reduced_exponential e = reduce(y);
     return scale(e.expm1_r + set(1.0f), e.n);
+}
+
+// exp(y) for y <= 0, zero below -104. NaN in gives NaN out.
+inline vec falling_exponential(vec y) { return exponential(max(set(-104.0f), y)); }
+
+// The largest of `count` numbers, 0 of none. Whatever it is where one of them is NaN.
+inline real largest(i64 count, const real* e) {
+    if (count < lanes) return count > 0 ? *std::max_element(e, e + count) : 0;
+    vec most = load(e);
+    for (i64 s = lanes; s + lanes <= count; s += lanes) most = max(most, load(e + s));
+    real all[lanes];
+    store(all, max(most, load(e + count - lanes)));
+    return *std::max_element(all, all + lanes);
 }
 
 // `count` scores, in place.
 inline void softmax(i64 count, real* e) {
-    real most = count > 0 ? e[0] : 0;
-    for (i64 s = 1; s < count; ++s) most = e[s] > most ? e[s] : most;
+    const real most = largest(count, e);
     in_vectors(count, [=](auto at, i64 s) { at.put(e + s, falling_exponential(at.get(e + s) - set(most))); });
     const real all = in_chains(count, [=](auto at, i64 s, vec sum) { return sum + at.get(e + s); });
     in_vectors(count, [=](auto at, i64 s) { at.put(e + s, at.get(e + s) / set(all)); });
 }
 
+// log sum exp(e - most) of `count` logits. NaN where one of them is.
+inline real log_sum(i64 count, const real* e, real most) {
+    const real all = in_chains(count, [=](auto at, i64 s, vec sum) { return sum + at.only(falling_exponential(at.get(e + s) - set(most))); });
+    return static_cast<real>(std::log(static_cast<double>(all)));
+}
+
 // `count` logits become log-probabilities, in place: e - max e - log sum exp(e - max e). NaN where one of them is.
 inline void log_softmax(i64 count, real* e) {
-    real most = count > 0 ? e[0] : 0;
-    for (i64 s = 1; s < count; ++s) most = e[s] > most ? e[s] : most;
-    const real all = in_chains(count, [=](auto at, i64 s, vec sum) { return sum + at.only(falling_exponential(at.get(e + s) - set(most))); });
-    const vec highest = set(most), rest = set(static_cast<real>(std::log(static_cast<double>(all))));
+    const real most = largest(count, e);
+    const vec highest = set(most), rest = set(log_sum(count, e, most));
     in_vectors(count, [=](auto at, i64 s) { at.put(e + s, at.get(e + s) - highest - rest); });
+}
+
+// The likeliest of `count` tokens by their logits, of equal log-probabilities the first, and its own; 0 and NaN where a logit is.
+inline void likeliest(i64 count, const real* e, i64& token, real& score) {
+    constexpr i64 at_once = 64;  // looked through without a jump
+    const real most = largest(count, e), rest = log_sum(count, e, most);
+    token = 0, score = -rest;
+    if (count == 0 || std::isnan(rest)) return;
+    const auto is_best = [=](i64 s) { return e[s] - most - rest >= -rest; };  // as log_softmax rounds
+    for (; token + at_once <= count; token += at_once) {
+        bool any = false;
+        for (i64 s = token; s < token + at_once; ++s) any |= is_best(s);
+        if (any) break;
+    }
+    while (!is_best(token)) ++token;
 }
 
 // to = the sum of weight(s) row(s) over s = 0 .. count - 1, each row `size` numbers. Four rows at a time: one chain still.
@@ -122,6 +153,11 @@ inline void log_softmax_rows(i64 rows, i64 count, real* z, int threads) {
     over_rows(rows, count * exponential_costs, threads, [=](i64 row) { log_softmax(count, z + row * count); });
 }
 
+// The likeliest token of each row of z, of `count` logits each, contiguous.
+inline void likeliest_of_rows(i64 rows, i64 count, const real* z, i64* tokens, real* scores, int threads) {
+    over_rows(rows, count * exponential_costs, threads, [=](i64 row) { likeliest(count, z + row * count, tokens[row], scores[row]); });
+}
+
 inline i64 work_of(const attention_source& s) { return s.steps * (s.memory_size + s.compared * (s.score != nullptr ? tanh_costs : 1)); }
 
 inline i64 asked(const i64* places, i64 row) { return places == nullptr ? row : places[row]; }
@@ -129,43 +165,96 @@ inline i64 asked(const i64* places, i64 row) { return places == nullptr ? row : 
 // Whatever number was given, no step is read that is not there.
 inline i64 length_of(const attention_source& s, i64 b) { return std::min(std::max(s.lengths[b], i64{0}), s.steps); }
 
-inline real score_of(const attention_source& s, const real* key, const real* query) {
+// A sum of a key and a query is compared by its tanh = 1 - 2 / (1 + exp(2 key) exp(2 query)): an exponential for each of them
+// instead of one for each of their pairs. Exact to 2e-7 where neither reaches this size, at which a product may overflow.
+constexpr real largest_mild = 21;
+
+inline bool are_mild(i64 count, const real* x) {
+    bool all = true;
+    for (i64 i = 0; i < count; ++i) all &= std::fabs(x[i]) <= largest_mild;  // NaN is not
+    return all;
+}
+
+inline void powers_of(i64 count, const real* x, real* to) {
+    in_vectors(count, [=](auto at, i64 i) { at.put(to + i, exponential(at.get(x + i) + at.get(x + i))); });
+}
+
+inline void prepare(const attention_source& s, i64 rows, real* powers, bool* mild, int threads) {
+    over_rows(rows, s.steps * s.compared * exponential_costs, threads, [=](i64 b) {
+        const i64 length = length_of(s, b);
+        bool all = true;
+        for (i64 t = 0; t < length; ++t) all &= are_mild(s.compared, s.keys.at(b, t));
+        for (i64 t = 0; all && t < length; ++t) powers_of(s.compared, s.keys.at(b, t), powers + (b * s.steps + t) * s.compared);
+        mild[b] = all;
+    });
+}
+
+// tanh(key + query) of step t, the vector at i.
+struct tanh_of_sum {
+    const attention_source& s;
+    const i64 b;
+    const real* query;
+    template <class At>
+    vec operator()(At at, i64 t, i64 i) const {
+        return tanh(at.get(s.keys.at(b, t) + i) + at.get(query + i));
+    }
+};
+struct tanh_of_powers {
+    const real *keys, *query;
+    const i64 count;
+    template <class At>
+    vec operator()(At at, i64 t, i64 i) const {
+        const vec rest = set(1) / fma(at.get(keys + t * count + i), at.get(query + i), set(1));
+        return fma(set(-2), rest, set(1));
+    }
+};
+
+// Calls f(shown) with what gives the tanh of each step of b, for a source with a score. Which way is a matter of row and query.
+template <class F>
+inline void with_tanh(const attention_source& s, i64 b, const real* query, F f) {
     const i64 count = s.compared;
-    if (s.score == nullptr) return dot(count, key, query);
-    const real* score = s.score;
-    return in_chains(count, [=](auto at, i64 i, vec sum) { return fma(at.get(score + i), tanh(at.get(key + i) + at.get(query + i)), sum); });
+    if (s.powers == nullptr || !s.mild[b] || !are_mild(count, query)) return f(tanh_of_sum{s, b, query});
+    workspace space(workspace::rounded(count));
+    real* powers = space.take(count);
+    powers_of(count, query, powers);
+    f(tanh_of_powers{s.powers + b * s.steps * count, powers, count});
 }
 
 inline void attend(const attention_source& s, const attention_step& step, real* weights, real* context) {
     over_rows(step.rows, work_of(s), step.threads, [&](i64 row) {
-        const i64 b = asked(step.places, row), length = length_of(s, b);
+        const i64 b = asked(step.places, row), length = length_of(s, b), count = s.compared;
+        const real *query = step.query + row * count, *score = s.score;
         real* e = weights + row * s.steps;
-        for (i64 t = 0; t < length; ++t) e[t] = score_of(s, s.keys.at(b, t), step.query + row * s.compared);
+        if (score == nullptr)
+            for (i64 t = 0; t < length; ++t) e[t] = dot(count, s.keys.at(b, t), query);
+        else
+            with_tanh(s, b, query, [=](auto shown) {
+                for (i64 t = 0; t < length; ++t)
+                    e[t] = in_chains(count, [=](auto at, i64 i, vec sum) { return fma(at.get(score + i), shown(at, t, i), sum); });
+            });
         std::fill(e + length, e + s.steps, real(0));
         softmax(length, e);
         weighed_sum(length, s.memory_size, context + row * s.memory_size, [=](i64 t) { return e[t]; }, [&](i64 t) { return s.memory.at(b, t); });
     });
 }
 
-// From the gradients of the scores of row `row`, which asks b, to those of keys, query and score, a vector at a time.
-inline void unscore(const attention_source& s, const attention_step& step, const attention_gradients& g, i64 row, i64 b) {
+// From the gradients of the scores of row `row`, which asks b, to those of keys, query and score. `of_sum` gives the tanh, as
+// `with_tanh` has it.
+template <class Tanh>
+inline void unscore(const attention_source& s, const attention_gradients& g, i64 row, i64 b, Tanh of_sum) {
     const i64 count = s.compared, length = length_of(s, b);
-    const real *query = step.query + row * count, *d_scores = g.scores + row * s.steps;
-    real *d_query = g.query + row * count, *d_score = g.score + row * count, *d_keys = g.keys + b * s.steps * count;
-    in_vectors(count, [&](auto at, i64 i) {
-        const vec q = at.get(query + i), v = at.get(s.score + i);
-        vec to_query = set(0), to_score = at.get(d_score + i);
-        real* d_key = d_keys + i;
-        for (i64 t = 0; t < length; ++t, d_key += count) {
-            const vec d = set(d_scores[t]), shown = tanh(at.get(s.keys.at(b, t) + i) + q);
-            const vec d_sum = d * v * fma(set(0) - shown, shown, set(1));
-            at.put(d_key, at.get(d_key) + d_sum);
-            to_query = to_query + d_sum;
-            to_score = fma(d, shown, to_score);
-        }
-        at.put(d_query + i, to_query);
-        at.put(d_score + i, to_score);
-    });
+    const real* d_scores = g.scores + row * s.steps;
+    real *d_query = g.query + row * count, *d_score = g.score + row * count, *d_key = g.keys + b * s.steps * count;
+    std::fill_n(d_query, count, real(0));
+    for (i64 t = 0; t < length; ++t, d_key += count) {
+        const vec d = set(d_scores[t]);
+        in_vectors(count, [&](auto at, i64 i) {
+            const vec shown = of_sum(at, t, i), d_sum = d * at.get(s.score + i) * fma(set(0) - shown, shown, set(1));
+            at.put(d_key + i, at.get(d_key + i) + d_sum);
+            at.put(d_query + i, at.get(d_query + i) + d_sum);
+            at.put(d_score + i, fma(d, shown, at.get(d_score + i)));
+        });
+    }
 }
 
 inline void unattend(const attention_source& s, const attention_step& step, const attention_gradients& g) {
@@ -178,7 +267,7 @@ inline void unattend(const attention_source& s, const attention_step& step, cons
         std::fill(d + length, d + s.steps, real(0));
         const vec mean = set(dot(length, a, d));
         in_vectors(length, [=](auto at, i64 t) { at.put(d + t, at.get(a + t) * (at.get(d + t) - mean)); });
-        if (s.score != nullptr) return unscore(s, step, g, row, b);
+        if (s.score != nullptr) return with_tanh(s, b, step.query + row * s.compared, [&](auto of_sum) { unscore(s, g, row, b, of_sum); });
         weighed_sum(length, s.compared, g.query + row * s.compared, [=](i64 t) { return d[t]; }, [&](i64 t) { return s.keys.at(b, t); });
     });
 }

@@ -14,6 +14,9 @@ struct attention_source {
     steps_of<const float> memory;   // (B, S, M)
     steps_of<const float> keys;     // (B, S, A)
     const float* score;             // (A,): keys and query are added, and weighed after their tanh; null: they are multiplied
+    // What `prepare` makes of the keys of a source with a score; null: nothing, and each tanh is computed by itself.
+    const float* powers;            // (B, S, A), contiguous: exp(2 key)
+    const bool* mild;               // (B,): whether the keys of a row are small enough for that
 };
 
 // One step of the rows that ask.
@@ -51,6 +54,8 @@ struct attention_sums {
 
 // One level's attention.
 struct attention {
+    // Writes the powers and mild of `rows` rows, where they belong.
+    void (*prepare)(const attention_source&, std::int64_t rows, float* powers, bool* mild, int threads);
     // Writes weights (R, S), zeros beyond a row's length, and context (R, M), both contiguous.
     void (*forward)(const attention_source&, const attention_step&, float* weights, float* context);
     void (*backward)(const attention_source&, const attention_step&, const attention_gradients&);

@@ -63,9 +63,9 @@ void attend_sums(const source& from, i64 rows, i64 size, address places, address
 
 void add_attention(nb::module_& module) {
     nb::class_<source>(module, "Source", "What is attended to: csrc/attention.h says what every argument is. Keeps nothing alive.")
-        .def(nb::init<i64, i64, i64, address, address, i64, i64, address, i64, i64, address>(), "steps"_a, "memory_size"_a,
-             "compared"_a, "lengths"_a, "memory"_a, "memory_stride_batch"_a, "memory_stride_time"_a, "keys"_a,
-             "keys_stride_batch"_a, "keys_stride_time"_a, "score"_a);
+        .def(nb::init<i64, i64, i64, i64, address, address, i64, i64, address, i64, i64, address, int>(), "rows"_a, "steps"_a,
+             "memory_size"_a, "compared"_a, "lengths"_a, "memory"_a, "memory_stride_batch"_a, "memory_stride_time"_a, "keys"_a,
+             "keys_stride_batch"_a, "keys_stride_time"_a, "score"_a, "threads"_a);
     nb::class_<reader>(module, "Reader", "A cell that attends, one step of any rows at a time: csrc/reader.h says what every argument is.")
         .def(nb::init<const layer<float>&, const matrix*, const matrix*, const matrix&, i64, i64, i64, i64, address, address, i64>(), "cell"_a,
              nb::arg("input").none(), nb::arg("query").none(), "context"_a, "input_size"_a, "memory_size"_a, "compared"_a, "columns"_a,

@@ -14,6 +14,9 @@ namespace seqloom {
 // An element of y depends on its element of x alone: not on count, position or alignment.
 using elementwise = void (*)(const float* x, float* y, std::int64_t count);
 
+// Instead of how far apart the rows of a start are: it is one number for each row.
+constexpr std::int64_t one_a_row = -1;
+
 // c = start + a b, and the gradient of b: csrc/linear.h says what every argument is.
 struct dense {
     std::unique_ptr<packed<float>> (*pack)(const float* b, std::int64_t row, std::int64_t column, std::int64_t depth, std::int64_t columns,
@@ -46,6 +49,9 @@ struct kernels {
     void (*cross_entropy)(const softmax_loss&);
     // z: (rows, words), contiguous logits; they become log-probabilities.
     void (*log_softmax)(std::int64_t rows, std::int64_t words, float* z, int threads);
+    // The likeliest token of each row of such logits and its log-probability, to the bit as `log_softmax` has them; of equal ones
+    // the first. Token 0 and NaN where one of them is NaN.
+    void (*likeliest)(std::int64_t rows, std::int64_t words, const float* z, std::int64_t* tokens, float* scores, int threads);
     std::uint64_t (*fingerprint)(const void* from, std::int64_t bytes);  // csrc/fingerprint.h
     double (*multiply_adds)(std::int64_t rounds);  // the seconds that `rounds` independent fma on a whole vector take
     std::int64_t lanes;

@@ -64,7 +64,7 @@ double multiply_adds(std::int64_t rounds) {
 
 extern const kernels table;
 const kernels table = {SEQLOOM_NAME(SEQLOOM_LEVEL), map<sigmoid>, map<tanh>, SEQLOOM_CELLS, {pack_matrix, apply, outer},
-                       {attend, unattend, sum_over_steps}, cross_entropy, log_softmax_rows, fingerprint, multiply_adds, lanes};
+                       {prepare, attend, unattend, sum_over_steps}, cross_entropy, log_softmax_rows, likeliest_of_rows, fingerprint, multiply_adds, lanes};
 
 #endif
 

@@ -2,6 +2,7 @@
 // depend on the other rows, nor on the number of threads; and the gradient of b.
 #pragma once
 
+#include "kernels.h"
 #include "panels.h"
 #include "threads.h"
 
@@ -57,6 +58,13 @@ inline void apply_panels(const matrix& b, i64 rows, const real* a, i64 a_row, co
         const i64 height = std::min(rows_at_once, rows - from), at_once = panels_at_once(std::min(height, tallest));
         const operand left = by_rows(a + from * a_row, a_row);
         const i64 full = std::min(last, b.columns / panel);
+        const real* starts = start == nullptr ? nullptr : start + from * start_row;
+        i64 starts_row = start == nullptr ? 0 : start_row;
+        if (start != nullptr && start_row == one_a_row) {
+            real* to = c + from * b.columns;
+            for (i64 m = 0; m < height; ++m) std::fill(to + m * b.columns + first * panel, to + m * b.columns + std::min(last * panel, b.columns), start[from + m]);
+            starts = to, starts_row = b.columns;
+        }
         for (i64 v = first; v < full; v += at_once) {
             const real *right[widest], *begin[widest];
             real* to[widest];
@@ -64,16 +72,16 @@ inline void apply_panels(const matrix& b, i64 rows, const real* a, i64 a_row, co
             for (i64 p = 0; p < taken; ++p) {
                 const i64 at = (v + p) * panel;
                 right[p] = b.at(v + p), to[p] = c + from * b.columns + at;
-                begin[p] = start == nullptr ? zeros : start + from * start_row + at;
+                begin[p] = starts == nullptr ? zeros : starts + at;
             }
-            multiply(height, left, taken, right, b.depth, begin, start == nullptr ? 0 : start_row, to, b.columns);
+            multiply(height, left, taken, right, b.depth, begin, starts_row, to, b.columns);
         }
-        if (full < last) apply_edge(b, height, left, start == nullptr ? nullptr : start + from * start_row, start_row, c + from * b.columns);
+        if (full < last) apply_edge(b, height, left, starts, starts_row, c + from * b.columns);
     }
 }
 
-// a: (rows, depth), rows a_row apart. start: (rows, columns), rows start_row apart, or with 0 one row for all; it may be c, or null
-// for zeros. c: (rows, columns), contiguous, written.
+// a: (rows, depth), rows a_row apart. start: (rows, columns), rows start_row apart, or with 0 one row for all, or with `one_a_row`
+// (rows,); it may be c, or null for zeros. c: (rows, columns), contiguous, written.
 inline void apply(const packed<real>& weights, i64 rows, const real* a, i64 a_row, const real* start, i64 start_row, real* c,
                   int threads) {
     const auto& b = static_cast<const matrix&>(weights);
@@ -84,7 +92,8 @@ inline void apply(const packed<real>& weights, i64 rows, const real* a, i64 a_ro
         // What is larger is shared out, and the rest is read by all.
         if (rows >= members * tallest && (rows >= b.columns || all < members * 2 * widest)) {
             const i64 from = rows * member / members, to = rows * (member + 1) / members;
-            apply_panels(b, to - from, a + from * a_row, a_row, start == nullptr ? nullptr : start + from * start_row, start_row,
+            const i64 before = from * (start_row == one_a_row ? 1 : start_row);
+            apply_panels(b, to - from, a + from * a_row, a_row, start == nullptr ? nullptr : start + before, start_row,
                          c + from * b.columns, 0, all);
         } else {
             apply_panels(b, rows, a, a_row, start, start_row, c, all * member / members, all * (member + 1) / members);

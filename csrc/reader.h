@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -22,13 +23,23 @@ inline std::vector<float> copied(address from, i64 count) {
 
 inline const float* or_null(const std::vector<float>& numbers) { return numbers.empty() ? nullptr : numbers.data(); }
 
-// What is attended to, once for all steps.
+// What is attended to, of so many rows, made ready once for all steps.
 struct source {
     attention_source s;
-    source(i64 steps, i64 memory_size, i64 compared, address lengths, address memory, i64 memory_batch, i64 memory_time, address keys,
-           i64 keys_batch, i64 keys_time, address score)
+    source(i64 rows, i64 steps, i64 memory_size, i64 compared, address lengths, address memory, i64 memory_batch, i64 memory_time,
+           address keys, i64 keys_batch, i64 keys_time, address score, int threads)
         : s{steps, memory_size, compared, at<const i64>(lengths), {at<const float>(memory), memory_batch, memory_time},
-            {at<const float>(keys), keys_batch, keys_time}, at<const float>(score)} {}
+            {at<const float>(keys), keys_batch, keys_time}, at<const float>(score), nullptr, nullptr} {
+        if (score == 0) return;
+        powers_.reset(new float[static_cast<std::size_t>(rows * steps * compared)]);
+        mild_.reset(new bool[static_cast<std::size_t>(rows)]);
+        active().attention.prepare(s, rows, powers_.get(), mild_.get(), threads);
+        s.powers = powers_.get(), s.mild = mild_.get();
+    }
+
+private:
+    std::unique_ptr<float[]> powers_;
+    std::unique_ptr<bool[]> mild_;
 };
 
 // What a step reads and writes, of R rows. `cell` and `next_cell` are null for a cell without one; `places` as attention_step
@@ -150,23 +161,7 @@ public:
 
     // Reads `tokens` (R,) and writes the log-probabilities of the next ones, (R, V).
     void spell(const source& from, i64 rows, address tokens, const step_memory& m, float* log_probabilities, int threads) {
-        reads_.read(from, rows, tokens, m, threads);
-        const i64 hidden = reads_.hidden_size, memory = reads_.memory_size;
-        features_.resize(static_cast<std::size_t>(rows * (hidden + memory)));
-        float* to = features_.data();
-        for (i64 row = 0; row < rows; ++row) {
-            to = std::copy_n(m.next_hidden + row * hidden, hidden, to);
-            to = std::copy_n(m.context + row * memory, memory, to);
-        }
-        const float* features = features_.data();
-        if (readout_ != nullptr) {
-            const i64 count = rows * readout_->columns;
-            shown_.resize(static_cast<std::size_t>(count));
-            readout_->apply(rows, features, shown_.data(), threads);
-            active().tanh(shown_.data(), shown_.data(), count);
-            features = shown_.data();
-        }
-        output_.apply(rows, features, log_probabilities, threads);
+        write_logits(from, rows, tokens, m, log_probabilities, threads);
         active().log_softmax(rows, output_.columns, log_probabilities, threads);
     }
 
@@ -181,8 +176,8 @@ public:
         step_memory now = m;
         now.context = context_.data();
         for (i64 step = 0;; ++step, now.weights += rows * from.s.steps, chosen += rows, scores += rows) {
-            spell(from, rows, tokens, now, scores_.data(), threads);
-            if (choose(rows, end, chosen, scores) || step + 1 == most) return step + 1;
+            write_logits(from, rows, tokens, now, scores_.data(), threads);
+            if (choose(rows, end, chosen, scores, threads) || step + 1 == most) return step + 1;
             std::copy_n(m.next_hidden, count, hidden_.data());
             if (m.cell != nullptr) std::copy_n(m.next_cell, count, cell_.data());
             now.hidden = hidden_.data(), now.cell = m.cell == nullptr ? nullptr : cell_.data();
@@ -235,15 +230,32 @@ private:
     const projection& output_;
     std::vector<float> features_, shown_, hidden_, cell_, after_, cell_after_, context_, scores_;
 
-    // Whether one of the rows ends here.
-    bool choose(i64 rows, i64 end, i64* chosen, float* scores) const {
-        bool ends = false;
+    // Reads `tokens` and writes what the softmax is of, (R, V).
+    void write_logits(const source& from, i64 rows, address tokens, const step_memory& m, float* logits, int threads) {
+        reads_.read(from, rows, tokens, m, threads);
+        const i64 hidden = reads_.hidden_size, memory = reads_.memory_size;
+        features_.resize(static_cast<std::size_t>(rows * (hidden + memory)));
+        float* to = features_.data();
         for (i64 row = 0; row < rows; ++row) {
-            const float* z = scores_.data() + row * output_.columns;
-            const float* best = std::max_element(z, z + output_.columns);
-            chosen[row] = best - z, scores[row] = *best;
-            ends = ends || chosen[row] == end || std::isnan(*best);
+            to = std::copy_n(m.next_hidden + row * hidden, hidden, to);
+            to = std::copy_n(m.context + row * memory, memory, to);
         }
+        const float* features = features_.data();
+        if (readout_ != nullptr) {
+            const i64 count = rows * readout_->columns;
+            shown_.resize(static_cast<std::size_t>(count));
+            readout_->apply(rows, features, shown_.data(), threads);
+            active().tanh(shown_.data(), shown_.data(), count);
+            features = shown_.data();
+        }
+        output_.apply(rows, features, logits, threads);
+    }
+
+    // Chooses for each row by its logits. Whether one of the rows ends here.
+    bool choose(i64 rows, i64 end, i64* chosen, float* scores, int threads) const {
+        active().likeliest(rows, output_.columns, scores_.data(), chosen, scores, threads);
+        bool ends = false;
+        for (i64 row = 0; row < rows; ++row) ends = ends || chosen[row] == end || std::isnan(scores[row]);
         return ends;
     }
 };

@@ -1,6 +1,7 @@
 // Runs attention, the dense product and the loss of a softmax of every level that runs here on buffers that have exactly their
 // size, under the sanitisers: a number read or written beyond any of them ends the program. What must not be read is NaN; what
 // must be written is NaN before. The number of threads and a row alone are compared to the bit.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -56,7 +57,7 @@ static buffer filled(i64 size, i64 seed) {
 
 struct sizes {
     i64 steps, memory, compared;
-    bool score;
+    bool score, prepared;
 };
 
 struct answer {
@@ -84,8 +85,14 @@ static answer solve(const kernels& level, const sizes& n, const std::vector<i64>
     const buffer query = rows(n.compared, 4), d_context = rows(n.memory, 5), d_weights = rows(n.steps, 6);
     std::vector<i64> places, counts(static_cast<std::size_t>(B), 1), begins = {0};
     for (i64 b = 0; b < B; ++b) places.push_back(b);
-    const attention_source s{n.steps, n.memory, n.compared, lengths.data(), {memory.data(), n.steps * n.memory, n.memory},
-                             {keys.data(), n.steps * n.compared, n.compared}, score.data()};
+    attention_source s{n.steps, n.memory, n.compared, lengths.data(), {memory.data(), n.steps * n.memory, n.memory},
+                       {keys.data(), n.steps * n.compared, n.compared}, score.data(), nullptr, nullptr};
+    const buffer powers(B * n.steps * n.compared);
+    const std::unique_ptr<bool[]> mild(new bool[static_cast<std::size_t>(B)]);
+    if (n.prepared) {
+        level.attention.prepare(s, B, powers.data(), mild.get(), threads);
+        s.powers = powers.data(), s.mild = mild.get();
+    }
     const attention_step step{B, places.data(), query.data(), threads};
     answer a{buffer(B * n.steps), buffer(B * n.memory), buffer(B * n.steps), buffer(B * n.compared), buffer(n.score ? B * n.steps * n.compared : 0),
              buffer(n.score ? B * n.compared : 0), buffer(B * n.steps * n.memory)};
@@ -113,18 +120,23 @@ static void try_attention(const kernels& level, const sizes& n, const std::vecto
         hold(solve(level, n, {lengths[b]}, static_cast<i64>(b), 1), whole, static_cast<i64>(b), level.isa, "a row alone differs from the row in its batch");
     }
     for (int threads = 2; threads <= 4; ++threads) hold(solve(level, n, lengths, 0, threads), whole, 0, level.isa, "the number of threads changes a result");
+    if (!n.prepared) return;
+    const answer unprepared = solve(level, {n.steps, n.memory, n.compared, true, false}, lengths, 0, 1);
+    for (i64 i = 0; i < whole.weights.size(); ++i) check(std::fabs(whole.weights[i] - unprepared.weights[i]) < 1e-6, level.isa, "powers give the same weights");
+    for (i64 i = 0; i < whole.keys.size(); ++i) check(std::fabs(whole.keys[i] - unprepared.keys[i]) < 1e-5, level.isa, "powers give the same gradients");
 }
 
-// c = start + a b and a' d, each against sums in double, for row starts, one start for all, and none.
+// c = start + a b and a' d, each against sums in double, for row starts, one start for all, one number a row, and none.
 static void try_dense(const kernels& level, i64 rows, i64 depth, i64 columns, int threads) {
     const buffer a = filled(rows * depth, 1), b = filled(depth * columns, 2), each = filled(rows * columns, 3), shared = filled(columns, 4);
     const auto packed = level.linear.pack(b.data(), columns, 1, depth, columns, threads);
-    for (int starts = 0; starts < 3; ++starts) {
-        const float* start = starts == 0 ? nullptr : starts == 1 ? shared.data() : each.data();
+    const buffer by_row = filled(rows, 7);
+    for (int starts = 0; starts < 4; ++starts) {
+        const float* start = starts == 0 ? nullptr : starts == 1 ? shared.data() : starts == 2 ? each.data() : by_row.data();
         buffer c(rows * columns);
-        level.linear.apply(*packed, rows, a.data(), depth, start, starts == 2 ? columns : 0, c.data(), threads);
+        level.linear.apply(*packed, rows, a.data(), depth, start, starts == 2 ? columns : starts == 3 ? one_a_row : 0, c.data(), threads);
         for (i64 i = 0; i < rows * columns; ++i) {
-            double sum = starts == 0 ? 0 : static_cast<double>(start[starts == 1 ? i % columns : i]);
+            double sum = starts == 0 ? 0 : static_cast<double>(start[starts == 1 ? i % columns : starts == 2 ? i : i / columns]);
             for (i64 k = 0; k < depth; ++k) sum += static_cast<double>(a[i / columns * depth + k]) * static_cast<double>(b[k * columns + i % columns]);
             check(std::fabs(sum - static_cast<double>(c[i])) < 1e-4 * (1 + std::sqrt(static_cast<double>(depth))), level.isa, "c is start + a b");
         }
@@ -180,6 +192,20 @@ static void try_loss(const kernels& level, i64 words, i64 tokens, float smoothin
     solve(0.5f, 2, z, alone, nothing);
 }
 
+// The likeliest of each row is the first of the highest of its log-probabilities, to the bit.
+static void try_likeliest(const kernels& level, i64 rows, i64 words, const buffer& log_probabilities, int threads) {
+    const buffer logits = filled(rows * words, 6);
+    buffer z(rows * words), scores(rows);
+    for (i64 i = 0; i < z.size(); ++i) z[i] = 9 * logits[i];
+    std::vector<i64> tokens(static_cast<std::size_t>(rows), -1);
+    level.likeliest(rows, words, z.data(), tokens.data(), scores.data(), threads);
+    for (i64 row = 0; row < rows; ++row) {
+        const float* of_row = log_probabilities.data() + row * words;
+        const float* best = std::max_element(of_row, of_row + words);
+        check(tokens[static_cast<std::size_t>(row)] == best - of_row && scores[row] == *best, level.isa, "the likeliest has the highest log-probability");
+    }
+}
+
 // Log-probabilities of rows of logits: right, alone or with others, on any number of threads; not a number where a logit is none.
 static void try_log_softmax(const kernels& level, i64 rows, i64 words) {
     const buffer logits = filled(rows * words, 6);
@@ -198,16 +224,22 @@ static void try_log_softmax(const kernels& level, i64 rows, i64 words) {
         check(solve(row, 1, 1).same(together, row * words), level.isa, "other rows change a log-probability");
     }
     for (int threads = 2; threads <= 4; ++threads) check(solve(0, rows, threads).same(together), level.isa, "the number of threads changes a log-probability");
+    for (int threads = 1; threads <= 3; ++threads) try_likeliest(level, rows, words, together, threads);
     buffer broken(words);
     for (i64 v = 0; v < words; ++v) broken[v] = v == words / 2 ? std::numeric_limits<float>::quiet_NaN() : 1;
+    i64 token = -1;
+    float score = 0;
+    level.likeliest(1, words, broken.data(), &token, &score, 1);
+    check(token == 0 && std::isnan(score), level.isa, "of what is no number nothing is likeliest");
     level.log_softmax(1, words, broken.data(), 1);
     for (i64 v = 0; v < words; ++v) check(std::isnan(broken[v]), level.isa, "what is no number shows in all of its row");
 }
 
 int main() {
     for (const kernels* level : runnable()) {
-        for (const bool score : {true, false})
-            for (const sizes& n : {sizes{1, 1, 1, score}, sizes{7, 33, 17, score}, sizes{5, 64, 32, score}, sizes{0, 3, 3, score}, sizes{40, 100, 130, score}}) {
+        for (const auto& [score, prepared] : {std::array<bool, 2>{true, true}, {true, false}, {false, false}})
+            for (const auto& [steps, memory, compared] : {std::array<i64, 3>{1, 1, 1}, {7, 33, 17}, {5, 64, 32}, {0, 3, 3}, {40, 100, 130}}) {
+                const sizes n{steps, memory, compared, score, prepared};
                 std::vector<i64> lengths;
                 for (i64 b = 0; b < 9; ++b) lengths.push_back(b == 0 ? n.steps : (b * 5) % (n.steps + 1));
                 try_attention(*level, n, lengths);

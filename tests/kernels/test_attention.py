@@ -369,6 +369,30 @@ def test_empty_batches_sequences_and_sources_have_answers_and_gradients(
 
 
 @needs_core
+@pytest.mark.parametrize("size", [1e-3, 1.0, 20.0, 22.0, 300.0])
+def test_keys_and_queries_of_any_size_have_the_tanh_of_their_sum(size: float) -> None:
+    layer = made("gru", "additive")
+    case = case_for(layer)
+    assert layer.weight_query is not None
+    with torch.no_grad():
+        layer.weight_query.mul_(size)  # from 21 on not by their powers, which overflow: both large, the sum is small
+    case.keys.copy_(0.1 * case.keys - (case.paths[0] @ layer.weight_query)[:, None])
+    wide = Case(*(part.double() for part in case[:3]), tuple(path.double() for path in case.paths))
+    truth = read(copy.deepcopy(layer).double(), wide, loop=in_doubles)
+    assert_close(read(layer, case), truth, within=5e-5 * max(1.0, size))  # the sum itself is rounded
+
+
+@pytest.mark.parametrize("where", ["keys", "state"])
+def test_a_number_that_is_none_shows_in_its_row_alone(where: str) -> None:
+    layer = made("gru", "additive")
+    case = case_for(layer)
+    before = layer(case.x, Source(case.memory, case.keys, torch.tensor(SOURCE_LENGTHS)), LENGTHS, RNNState(*case.paths))
+    (case.keys if where == "keys" else case.paths[0])[0].view(-1)[2] = math.nan
+    after = layer(case.x, Source(case.memory, case.keys, torch.tensor(SOURCE_LENGTHS)), LENGTHS, RNNState(*case.paths))
+    assert after[0].weights[0].isnan().any()
+    assert_same_bits(after[0].weights[1:], before[0].weights[1:])
+
+
 def test_large_scores_keep_the_weights_finite() -> None:
     layer = made("lstm", "dot")
     case = case_for(layer)

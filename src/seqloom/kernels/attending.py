@@ -83,10 +83,10 @@ class Asked:
         memory, keys, lengths = in_rows(source.memory), in_rows(source.keys), source.lengths.contiguous()
         score = None if score is None else score.contiguous()
         self.tensors = (memory, keys, lengths, score)
-        sizes = (*memory.shape[1:], keys.shape[2])
+        sizes = (*memory.shape, keys.shape[2])
         self.source = native.core().Source(
             *(*sizes, lengths.data_ptr(), memory.data_ptr(), *memory.stride()[:2]),
-            *(keys.data_ptr(), *keys.stride()[:2], address(score)),
+            *(keys.data_ptr(), *keys.stride()[:2], address(score), torch.get_num_threads()),
         )
 
 
@@ -264,7 +264,7 @@ def go_back(call: Call, o: Attending, w: Weights, steps: Steps, gradients: Seque
 def summed(call: Call, o: Attending, weights: Tensor, values: Tensor) -> Float[Tensor, "B S size"]:
     """For each step of the source, what weighs on it at all steps of its row."""
     tokens, size = call.tokens, values.shape[1]
-    source = Asked(Source(o.memory, o.keys, call.source_lengths), o.score)
+    source = Asked(Source(o.memory, o.keys, call.source_lengths), None)
     begins, to = torch.tensor(tokens.begins, dtype=torch.int64), empty(*o.memory.shape[:2], size)
     native.core().attend_sums(
         *(source.source, len(call.lengths), size, tokens.rows.data_ptr(), tokens.counts.data_ptr(), begins.data_ptr()),

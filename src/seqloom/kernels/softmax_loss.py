@@ -16,6 +16,7 @@ from seqloom.kernels.packing import matrix
 from seqloom.kernels.recurrence import address, empty, in_rows
 from seqloom.shapes import Float, Int
 
+ONE_A_ROW = -1  # as csrc/kernels.h has it: the bias is one number for each row of the product
 WHOLE = 32  # columns that fill whole panels of the core, at every level of the instruction set
 
 
@@ -54,7 +55,7 @@ def solve(s: SoftmaxLoss, wanted: Sequence[bool], *, numbers: int) -> Solved:
     To the bit for any number of threads; the loss of a row does not depend on the others.
     """
     features, weight, targets = in_rows(s.features), in_rows(s.weight), s.targets.contiguous()
-    bias = None if s.bias is None else s.bias[:, None]
+    bias = None if s.bias is None else s.bias.contiguous()
     (rows, size), words, core, threads = features.shape, len(weight), native.core(), torch.get_num_threads()
     height = min(rows, max(WHOLE, numbers // words // WHOLE * WHOLE))
     of_features, of_weight, of_bias = wanted
@@ -69,10 +70,7 @@ def solve(s: SoftmaxLoss, wanted: Sequence[bool], *, numbers: int) -> Solved:
     for start in range(0, rows, height):
         read = features[start : start + height]
         count = len(read)
-        if bias is not None:
-            memory[: words * count].view(words, count).copy_(bias)
-        from_bias = 0 if bias is None else at
-        core.linear(matrix(read.t()), words, weight.data_ptr(), weight.stride(0), from_bias, at, threads, count)
+        core.linear(matrix(read.t()), words, weight.data_ptr(), weight.stride(0), address(bias), at, threads, ONE_A_ROW)
         of_chunk = targets[start:].data_ptr(), s.smoothing, share, found.losses[start:].data_ptr(), address(found.bias)
         core.cross_entropy(words, count, at, *of_chunk, threads)
         if found.features is not None:

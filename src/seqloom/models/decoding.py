@@ -189,11 +189,12 @@ def _one_each(
         if taken is not None:
             steps, bests, shares, state = taken
             place = record.add(None if shares is None else shares.flatten(0, 1))
-            for chosen, best in zip(steps, bests, strict=True):
+            for ids, gains in zip(steps.tolist(), bests.tolist(), strict=True):
                 length += 1
-                check_given(best.tolist(), best[:, None], length)
-                going = follow(chosen.tolist(), best.tolist(), place)
+                check_given(gains, None, length)
+                going = follow(ids, gains, place)
                 place += len(rows)
+            chosen = steps[-1]
         else:
             length += 1
             given, weights, state = writer.step(tokens, state)

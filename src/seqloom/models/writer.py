@@ -155,12 +155,12 @@ def power(length: int, penalty: float) -> float:
     return math.exp(min(penalty * math.log(length), 700.0))
 
 
-def check_given(best: list[float], given: Tensor, length: int) -> None:
-    """Raise SeqloomError unless the best log-probability of each row is one."""
+def check_given(best: list[float], given: Tensor | None, length: int) -> None:
+    """Raise SeqloomError unless the best log-probability of each row is one, of all `given` where some were barred."""
     for row, value in enumerate(best):
         if -math.inf < value <= 1e-3:  # rounding may lift a sure token above 0
             continue
-        highest = float(given[row].max())
+        highest = value if given is None else float(given[row].max())
         if value == -math.inf and -math.inf < highest <= 1e-3:  # all others would repeat
             continue
         raise SeqloomError(
