@@ -2,6 +2,7 @@
 
 from seqloom.kernels.dispatch import PATHS, Path, choose, choose_attending, run, run_attending, which
 from seqloom.kernels.linear import Prepared, linear
+from seqloom.kernels.rows import real_rows, take_rows
 
 __all__ = [
     "PATHS",
@@ -10,7 +11,9 @@ __all__ = [
     "choose",
     "choose_attending",
     "linear",
+    "real_rows",
     "run",
     "run_attending",
+    "take_rows",
     "which",
 ]

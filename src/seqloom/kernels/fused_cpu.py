@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn import Parameter
 
 from seqloom.cells import CellParameters
 from seqloom.kernels import operators, reference
-from seqloom.kernels.linear import linear
-from seqloom.kernels.packing import pack
+from seqloom.kernels.linear import fits, linear
+from seqloom.kernels.packing import pack, table
 from seqloom.kernels.recurrence import CELLS, Operands, Reading, Results, compute, differentiate, name_of
 from seqloom.kernels.reference import Step
 from seqloom.shapes import Float, Int, State, Tokens, Trace
@@ -66,7 +67,10 @@ def operands(p: CellParameters, x: Tensor | Tokens, lengths: Tensor, state: Stat
 
 
 def _table(vectors: Tensor, weight_input: Tensor, bias: Tensor | None) -> Tensor:
-    """x W + b of each vector, in float32 under autocast too."""
+    """x W + b of each vector, in float32 under autocast too; of a whole table of vectors from those kept."""
+    of_table = isinstance(vectors, Parameter) and vectors.is_contiguous() and not torch.is_grad_enabled()
+    if of_table and fits(vectors, weight_input, bias):
+        return table(vectors, weight_input, None if bias is None else bias.contiguous())
     if not torch.is_autocast_enabled("cpu"):
         return linear(vectors, weight_input, bias=bias)
     with torch.autocast("cpu", enabled=False):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqloom.config import ModelSettings
+from seqloom.kernels import real_rows
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, read_tokens, stack
 from seqloom.nn import AdaptiveSoftmax, Linear, SequenceDropout, token_losses, vocabulary_loss
 from seqloom.nn.stream import Precision
@@ -61,8 +62,7 @@ class LanguageModel(nn.Module):
     ) -> tuple[Float[Tensor, ""], StackState]:
         """The mean cross entropy of `targets` after each token of `batch`, and the state to carry on, no gradient."""
         features, last = self(batch, state)
-        real = valid_steps(batch.lengths, batch.values.shape[1])
-        read, wanted = features[real], targets[real]
+        read, wanted = real_rows(features, batch.lengths), targets[valid_steps(batch.lengths, targets.shape[1])]
         if isinstance(self.output, AdaptiveSoftmax):
             loss = self.output.mean_loss(read, wanted)
         else:

@@ -2,14 +2,15 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from seqloom.config import ModelSettings
+from seqloom.kernels import take_rows
 from seqloom.nn import GRU, LSTM, Bidirectional, OneHot, Recurrent, SimpleRNN, Stack
-from seqloom.shapes import Batch, Tokens, valid_steps
+from seqloom.shapes import Batch, Float, Int, Tokens, valid_steps
 from seqloom.text import PADDING, UNKNOWN
 
 
@@ -24,6 +25,7 @@ class LossOptions(NamedTuple):
 
 
 PLAIN_LOSS = LossOptions()
+SMALL = 1 << 16  # numbers of a table: to see that it is still the same takes less than its products with few tokens
 
 
 def read_tokens(table: nn.Module, batch: Batch, *, dropout: nn.Module, word_dropout: float) -> Tokens:
@@ -36,10 +38,21 @@ def read_tokens(table: nn.Module, batch: Batch, *, dropout: nn.Module, word_drop
     if table.training and word_dropout:
         unread = torch.rand(ids.shape, device=ids.device) < word_dropout
         ids = torch.where(unread & (ids != PADDING), UNKNOWN, ids)
+    if _is_small(table) and not (table.training or torch.is_grad_enabled()):
+        return Tokens(ids, table.weight)  # of which a layer knows its products
     different, places = torch.unique(ids, return_inverse=True)
-    # A batch of one row: what embeds ids takes (B, T) of them.
-    vectors: Tensor = dropout(table(different[None]))
-    return Tokens(places, vectors[0])
+    return Tokens(places, dropout(_vectors(table, different)))
+
+
+def _is_small(table: nn.Module) -> TypeGuard[nn.Embedding]:
+    return type(table) is nn.Embedding and table.weight.numel() <= SMALL
+
+
+def _vectors(table: nn.Module, different: Int[Tensor, " N"]) -> Float[Tensor, "N E"]:
+    if type(table) is nn.Embedding:
+        return take_rows(table.weight, different, padding_idx=table.padding_idx)
+    found: Tensor = table(different[None])[0]  # a batch of one row: what embeds ids takes (B, T) of them
+    return found
 
 
 def stack(settings: ModelSettings, *, input_size: int) -> Stack:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqloom.config import ModelSettings
+from seqloom.kernels import real_rows
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, layer, read_tokens, stack
 from seqloom.nn import CRF, Bidirectional, Linear, last_hidden
 from seqloom.shapes import Batch, Float, Int, Tokens, Words, valid_steps
@@ -71,8 +72,9 @@ class Tagger(nn.Module):
         scores = self(batch)
         if self.crf is not None:
             return -self.crf.log_likelihood(scores, batch.lengths, targets).sum() / batch.lengths.sum().clamp(min=1)
-        real = valid_steps(batch.lengths, targets.shape[1])
-        return functional.cross_entropy(scores[real], targets[real], label_smoothing=options.label_smoothing)
+        wanted = targets[valid_steps(batch.lengths, targets.shape[1])]
+        scores = real_rows(scores, batch.lengths)
+        return functional.cross_entropy(scores, wanted, label_smoothing=options.label_smoothing)
 
     def losses(
         self, scores: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"], targets: Int[Tensor, "B T"]

@@ -5,12 +5,14 @@ first, and what it writes when the text is over.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from seqloom.config import ModelSettings
+from seqloom.kernels import real_rows
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, layer, read_tokens
 from seqloom.nn import Attentive, Linear, Recurrent, token_losses, vocabulary_loss
 from seqloom.shapes import Attended, Batch, Float, Int, Source, State, Tokens, valid_steps
@@ -91,9 +93,9 @@ class TextDecoder(nn.Module):
     def features(self, batch: Batch, targets: Batch) -> Float[Tensor, "N F"]:
         """What the softmax reads before each token of `targets` and before the end of each, (N, F), row after row."""
         decoded = self.trace(batch, targets)
-        real = valid_steps(targets.lengths + 1, targets.values.shape[1] + 1)
+        real = partial(real_rows, lengths=targets.lengths + 1)
         return self.read_out(
-            decoded.outputs[real], None if decoded.attended is None else decoded.attended.contexts[real]
+            real(decoded.outputs), None if decoded.attended is None else real(decoded.attended.contexts)
         )
 
     def trace(self, batch: Batch, targets: Batch) -> Decoded:

@@ -78,9 +78,12 @@ class Attentive(nn.Module):
         """
         check_input(memory, input_size=self.memory_size, like=self.weight_context, layer="Attentive.source")
         lengths = check_lengths(lengths, memory)
-        padding = ~valid_steps(lengths, memory.shape[1])[..., None]
-        memory = memory.masked_fill(padding, 0)
-        keys = memory if self.key is None else self.key(memory).masked_fill(padding, 0)
+        if torch.compiler.is_compiling() or not len(lengths) or int(lengths.min()) < memory.shape[1]:
+            padding = ~valid_steps(lengths, memory.shape[1])[..., None]
+            memory = memory.masked_fill(padding, 0)
+            keys = memory if self.key is None else self.key(memory).masked_fill(padding, 0)
+        else:
+            keys = memory if self.key is None else self.key(memory)
         return Source(memory=memory, keys=keys, lengths=lengths)
 
     def forward(
