@@ -46,8 +46,11 @@ def assert_gradients(case: Case, *, state_given: bool, fast: bool) -> None:
 
 
 @pytest.mark.parametrize("case", smooth(list(mixes(2, 3))), ids=lambda case: case.name)
-def test_gradients_are_finite_differences(case: Case) -> None:
-    assert_gradients(case, state_given="learned" not in case.name, fast=False)
+@pytest.mark.parametrize(
+    "fast", [pytest.param(True, id="along one direction"), pytest.param(False, id="each", marks=pytest.mark.long)]
+)
+def test_gradients_are_finite_differences(case: Case, fast: bool) -> None:
+    assert_gradients(case, state_given="learned" not in case.name, fast=fast)
 
 
 @pytest.mark.parametrize("case", smooth(ALL[len(SINGLE) :]), ids=lambda case: case.name)
