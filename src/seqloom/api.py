@@ -188,11 +188,13 @@ class Model:
             )
         of_file = isinstance(self.bundle, NumbersBundle) and isinstance(text, str | Path)
         if row is not None and not of_file:
-            raise ConfigError("row: only of a file of numbers that are answered once a row is chosen by its number.")
+            raise ConfigError(
+                f"row is {row}, but only a file of numbers that are answered once has rows to choose. Leave it out."
+            )
         if isinstance(self.bundle, SeriesBundle):
             return series_view(self.bundle, text, series=series)
         if series is not None and not of_file:
-            raise ConfigError("series: only in a file of numbers a series is chosen by its name.")
+            raise ConfigError(f'series is "{series}", but only a file of numbers has series to choose. Leave it out.')
         if isinstance(self.bundle, NumbersBundle):
             if of_file:
                 return numbers_of_file(self.bundle, text, series=series, row=row, points=points)

@@ -9,6 +9,8 @@ import importlib
 from collections.abc import Iterable
 from types import ModuleType
 
+MOST_LISTED = 20  # names in one message
+
 
 class SeqloomError(Exception):
     """The user's input, settings or files are at fault, and the message says how to mend them."""
@@ -51,12 +53,13 @@ class MissingExtraError(SeqloomError, ImportError):
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """The sentence that helps with a misspelt name: `did you mean "label"?`, or the list of what there is."""
+    """The sentence that helps with a misspelt name: `did you mean "label"?`, or the list of what there is, up to 20."""
     options = list(options)
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     if close:
         return f'did you mean "{close[0]}"?'
-    return "allowed: " + ", ".join(options)
+    rest = len(options) - MOST_LISTED
+    return "allowed: " + ", ".join(options[:MOST_LISTED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:

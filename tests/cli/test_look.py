@@ -56,8 +56,11 @@ def test_nothing_in_a_text_steers_the_terminal(run: Run, trained: Trained) -> No
     [
         (["x", "--points", 1], "points is 1: a whole number from 2 on, for models of classify and regress."),
         ([""], "the text cannot be read: empty text"),
-        (["x", "--series", "a"], "series: only in a file of numbers a series is chosen by its name."),
-        (["x", "--row", 1], "row: only of a file of numbers that are answered once a row is chosen by its number."),
+        (["x", "--series", "a"], 'series is "a", but only a file of numbers has series to choose. Leave it out.'),
+        (
+            ["x", "--row", 1],
+            "row is 1, but only a file of numbers that are answered once has rows to choose. Leave it out.",
+        ),
     ],
 )
 def test_mistakes_end_with_2_and_a_clear_line(run: Run, trained: Trained, words: list[object], said: str) -> None:

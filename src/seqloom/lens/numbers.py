@@ -24,8 +24,6 @@ from seqloom.lens.show_numbers import brief_numbers
 from seqloom.models import ManyToOne
 from seqloom.models.many_to_one import framed
 
-CLOSE = 20  # names among which the nearest is looked for
-
 
 class NumbersReading(NamedTuple):
     """How a model read a series, or a row of features: `answer` as `predict` gives it, and the rest by step.
@@ -162,7 +160,7 @@ def _place_of(name: str, samples: list[Sample | Rejected], *, file: str) -> int:
         if isinstance(each, Rejected) and (each.reason.startswith(f"series {name}: ") or f"line {each.line}" == name):
             return place
     known = [each.name for each in samples if isinstance(each, Sample)]
-    raise DataError(f'there is no series "{name}" in {file}: {nearest(name, known[:CLOSE])}')
+    raise DataError(f'there is no series "{name}" in {file}: {nearest(name, known)}')
 
 
 def _counted(count: int, what: str) -> str:

@@ -45,7 +45,7 @@ def series_view(bundle: SeriesBundle, path: str | Path, *, series: str | None = 
     """
     known = {one.name: one for one in series_of(bundle, read_table(path)).series}
     if series is not None and series not in known:
-        raise DataError(f'there is no series "{series}" in {Path(path).name}: {nearest(series, list(known)[:20])}')
+        raise DataError(f'there is no series "{series}" in {Path(path).name}: {nearest(series, known)}')
     return view_of(bundle, known[series] if series is not None else next(iter(known.values())))
 
 
