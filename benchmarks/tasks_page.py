@@ -74,7 +74,8 @@ a seed, beside logistic regression on runs of up to four characters.
 MEMORY = """
 ## How long each cell remembers
 `python -m benchmarks.memory_tasks`: adding two marked numbers of 400, telling ten letters 20 steps later, telling the
-order of two letters among 100. Solved: a loss below a tenth of guessing's, on new rows. One seed.
+order of two letters among 100. Solved: a loss below a tenth of guessing's, on new rows. One seed; learning rates of the
+lab, but 0.003 for the LSTM's order: with 0.01 it stayed a guess for 20,000 updates.
 
 | task | cell | steps | updates | loss | guessing | solved |
 | --- | --- | --- | --- | --- | --- | --- |

@@ -123,10 +123,21 @@ CELLS = {
 }
 
 
-def attempt(task: str, cell: str, *, steps: int, seed: int, updates: int, hidden: int = 64, batch: int = 32) -> Outcome:
+def attempt(
+    task: str,
+    cell: str,
+    *,
+    steps: int,
+    seed: int,
+    updates: int,
+    hidden: int = 64,
+    batch: int = 32,
+    learning_rate: float | None = None,
+) -> Outcome:
     """Teach one cell one task until its loss is below a tenth of the guess's, or the updates are used up; then test it.
 
-    Raises ConfigError for an unknown task or cell, and for too few steps.
+    The learning rate is the cell's own where none is given. Raises ConfigError for an unknown task or cell, and for too
+    few steps.
     """
     asked, kind = _known("task", task, TASKS), _known("cell", cell, CELLS)
 
@@ -148,7 +159,7 @@ def attempt(task: str, cell: str, *, steps: int, seed: int, updates: int, hidden
         reader = Reader(layer, asked.outputs, criterion=asked.loss, every_step=asked.every_step)
         guess = asked.guess(steps)
         solved()
-        recipe = Recipe(updates, kind.learning_rate)
+        recipe = Recipe(updates, learning_rate or kind.learning_rate)
         learned = learn(reader, lambda update: draw(batch, update), recipe, solved=solved)
         tests = [_score(asked, reader, draw(AT_ONCE, TEST, part)) for part in range(TESTED // AT_ONCE)]
     loss, right = (math.fsum(each) / len(tests) for each in zip(*tests, strict=True))
