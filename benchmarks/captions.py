@@ -21,6 +21,7 @@ from seqloom.training import Event, Validated
 
 PARTS = {"train": "train", "dev": "valid", "test": "test"}
 SHOWN = 20
+KEPT = ("metrics", "intervals", "signatures", "baselines", "rows", "seconds")  # details name files of this machine
 
 
 class Files(NamedTuple):
@@ -103,7 +104,7 @@ def measure(name: str, *, settings: dict[str, Any], out: Path | None = None) -> 
             "set": name,
             "settings": {**task.settings, **settings},
             "minutes": round((time.perf_counter() - started) / 60, 2),
-            "valid": model.metrics,
+            "valid": {key: model.metrics[key] for key in KEPT},
             "test": score(model, files.test) if not settings else None,
             "epochs": epochs,
         }
@@ -125,8 +126,7 @@ def score(model: Model, path: Path) -> dict[str, Any]:
         {"image": Path(name).name, "written": answer["prediction"], "right": captions[name]}
         for name, answer in zip(chosen, answers, strict=True)
     ]
-    kept = ("metrics", "intervals", "signatures", "baselines", "rows", "seconds")
-    return {**{key: found[key] for key in kept}, "images": len(captions), "examples": examples}
+    return {**{key: found[key] for key in KEPT}, "images": len(captions), "examples": examples}
 
 
 def main() -> None:
