@@ -279,6 +279,11 @@ def valid_steps(lengths: Int[Tensor, " B"], time: int) -> Bool[Tensor, "B T"]:
     return torch.arange(time, device=lengths.device) < lengths[:, None]
 
 
+def has_padding(lengths: Int[Tensor, " B"], time: int) -> bool:
+    """Whether a row ends before `time`; a compiler, which sees no numbers, is told yes."""
+    return torch.compiler.is_compiling() or (len(lengths) > 0 and int(lengths.min()) < time)
+
+
 def reverse_within(x: Float[Tensor, "B T *rest"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T *rest"]:
     """Each row back to front within its length; padding stays where it is. Twice is the identity."""
     steps = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])

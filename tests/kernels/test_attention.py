@@ -368,7 +368,6 @@ def test_empty_batches_sequences_and_sources_have_answers_and_gradients(
             torch.testing.assert_close(found, torch.zeros_like(found) if wanted is None else wanted, rtol=0, atol=1e-5)
 
 
-@needs_core
 @pytest.mark.parametrize("size", [1e-3, 1.0, 20.0, 22.0, 300.0])
 def test_keys_and_queries_of_any_size_have_the_tanh_of_their_sum(size: float) -> None:
     layer = made("gru", "additive")
@@ -393,6 +392,7 @@ def test_a_number_that_is_none_shows_in_its_row_alone(where: str) -> None:
     assert_same_bits(after[0].weights[1:], before[0].weights[1:])
 
 
+@needs_core
 def test_large_scores_keep_the_weights_finite() -> None:
     layer = made("lstm", "dot")
     case = case_for(layer)

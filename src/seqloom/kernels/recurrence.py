@@ -16,7 +16,7 @@ from torch.nn.functional import leaky_relu
 from seqloom.cells import GRUGates, LSTMGates, gru_reset_after_step, gru_step, lstm_step, simple_rnn_step
 from seqloom.kernels import native
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Float, Int, LSTMState, RNNState
+from seqloom.shapes import Float, Int, LSTMState, RNNState, has_padding
 
 
 class Cell(NamedTuple):
@@ -114,8 +114,7 @@ def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: b
     (batch, hidden), time = o.first_hidden.shape, (o.x if o.ids is None else o.ids).shape[1]
     known = CELLS[reading.cell]
     has_cell = known.state is LSTMState
-    padded = blank and batch > 0 and int(o.lengths.min()) < time
-    new = o.first_hidden.new_zeros if padded else empty
+    new = o.first_hidden.new_zeros if blank and has_padding(o.lengths, time) else empty
     results = Results(
         outputs=empty(batch, time, hidden),
         last_hidden=o.first_hidden.new_empty(batch, hidden),

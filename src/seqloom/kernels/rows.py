@@ -8,7 +8,7 @@ from torch.autograd import Function
 
 from seqloom.kernels.linear import fits
 from seqloom.kernels.recurrence import empty
-from seqloom.shapes import Float, Int, valid_steps
+from seqloom.shapes import Float, Int, has_padding, valid_steps
 
 
 def take_rows(
@@ -16,7 +16,7 @@ def take_rows(
 ) -> Float[Tensor, "N I"]:
     """The rows of `x` at `places`, which are all different. Row `padding_idx` has no gradient."""
     if x.requires_grad and torch.is_grad_enabled() and fits(x, x.t(), None):
-        rows: Tensor = _Rows.apply(x, places, padding_idx)  # type: ignore[no-untyped-call]
+        rows: Tensor = _Rows.apply(x, places, padding_idx)  # type: ignore[no-untyped-call]  # torch has no types for it
         return rows
     return torch.embedding(x, places, -1 if padding_idx is None else padding_idx)
 
@@ -24,7 +24,7 @@ def take_rows(
 def real_rows(x: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "N I"]:
     """The real steps of each row, row after row; a view where there is no padding."""
     steps = x.flatten(0, 1)
-    if len(lengths) and int(lengths.min()) >= x.shape[1]:
+    if not has_padding(lengths, x.shape[1]):
         return steps
     return take_rows(steps, valid_steps(lengths, x.shape[1]).flatten().nonzero().squeeze(1))
 

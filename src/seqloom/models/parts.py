@@ -38,7 +38,7 @@ def read_tokens(table: nn.Module, batch: Batch, *, dropout: nn.Module, word_drop
     if table.training and word_dropout:
         unread = torch.rand(ids.shape, device=ids.device) < word_dropout
         ids = torch.where(unread & (ids != PADDING), UNKNOWN, ids)
-    if _is_small(table) and not (table.training or torch.is_grad_enabled()):
+    if _is_small(table) and not (table.training or dropout.training or torch.is_grad_enabled()):
         return Tokens(ids, table.weight)  # of which a layer knows its products
     different, places = torch.unique(ids, return_inverse=True)
     return Tokens(places, dropout(_vectors(table, different)))

@@ -25,6 +25,7 @@ from seqloom.shapes import (
     check_input,
     check_lengths,
     check_like,
+    has_padding,
     valid_steps,
 )
 
@@ -78,13 +79,13 @@ class Attentive(nn.Module):
         """
         check_input(memory, input_size=self.memory_size, like=self.weight_context, layer="Attentive.source")
         lengths = check_lengths(lengths, memory)
-        if torch.compiler.is_compiling() or not len(lengths) or int(lengths.min()) < memory.shape[1]:
-            padding = ~valid_steps(lengths, memory.shape[1])[..., None]
-            memory = memory.masked_fill(padding, 0)
-            keys = memory if self.key is None else self.key(memory).masked_fill(padding, 0)
-        else:
-            keys = memory if self.key is None else self.key(memory)
-        return Source(memory=memory, keys=keys, lengths=lengths)
+        padded = has_padding(lengths, memory.shape[1])
+        padding = ~valid_steps(lengths, memory.shape[1])[..., None]
+        memory = memory.masked_fill(padding, 0) if padded else memory
+        if self.key is None:
+            return Source(memory, memory, lengths)
+        keys = self.key(memory)
+        return Source(memory, keys.masked_fill(padding, 0) if padded else keys, lengths)
 
     def forward(
         self, x: Steps, source: Source, lengths: Lengths = None, state: State | None = None
