@@ -29,7 +29,7 @@ demo: install    ## train on an embedded example, end to end
 	$(BIN)/seqloom demo
 
 test: install    ## all tests but the long ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not long" tests
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not long" tests
 
 test-long: install  ## the long tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m long tests

@@ -68,11 +68,11 @@ def at_terminal(folder: Path, *, answers: list[bytes]) -> tuple[int, str]:
     if process == 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background may have it ignored
         os.execv(words[0], [words[0], "-c", few + words[2], *words[3:]])
-    shown, answered, deadline = b"", 0, time.monotonic() + 90
+    shown, answered, before, deadline = b"", 0, 0, time.monotonic() + 90
     try:
         while time.monotonic() < deadline:
             if not select.select([terminal], [], [], 5)[0]:
-                if answered:  # a key pressed before the prompt listens is lost: press it again
+                if answered and len(shown) == before:  # pressed before the prompt listened, and lost: press it again
                     os.write(terminal, answers[answered - 1])
                 continue
             try:
@@ -82,7 +82,7 @@ def at_terminal(folder: Path, *, answers: list[bytes]) -> tuple[int, str]:
             if shown.count(PROMPT) > answered < len(answers):
                 time.sleep(0.3)
                 os.write(terminal, answers[answered])
-                answered += 1
+                answered, before = answered + 1, len(shown)
     finally:
         os.close(terminal)
         if time.monotonic() >= deadline:
