@@ -198,13 +198,13 @@ def test_pretrained_vectors_are_where_words_begin(tmp_path: Path) -> None:
 
 
 def test_a_rare_character_is_read_as_an_unknown_one() -> None:
-    targets = TagTargets.learn([["ab", "cab", "ax"]], [["N", "N", "V"]])
+    targets = TagTargets.learn({("ab", "N"): 1, ("cab", "N"): 1, ("ax", "V"): 1})
     assert targets.characters.known == ("a", "b")
     assert targets.lexicon == {"ab": 0, "ax": 1, "cab": 0}
 
 
 def test_of_tags_as_frequent_the_first_counts() -> None:
-    targets = TagTargets.learn([["a", "a", "b", "b", "b"]], [["V", "N", "V", "V", "N"]])
+    targets = TagTargets.learn({("a", "V"): 1, ("a", "N"): 1, ("b", "V"): 2, ("b", "N"): 1})
     assert targets.decode([targets.lexicon["a"], targets.lexicon["b"]]) == ["N", "V"]
 
 
@@ -222,7 +222,7 @@ def test_of_tags_as_frequent_the_first_counts() -> None:
     ],
 )
 def test_spans_are_told_by_the_tags(labels: tuple[str, ...], spans: bool) -> None:
-    [other] = [TagTargets.learn([["w"] * len(labels)], [labels])]
+    other = TagTargets.learn({("w", label): 1 for label in labels})
     assert other.has_spans is spans
 
 

@@ -132,6 +132,13 @@ def test_most_lines_decide_how_many_columns_there_are(tmp_path: Path) -> None:
     assert len(table.rows) == 2
 
 
+@pytest.mark.parametrize(("bad", "place"), [("go\t", 2), ("\tO", 1), ("  \tO", 1)])
+def test_an_empty_column_costs_its_sentence(tmp_path: Path, bad: str, place: int) -> None:
+    table = conllu(tmp_path / "a.conll", "We\tO", bad, "", "Yes\tO")
+    assert [(row.line, row.reason) for row in table.rejected] == [(1, f"in line 2: column {place} is empty")]
+    assert table.values("form") == [("Yes",)]
+
+
 @pytest.mark.parametrize("text", ["\n\n", "# a comment\n\n# another\n", " \n\t\n"])
 def test_a_file_without_words_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.conllu").write_text(text)

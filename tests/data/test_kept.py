@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import sys
 import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -198,6 +199,8 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path, monkeypat
     monkeypatch.setattr(kept_module, "FEW", 1 << 14)
     monkeypatch.setattr(kept_module, "BUFFER", 1 << 14)
     monkeypatch.setattr(content_module, "BLOCK", 1 << 14)
+    monkeypatch.setattr("seqloom.data.plain_text.LONGEST", 1 << 14)
+    monkeypatch.setattr(sys.modules["seqloom.data.prepare_streams"], "SAMPLE", 1 << 14)
     file, write, _ = WRITERS[name]
     sizes, peaks = [], []
     prepared_of(name, write(tmp_path / file, 20))  # what is imported and remembered once is there already

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from seqloom.config import Config
 from seqloom.data import (
@@ -140,6 +142,29 @@ def test_a_text_of_one_line_is_cut_between_words(tmp_path: Path, monkeypatch: py
         "".join(p.text for part in unbroken.cut(0.3) for p in unbroken.pieces(part) if isinstance(p, Piece))
         == "ö" * 500
     )
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    signs=st.lists(
+        st.sampled_from([b"a", "ö".encode(), b" ", b"\n", b"\r\n", b"\r", b"\xff", b"\0", b"\xef\xbb\xbf"]), max_size=40
+    ),
+    longest=st.integers(1, 40),
+)
+def test_lines_are_the_same_in_blocks_of_any_size(signs: list[bytes], longest: int, tmp_path: Path) -> None:
+    data = b"enough text\n" * 60 + b"".join(signs)  # or it is taken for binary data
+    text = PlainText(write(tmp_path / "a.txt", data))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seqloom.data.plain_text.LONGEST", max(longest, *(len(line) + 1 for line in data.split(b"\n"))))
+        found = list(text.pieces(Range(0, text.size)))
+    *whole, rest = data.split(b"\n")
+    assert [piece.line for piece in found] == list(range(1, 1 + len(whole) + bool(rest)))
+    for piece, raw in zip(found, [*whole, rest], strict=False):
+        if isinstance(piece, Piece):
+            assert piece.text.encode() == (raw.removesuffix(b"\r") if piece.ended else raw) and b"\0" not in raw
+            assert piece.ended == (piece.line <= len(whole))
+        else:
+            assert b"\xff" in raw or b"\0" in raw
 
 
 def test_two_readings_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:

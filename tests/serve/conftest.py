@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,8 +137,7 @@ def bundle_of(targets: Any, **settings: Any) -> AnyBundle:
 def tiny_models() -> dict[str, AnyBundle]:
     """Models of every kind, by name."""
     classes = Targets("multiclass", ("good", "bad", "neither"))
-    words = [TOKENISER.texts(text) for text in TEXTS]
-    tags = [["N" if len(word) > 4 else "V" for word in sentence] for sentence in words]
+    tagged = Counter((word, "N" if len(word) > 4 else "V") for text in TEXTS for word in TOKENISER.texts(text))
     reader = Reader(context=4, horizon=2, season=1)
     series = SeriesTargets(Layout("rows", None, None, ()), None, reader, (0.1, 0.5, 0.9))
     config = Config(task="forecast", model=ModelSettings(hidden_size=6, bidirectional=False))
@@ -150,7 +150,7 @@ def tiny_models() -> dict[str, AnyBundle]:
         "number": bundle_of(Targets("squared", (), 5.0, 2.0), bidirectional=False, pooling="last", cell="simple_rnn"),
         "play": bundle_of(NextTargets(TOKENISER, VOCABULARY, ends=False), bidirectional=False),
         "answers": bundle_of(TextTargets(TOKENISER, VOCABULARY)),
-        "tags": bundle_of(TagTargets.learn(words, tags)),
+        "tags": bundle_of(TagTargets.learn(tagged)),
         "sales": SeriesBundle(config, "values", "values", series, {}, forecaster, {}),
     }
 

@@ -4,6 +4,7 @@ No iterator holds state, so a resumed run sees the very batches that an uninterr
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqloom.data.examples import Example, written_ids
-from seqloom.data.kept import Lazy
+from seqloom.data.kept import Lazy, number_type
 from seqloom.data.seen import Seen
 from seqloom.shapes import Batch, Words
 
 POOL = 50
+
+Numbers = NDArray[np.signedinteger[Any]]
 
 
 def batch_order(
@@ -27,7 +30,7 @@ def batch_order(
     targets have lengths too, rows whose lengths differ by less than a fifth are sorted by those.
     """
     random = np.random.default_rng([seed, epoch])
-    rows = random.permutation(len(lengths))
+    rows = random.permutation(np.arange(len(lengths), dtype=number_type(len(lengths))))
     keys = _keys(lengths, target_lengths)
     for start in range(0, len(rows), POOL * batch_size):
         pool = rows[start : start + POOL * batch_size]
@@ -46,7 +49,7 @@ def evaluation_order(
 class Order(Lazy[list[int]]):
     """The row numbers of each batch, one batch after the other."""
 
-    def __init__(self, rows: NDArray[np.int64], batch_size: int, turns: NDArray[np.int64]) -> None:
+    def __init__(self, rows: Numbers, batch_size: int, turns: Numbers) -> None:
         self._rows, self._size, self._turns = rows, batch_size, turns
 
     def __len__(self) -> int:
@@ -125,13 +128,13 @@ def collate(examples: Sequence[Example]) -> tuple[Batch | Words, Tensor | Batch]
     return texts, torch.tensor(targets, dtype=dtype)
 
 
-def _keys(lengths: Sequence[int], target_lengths: Sequence[int] | None) -> NDArray[np.int64]:
+def _keys(lengths: Sequence[int], target_lengths: Sequence[int] | None) -> Numbers:
     """What rows are sorted by, the most telling key last, as lexsort reads them."""
-    sizes = np.asarray(lengths, dtype=np.int64)
+    sizes = np.asarray(lengths, dtype=np.int32)
     if target_lengths is None:
         return sizes[np.newaxis]
     bands = np.searchsorted(_band_ends(int(sizes.max(initial=1))), sizes, side="left")
-    targets = np.asarray(target_lengths, dtype=np.int64)
+    targets = np.asarray(target_lengths, dtype=np.int32)
     # Up in one band and down in the next: a batch that holds the end of one and the start of the other is no wider.
     return np.stack([np.where(bands % 2, -targets, targets), bands])
 

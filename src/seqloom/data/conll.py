@@ -6,6 +6,8 @@ A sentence ends at a blank line. A line that cannot be read costs its own senten
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from operator import attrgetter
 
 from seqloom.data.content import Blocks, Line, lines
 from seqloom.data.rows import Parsed, Rejected, Row, keep_rows
@@ -19,6 +21,9 @@ PASSED_OVER = {
 }
 BLANKS = re.compile("[ \t]+")
 DOCUMENT = "-DOCSTART-"
+LOOKED_AT = 10_000  # sentences that decide how columns are cut
+
+FLAW = attrgetter("flaw")
 
 Words = list[Sequence[str]]
 
@@ -61,7 +66,7 @@ def read_columns(blocks: Blocks, *, name: str) -> Parsed:
         raise DataError(f"{name} has the ten columns of CoNLL-U, a number first. Name it with the ending .conllu.")
     columns = ("form", *(f"column{number}" for number in range(2, width)), *["tag"] * (width > 1))
     bodies = (_body(sentence, cut, width) for sentence in _sentences(blocks))
-    parsed = _parse(bodies, columns, lambda body: [_fields(line, cut(line.text), width) for line in body], name=name)
+    parsed = _parse(bodies, columns, lambda body: _words(body, cut, width), name=name)
     parsed.notes.append(f"columns: {', '.join(columns)}")
     return parsed
 
@@ -71,7 +76,7 @@ def _sentences(blocks: Blocks) -> Iterator[list[Line]]:
     sentence: list[Line] = []
     for line in lines(blocks):
         if line.text.strip(" \t\r"):
-            sentence.append(line._replace(text=line.text.removesuffix("\r")))
+            sentence.append(line._replace(text=line.text[:-1]) if line.text.endswith("\r") else line)
         elif sentence:
             yield sentence
             sentence = []
@@ -80,11 +85,14 @@ def _sentences(blocks: Blocks) -> Iterator[list[Line]]:
 
 
 def _look_through(blocks: Blocks) -> tuple[bool, int, bool]:
-    """Whether most lines have a tab, how many columns most of them have, and whether all may begin with a number."""
+    """Whether most lines have a tab, how many columns most of them have, and whether all may begin with a number.
+
+    Of the first sentences: what comes after them is read, or refused, as those are.
+    """
     with_tab = every = 0
     widths: tuple[Counter[int], Counter[int]] = Counter(), Counter()
     numbered = True
-    for sentence in _sentences(blocks):
+    for sentence in islice(_sentences(blocks), LOOKED_AT):
         for line in sentence:
             every += 1
             with_tab += "\t" in line.text
@@ -138,15 +146,24 @@ def _universal_words(lines: list[Line], passed_over: Counter[str]) -> Words:
     return words
 
 
+def _words(body: list[Line], cut: Callable[[str], list[str]], width: int) -> Words:
+    """The words of a sentence, each with its columns. Raises _RefusedError."""
+    fields: Words = [cut(line.text) for line in body]
+    sound = {*map(len, fields)} == {width} and all(map(str.strip, chain.from_iterable(fields)))
+    if sound and not any(map(FLAW, body)):
+        return fields
+    return [_fields(line, cut(line.text), width) for line in body]
+
+
 def _fields(line: Line, fields: list[str], width: int) -> list[str]:
     """The columns of a word. Raises _RefusedError where they are not `width`, one is empty, or the line flawed."""
     if line.flaw:
         raise _RefusedError(line, line.flaw)
     if len(fields) != width:
         raise _RefusedError(line, f"{len(fields)} column{'s' * (len(fields) > 1)} where {width} are needed")
-    for place, value in enumerate(fields, start=1):
-        if not value.strip():
-            raise _RefusedError(line, f"column {place} is empty")
+    if not all(map(str.strip, fields)):
+        place = next(place for place, value in enumerate(fields, start=1) if not value.strip())
+        raise _RefusedError(line, f"column {place} is empty")
     return fields
 
 
@@ -160,7 +177,7 @@ def _cut_at_blanks(text: str) -> list[str]:
 
 def _body(lines: list[Line], cut: Callable[[str], list[str]], width: int) -> list[Line]:
     """The lines of a sentence from its first word on, without those that begin a document."""
-    lines = [line for line in lines if not _is_document(line)]
+    lines = [line for line in lines if not line.text.startswith(DOCUMENT) or line.flaw]
     while lines and lines[0].text.startswith("#") and len(cut(lines[0].text)) != width and not lines[0].flaw:
         lines = lines[1:]
     return lines

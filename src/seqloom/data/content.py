@@ -92,10 +92,10 @@ def lines(blocks: Blocks, *, end: str | None = None) -> Iterator[Line]:
         content = block if left is None else left.after(0, block)
         line_end = end or content.line_end
         *whole, rest = content.text.split(line_end)
-        start = 0
+        start, sound = 0, not (content.undecodable or content.has_nul)
         for text in whole:
             stop = start + len(text)
-            yield Line(number, text, content.flaw(start, stop), last=False)
+            yield Line(number, text, None if sound else content.flaw(start, stop), last=False)
             start, number = stop + 1, number + 1
         if content.last:
             yield Line(number, rest, content.flaw(start, start + len(rest)), last=True)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from seqloom.data.caption_targets import CaptionTargets
-from seqloom.data.kept import Keeper, Lazy
+from seqloom.data.kept import Keeper, Kept, Lazy
 from seqloom.data.rows import Rejected, Row, Table, Value, read_text
 from seqloom.data.seen import Seen
 from seqloom.data.tag_targets import TagTargets, as_text, read_tags
@@ -44,10 +44,14 @@ class Example(NamedTuple):
 
 
 class KeptExamples(Lazy[Example]):
-    """Examples of which there are more than memory holds, with how much each reads and writes, in tokens."""
+    """Examples of which there are more than memory holds, with how much each reads and writes, in tokens.
 
-    def __init__(self, examples: Sequence[Example], lengths: "array[int]", written: "array[int]") -> None:
+    `texts` are those of all, which are read without the rest.
+    """
+
+    def __init__(self, examples: Kept[Example], lengths: "array[int]", written: "array[int]") -> None:
         self._examples, self.lengths, self.written = examples, lengths, written
+        self.texts: Sequence[str] = examples.read_as(_text_of)
 
     def __len__(self) -> int:
         """How many there are."""
@@ -71,6 +75,11 @@ def written_of(examples: Sequence[Example]) -> Sequence[int]:
     return examples.written if isinstance(examples, KeptExamples) else [len(written_ids(each)) for each in examples]
 
 
+def texts_of(examples: Sequence[Example]) -> Sequence[str]:
+    """The text of each example."""
+    return examples.texts if isinstance(examples, KeptExamples) else [example.text for example in examples]
+
+
 def keep_examples(examples: Iterable[Example], *, speller: Speller | None = None) -> Sequence[Example]:
     """Examples in a list, or out of memory where they are many; `speller` spells their words, where words are tagged.
 
@@ -87,7 +96,7 @@ def keep_examples(examples: Iterable[Example], *, speller: Speller | None = None
         lengths.append(len(example.ids))
         written.append(len(written_ids(example)))
     kept = keeper.done()
-    return seen or kept if isinstance(kept, list) else KeptExamples(kept, lengths, written)
+    return KeptExamples(kept, lengths, written) if isinstance(kept, Kept) else seen or kept
 
 
 def encode_rows(
@@ -166,6 +175,11 @@ def written_ids(example: Example) -> list[int]:
 
 def _plain(example: Example) -> tuple[Any, ...]:
     return tuple(example)[:5]
+
+
+def _text_of(plain: tuple[Any, ...]) -> str:
+    text: str = plain[1]
+    return text
 
 
 def _made(plain: tuple[Any, ...]) -> Example:

@@ -16,6 +16,8 @@ from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar, overload
 
+import numpy as np
+
 from seqloom.errors import StorageError
 
 T = TypeVar("T")
@@ -27,6 +29,7 @@ BUFFER = 1 << 20  # bytes that are written or read at once
 ASKED = ("TMPDIR", "TEMP", "TMP")
 FOLDER = "/var/tmp"  # on a disk, as the standard wants it; /tmp is memory on many machines
 _write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_read_json = json.JSONDecoder().raw_decode
 
 
 def temporary_folder() -> str:
@@ -118,6 +121,10 @@ class Kept(Lazy[T]):
     def _at(self, place: int) -> T:
         return self._decode(_unpack(self._scratch.read(self._starts[place], self._starts[place + 1])))
 
+    def read_as(self, decode: Callable[[Any], S]) -> "Kept[S]":
+        """The same records, of which `decode` makes something else."""
+        return Kept(self._scratch, self._starts, decode)
+
     def __iter__(self) -> Iterator[T]:
         """All in order, read many at once."""
         first = 0
@@ -184,6 +191,30 @@ class View(Lazy[T]):
         return (self._read(self._records[number]) for number in self._numbers)
 
 
+class Joined(Lazy[T]):
+    """The records of several sequences one after the other."""
+
+    def __init__(self, parts: Sequence[Sequence[T]]) -> None:
+        self._parts, self._ends = parts, list(accumulate(map(len, parts)))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return self._ends[-1]
+
+    def _at(self, place: int) -> T:
+        part = bisect_right(self._ends, place)
+        return self._parts[part][place - (self._ends[part - 1] if part else 0)]
+
+    def __iter__(self) -> Iterator[T]:
+        """All in order."""
+        return chain.from_iterable(self._parts)
+
+
+def number_type(rows: int) -> "np.dtype[np.signedinteger[Any]]":
+    """The type of the numbers of so many rows: of many millions each byte counts."""
+    return np.dtype(np.int32 if rows < 1 << 31 else np.int64)
+
+
 def chosen(records: Sequence[T], numbers: Sequence[int]) -> Sequence[T]:
     """Those of the records that have these numbers, rising: a list of a list, else a view."""
     if len(numbers) == len(records):
@@ -200,16 +231,7 @@ def each(records: Sequence[S], read: Callable[[S], T]) -> Sequence[T]:
 
 def one_after_other(parts: Sequence[Sequence[T]]) -> Sequence[T]:
     """The records of all parts: a list of lists, else a view."""
-    lists = [part for part in parts if isinstance(part, list)]
-    if len(lists) == len(parts):
-        return list(chain.from_iterable(lists))
-    ends = list(accumulate(map(len, parts)))
-
-    def find(place: int) -> T:
-        part = bisect_right(ends, place)
-        return parts[part][place - (ends[part - 1] if part else 0)]
-
-    return View(range(ends[-1]), None, find)
+    return list(chain.from_iterable(parts)) if all(isinstance(part, list) for part in parts) else Joined(parts)
 
 
 def spread(records: Sequence[T], sizes: Iterable[int], room: int, *, sample: int | None = None) -> Sequence[T]:
@@ -234,7 +256,7 @@ def _pack(values: Any) -> bytes:
 
 
 def _unpack(data: bytes | memoryview) -> Any:
-    return json.loads(str(data, "utf-8", "surrogatepass"))
+    return _read_json(str(data, "utf-8", "surrogatepass"))[0]
 
 
 def _itself(record: Any) -> Any:

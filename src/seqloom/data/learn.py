@@ -3,6 +3,7 @@
 From the training rows and no others, or validation would know what it should not.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -124,15 +125,20 @@ def _learn_captions(train: Table, columns: Columns, settings: DataSettings, sigh
 
 def _learn_tags(train: Table, columns: Columns, tokeniser: Tokeniser, settings: DataSettings) -> Learned:
     """What is learned of sentences whose words are given, each with a tag."""
-    sentences = each(train.values(columns.input), read_words)
-    tags = (read_tags(value, words=words) for words, value in zip(sentences, train.values(columns.target), strict=True))
-    vocabulary = Vocabulary.build(
-        ([word_form(word, tokeniser) for word in words] for words in sentences),
-        min_count=settings.min_count,
-        max_size=settings.max_vocabulary or MOST_TOKENS,
+    given: Counter[tuple[str, str]] = Counter()
+    at, target_at = (train.columns.index(column) for column in (columns.input, columns.target))
+    for row in train.rows:
+        words = read_words(row.values[at])
+        given.update(zip(words, read_tags(row.values[target_at], words=words), strict=True))
+    forms: Counter[str] = Counter()
+    tagged: Counter[tuple[str, str]] = Counter()
+    for (word, tag), count in given.items():
+        forms[word_form(word, tokeniser)] += count
+        tagged[cased_form(word, tokeniser), tag] += count
+    vocabulary = Vocabulary.of_counts(
+        forms, min_count=settings.min_count, max_size=settings.max_vocabulary or MOST_TOKENS
     )
-    targets = TagTargets.learn(([cased_form(word, tokeniser) for word in words] for words in sentences), tags)
-    return Learned(tokeniser, vocabulary, targets, [])
+    return Learned(tokeniser, vocabulary, TagTargets.learn(tagged), [])
 
 
 def _learn_side(

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from seqloom.errors import DataError
 
 TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
 TEXTS = (".txt", ".text")
-LONGEST = 1 << 20  # bytes of a line at once
+LONGEST = 1 << 20  # bytes that are read at once: a longer line is parted
 NEEDS = "At least one line is needed."
 
 
@@ -67,12 +68,12 @@ class PlainText:
         at, line = part.start, part.line
         while at < part.stop:
             self._file.seek(at)  # another iterator may have moved it
-            raw = self._file.readline(min(LONGEST, part.stop - at))
-            if at + len(raw) < part.stop and not raw.endswith(b"\n"):
-                raw = raw[: _whole_words(raw)]
-            yield _piece(raw, at, line)
+            raw = self._file.read(min(LONGEST, part.stop - at))
+            if at + len(raw) < part.stop:
+                raw = raw[: raw.rfind(b"\n") + 1 or _whole_words(raw)]
+            yield from _pieces(raw, at, line)
             at += len(raw)
-            line += raw.endswith(b"\n")
+            line += raw.count(b"\n")
 
     def _next_end(self, place: int) -> int:
         """The first place from here on where a line ends; where it is very long, a word; else a character."""
@@ -125,6 +126,24 @@ def _whole_words(raw: bytes) -> int:
     while end > 1 and raw[end - 1] & 0xC0 == 0x80:  # a byte within a character
         end -= 1
     return max(1, end - 1)
+
+
+def _pieces(raw: bytes, at: int, line: int) -> Iterator[Piece | Rejected]:
+    """The lines of a block, which begins at byte `at` with this line: one by one only where one may be refused."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        for number, one in enumerate(BytesIO(raw), start=line):
+            yield _piece(one, at, number)
+            at += len(one)
+        return
+    *whole, rest = (text.removeprefix("\ufeff") if at == 0 else text).split("\n")
+    for number, each in enumerate(whole, start=line):
+        yield Piece(number, each.removesuffix("\r"), ended=True)
+    if not raw.endswith(b"\n"):
+        yield Piece(line + len(whole), rest, ended=False)
 
 
 def _piece(raw: bytes, at: int, line: int) -> Piece | Rejected:

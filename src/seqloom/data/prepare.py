@@ -229,7 +229,7 @@ def _usable(table: Table, columns: Columns, settings: DataSettings) -> Table:
     """The table with only the rows that have a text and a target; the others join the rejected."""
     input_at = table.columns.index(columns.input)
     target_at = table.columns.index(columns.target)
-    usable = array("L")
+    usable = array("I")
     rejected = list(table.rejected)
     for number, row in enumerate(table.rows):
         try:

@@ -4,8 +4,10 @@ A text file is one stream, cut into contiguous parts; a table has one text a row
 read twice, once to learn the vocabulary and once to encode it, and never held as a whole.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -265,10 +267,12 @@ def _learn_vocabulary(train: Text, tokeniser: Tokeniser, settings: DataSettings)
     """The tokens of the training text. A word spelled "<unk>" is none of them: it stands for those not known."""
     end = [] if train.ends else [line_end(tokeniser)]
     lists = (tokeniser.texts(piece.text) + end * piece.ended for piece in train.pieces() if isinstance(piece, Piece))
+    counts = Counter(chain.from_iterable(lists))
     kinds: tuple[Tokens, ...] = ("word", "whitespace")
     if tokeniser.kind in kinds:
-        lists = ([token for token in tokens if token != UNKNOWN_WORD] for tokens in lists)
-    return Vocabulary.build(lists, min_count=settings.min_count, max_size=settings.max_vocabulary or MOST_TOKENS)
+        del counts[UNKNOWN_WORD]
+    most = settings.max_vocabulary or MOST_TOKENS
+    return Vocabulary.of_counts(counts, min_count=settings.min_count, max_size=most)
 
 
 def _first_lines(text: Text, characters: int) -> list[str]:

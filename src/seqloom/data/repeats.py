@@ -5,15 +5,16 @@ A text in training under another case or spelling would let a model score from m
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqloom.data.examples import Example
-from seqloom.data.kept import each, one_after_other
+from seqloom.data.examples import Example, texts_of
+from seqloom.data.kept import each, number_type, one_after_other
 from seqloom.text import Tokeniser, normalise
 
-Keys = NDArray[np.int64]
+Keys = NDArray[np.signedinteger[Any]]
 
 
 def as_read(texts: Sequence[str], tokeniser: Tokeniser) -> Keys:
@@ -44,7 +45,8 @@ def first_like(keys: Sequence[str], *, asked_closer: Callable[[int], str] | None
     short = np.fromiter(map(hash, keys), np.int64, len(keys))
     ordered = np.sort(short)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    first = np.arange(len(keys), dtype=np.int64)
+    del ordered
+    first = np.arange(len(keys), dtype=number_type(len(keys)))
     if not len(twice):
         return first
     rows = np.flatnonzero(twice[np.searchsorted(twice, short).clip(max=len(twice) - 1)] == short)
@@ -62,7 +64,7 @@ def keys_of(parts: Sequence[Sequence[Example]], tokeniser: Tokeniser) -> Keys:
     examples = one_after_other(parts)
     if len(examples) and examples[0].seen is not None:
         return first_like([example.key for example in examples])
-    return as_read(each(examples, lambda example: example.text), tokeniser)
+    return as_read(one_after_other([texts_of(part) for part in parts]), tokeniser)
 
 
 def overlaps(parts: Mapping[str, Sequence[Example]], tokeniser: Tokeniser) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqloom.data.kept import number_type
 from seqloom.errors import DataError
 
 Stratum = str | tuple[str, ...]
@@ -96,11 +97,13 @@ def deal_rows(
 
 def _group(keys: Ints, strata: Iterable[Stratum] | None) -> _Groups:
     """Rows of equal text, in order of their first; a group with several labels counts for the rarest of them."""
-    first = keys == np.arange(len(keys))
-    of_row = (np.cumsum(first) - 1)[keys]
-    sizes = np.bincount(of_row)
+    kind = number_type(len(keys))
+    of_row = np.cumsum(keys == np.arange(len(keys), dtype=kind), dtype=kind)
+    of_row -= 1
+    of_row = of_row[keys]
+    sizes = np.bincount(of_row).astype(kind)
     if strata is None:
-        return _Groups(of_row, sizes, np.zeros_like(sizes), np.zeros(len(keys), np.int64), [("",)])
+        return _Groups(of_row, sizes, np.zeros(len(sizes), np.int8), np.zeros(len(keys), np.int8), [("",)])
     numbers: dict[Stratum, int] = {}
     codes = np.fromiter((numbers.setdefault(label, len(numbers)) for label in strata), np.int32, len(keys))
     in_order = sorted(numbers, key=_labels_of)
@@ -127,9 +130,9 @@ def _deal(groups: _Groups, wanted: list[int], *, seed: int) -> tuple[Parts, Ints
     total = len(groups.of_row)
     filled, passed = [0, 0], 0
     for stratum in np.unique(groups.strata):
-        members = np.flatnonzero(groups.strata == stratum)
+        members = np.flatnonzero(groups.strata == stratum).astype(groups.of_row.dtype)
         passed += int(groups.sizes[members].sum())
-        members = members[random.permutation(len(members))]
+        random.shuffle(members)
         turns.append(members)
         for start in range(0, len(members), AT_ONCE):
             some = members[start : start + AT_ONCE]

@@ -1,14 +1,17 @@
 """Two columns of lists, which are the words and which are their tags: by their names, or by their order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+from seqloom.data.kept import chosen
 from seqloom.data.rows import Table, Value
 from seqloom.errors import DataError
 
 WORD_NAMES = ("form", "tokens", "words", "token", "word")
 TAG_NAMES = ("upos", "tags", "tag", "ner_tags", "pos_tags", "ner", "pos", "labels", "label", "target")
 NEARLY_ALL = 0.9
+LOOKED_AT = 10_000  # rows, evenly spread over the file, that tell what its columns hold
 
 
 class Tagged(NamedTuple):
@@ -21,10 +24,11 @@ class Tagged(NamedTuple):
 
 def find_tags(table: Table, free: Sequence[str], *, input: str | None, target: str | None) -> Tagged | None:
     """The two columns where nearly all rows have lists of equal lengths, or None; `free` may be chosen from."""
-    lists = [column for column in free if _are_lists(table.values(column))]
+    some = replace(table, rows=chosen(table.rows, range(0, len(table.rows), 1 + len(table.rows) // LOOKED_AT)))
+    lists = [column for column in free if _are_lists(some.values(column))]
     words, why_words = (input, "") if input else _choose(lists, WORD_NAMES)
     tags, why_tags = (target, "") if target else _choose([one for one in lists if one != words], TAG_NAMES)
-    if words is None or tags is None or not _equal_lengths(table.values(words), table.values(tags)):
+    if words is None or tags is None or not _equal_lengths(some.values(words), some.values(tags)):
         return None
     notes = [f"input: {words} ({why_words})"] * (input is None) + [f"target: {tags} ({why_tags})"] * (target is None)
     return Tagged(words, tags, tuple(notes))

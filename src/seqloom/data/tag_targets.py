@@ -4,7 +4,6 @@ The counterpart of targets.py for `tag`.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,16 +33,15 @@ class TagTargets:
     task: ClassVar[Literal["tag"]] = "tag"
 
     @classmethod
-    def learn(cls, sentences: Iterable[Sequence[str]], tags: Iterable[Sequence[str]]) -> "TagTargets":
-        """Learn from the normalised words of the training rows and their tags, row by row of equal lengths.
+    def learn(cls, tagged: Mapping[tuple[str, str], int]) -> "TagTargets":
+        """Learn from how often each normalised word of the training rows has which tag.
 
         Of tags that a word had as often the one that comes first in order counts. Raises DataError where all tags are
         the same.
         """
-        counts: dict[str, Counter[str]] = {}
-        for words, given in zip(sentences, tags, strict=True):
-            for word, tag in zip(words, given, strict=True):
-                counts.setdefault(word, Counter())[tag] += 1
+        counts: dict[str, dict[str, int]] = {}
+        for (word, tag), count in tagged.items():
+            counts.setdefault(word, {})[tag] = count
         labels = sort_labels(tag for found in counts.values() for tag in found)
         if len(labels) < 2:
             raise DataError(
@@ -125,7 +123,7 @@ def read_words(value: Value) -> tuple[str, ...]:
 
 def read_tags(value: Value, *, words: Sequence[str]) -> tuple[str, ...]:
     """The tag of each of `words`, without surrounding blanks. Raises DataError where they are not as many."""
-    tags = tuple(tag.strip() for tag in _read_list(value, what="tag"))
+    tags = tuple(map(str.strip, _read_list(value, what="tag")))
     if len(tags) != len(words):
         raise DataError(f"{len(tags)} tags for {len(words)} words")
     return tags
@@ -142,7 +140,8 @@ def _read_list(value: Value, *, what: str) -> tuple[str, ...]:
         raise DataError(f"{given} where a list of {what}s is needed")
     if not value:
         raise DataError(f"no {what}s")
-    for place, item in enumerate(value, start=1):
-        if not isinstance(item, str) or not item.strip():
-            raise DataError(f"{what} {place} is {'empty' if isinstance(item, str) else 'no text'}")
+    if {*map(type, value)} != {str} or not all(map(str.strip, value)):
+        for place, item in enumerate(value, start=1):
+            if not isinstance(item, str) or not item.strip():
+                raise DataError(f"{what} {place} is {'empty' if isinstance(item, str) else 'no text'}")
     return tuple(value)

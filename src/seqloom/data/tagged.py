@@ -26,6 +26,21 @@ class _Word(NamedTuple):
     known: bool
 
 
+class _Spelling(dict[str, _Word]):
+    """What each word that came up was read as."""
+
+    def __init__(self, tokeniser: Tokeniser, vocabulary: Vocabulary, targets: TagTargets) -> None:
+        super().__init__()
+        self._tokeniser, self._vocabulary, self._targets = tokeniser, vocabulary, targets
+
+    def __missing__(self, word: str) -> _Word:
+        cased = cased_form(word, self._tokeniser)
+        [number] = self._vocabulary.encode([word_form(word, self._tokeniser)])
+        characters = tuple(self._targets.characters.encode(cased))
+        found = self[word] = _Word(number, cased, characters, cased in self._targets.lexicon)
+        return found
+
+
 class Speller:
     """Makes numbers of words: an id, and one for each character. What a word was read as is kept.
 
@@ -33,9 +48,8 @@ class Speller:
     """
 
     def __init__(self, tokeniser: Tokeniser, vocabulary: Vocabulary, targets: TagTargets) -> None:
-        self._tokeniser, self._vocabulary, self._targets = tokeniser, vocabulary, targets
         self._cased = Tokeniser("word", False, tokeniser.normal_form)
-        self._read: dict[str, _Word] = {}
+        self._read = _Spelling(tokeniser, vocabulary, targets)
 
     def read(self, value: Value) -> tuple[list[int], Spelled]:
         """The ids of the words, and how they are spelled. A plain text is cut into words, capitals and signs kept.
@@ -43,8 +57,7 @@ class Speller:
         Raises DataError where there are none.
         """
         words = self._cut(value) if isinstance(value, str) else read_words(value)
-        read = [self._word(word) for word in words]
-        numbers, *spelled = zip(*read, strict=True)
+        numbers, *spelled = zip(*map(self._read.__getitem__, words), strict=True)
         return list(numbers), Spelled(words, *spelled)
 
     def _cut(self, text: str) -> tuple[str, ...]:
@@ -52,14 +65,6 @@ class Speller:
         if not words:
             raise DataError("no words in the text")
         return words
-
-    def _word(self, word: str) -> "_Word":
-        if (found := self._read.get(word)) is None:
-            cased = cased_form(word, self._tokeniser)
-            [number] = self._vocabulary.encode([word_form(word, self._tokeniser)])
-            characters = tuple(self._targets.characters.encode(cased))
-            found = self._read[word] = _Word(number, cased, characters, cased in self._targets.lexicon)
-        return found
 
 
 def word_form(word: str, tokeniser: Tokeniser) -> str:

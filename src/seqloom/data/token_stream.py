@@ -3,6 +3,7 @@
 The ids stay out of Python's lists and, where there are many, out of memory: a text may be larger than the machine.
 """
 
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ class TokenStream:
 
     def add(self, ids: Sequence[int], *, characters: int, texts: int = 1) -> None:
         """Append the ids of so many texts of so many characters."""
-        self._scratch.add(np.asarray(ids, dtype=self._type).tobytes())
+        self._scratch.add(array(self._type.char, ids).tobytes())
         self.unknown += ids.count(UNKNOWN)
         self.characters += characters
         self.texts += texts

@@ -43,7 +43,7 @@ def choose_tokens(texts: Sequence[str], *, tokeniser: Tokeniser) -> tuple[Tokens
 
 def single_words(texts: Sequence[str]) -> str | None:
     """That most texts are a single word, where it is so, as of names and texts without blanks: few words come again."""
-    single = sum(len(text.split()) == 1 for text in texts)
+    single = sum(len(text.split(maxsplit=1)) == 1 for text in texts)
     return f"{single:,} of {len(texts):,} texts are a single word" if 2 * single > len(texts) else None
 
 

@@ -5,9 +5,10 @@ Row order, ties and a token that happens to read "<unknown>" change nothing: res
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, repeat
 
 from seqloom.errors import ConfigError, DataError
 
@@ -39,12 +40,14 @@ class Vocabulary:
 
         `max_size` does not count the two reserved ids. Raises ConfigError where either number is below 1.
         """
+        return cls.of_counts(Counter(chain.from_iterable(token_lists)), min_count=min_count, max_size=max_size)
+
+    @classmethod
+    def of_counts(cls, counts: Mapping[str, int], *, min_count: int = 1, max_size: int = 50_000) -> "Vocabulary":
+        """As `build`, of tokens that are counted already."""
         for name, number in (("min_count", min_count), ("max_size", max_size)):
             if number < 1:
                 raise ConfigError(f"{name} is {number}. It must be at least 1.")
-        counts: Counter[str] = Counter()
-        for tokens in token_lists:
-            counts.update(tokens)
         frequent = [(-count, token) for token, count in counts.items() if count >= min_count]
         return cls(tuple(token for _, token in sorted(frequent)[:max_size]))
 
@@ -55,8 +58,7 @@ class Vocabulary:
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """The id of each token, 1 where it is not known."""
-        find = self._ids.get
-        return [find(token, UNKNOWN) for token in tokens]
+        return list(map(self._ids.get, tokens, repeat(UNKNOWN)))
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The spelling of each id. Raises DataError for an id that does not exist."""

@@ -63,7 +63,7 @@ def row_losses(targets: Targets, logits: Tensor, rows: Sequence[Row]) -> Tensor:
 
 def data_facts(data: Prepared) -> dict[str, Any]:
     """What the training rows are like: their lengths in tokens, and how many have each label."""
-    lengths = np.asarray(data.lengths, dtype=np.float64)  # torch's quantiles end at 16 million rows
+    lengths = np.asarray(data.lengths, dtype=np.int32)  # torch's quantiles end at 16 million rows
     shares = {"shortest": 0.0, "median": 0.5, "95 %": 0.95, "longest": 1.0}
     facts: dict[str, Any] = {
         "tokens": int(lengths.sum()),
