@@ -1,6 +1,7 @@
 """How a cell is run over time: one dispatch, one readable reference, and the fast paths held against it."""
 
 from seqloom.kernels.dispatch import PATHS, Path, choose, choose_attending, run, run_attending, which
+from seqloom.kernels.dropout import dropout
 from seqloom.kernels.linear import Prepared, linear
 from seqloom.kernels.rows import real_rows, take_rows
 
@@ -10,6 +11,7 @@ __all__ = [
     "Prepared",
     "choose",
     "choose_attending",
+    "dropout",
     "linear",
     "real_rows",
     "run",

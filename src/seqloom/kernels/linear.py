@@ -69,7 +69,7 @@ class Prepared:
 
     def __call__(self, x: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
         """x W + b. With int8 weights, raises ConfigError where torch must see each operation."""
-        if self._packed is None or _observed() or not _is_plain(x) or x.dim() == 0 or x.shape[-1] != self._shape[0]:
+        if self._packed is None or observed() or not _is_plain(x) or x.dim() == 0 or x.shape[-1] != self._shape[0]:
             if self._int8:
                 self._refuse(f"x is {x.dtype} {tuple(x.shape)} on {x.device}, or torch must see each operation")
             with torch.no_grad():
@@ -101,7 +101,7 @@ class Prepared:
         )
 
 
-def _observed() -> bool:
+def observed() -> bool:
     """Whether torch must see each operation, or has another product than that of float32."""
     if NO_CORE or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return True
@@ -113,7 +113,7 @@ def _observed() -> bool:
 def fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether the core can do this, and nobody must see each operation of torch."""
     parts = [part for part in (x, weight, bias) if part is not None]
-    if _observed() or x is None or not all(map(_is_plain, parts)):
+    if observed() or x is None or not all(map(_is_plain, parts)):
         return False
     sizes = x.dim() > 0 and weight.dim() == 2 and x.shape[-1] == weight.shape[0]
     return sizes and (bias is None or bias.shape == weight.shape[1:])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seqloom.config import ModelSettings
 from seqloom.models.one_answer import OneAnswer, Problem
-from seqloom.nn import Linear
+from seqloom.nn import Dropout, Linear
 from seqloom.shapes import Batch, Float
 
 
@@ -20,7 +20,7 @@ class Dense(OneAnswer):
         super().__init__(problem)
         sizes = [input_size] + [settings.hidden_size] * settings.num_layers
         self.layers = nn.ModuleList(Linear(*pair) for pair in pairwise(sizes))
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.head = self.make_head(settings.hidden_size, outputs=outputs)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B outputs"]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqloom.config import ForecastSettings, ModelSettings
 from seqloom.data import Windows
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, stack
-from seqloom.nn import Linear, last_pool
+from seqloom.nn import Dropout, Linear, last_pool
 from seqloom.shapes import Float
 
 NEAREST = 2.0  # the log odds, to begin with, of the season just before against each of the others
@@ -41,7 +41,7 @@ class Forecaster(nn.Module):
         self.horizon, self.recursive = horizon, forecast.decoder == "recursive"
         self.bidirectional, self.median = settings.bidirectional, levels.index(0.5)
         self.recurrent = stack(settings, input_size=input_size)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         steps = 1 if self.recursive else horizon
         self.head = Linear(self.recurrent.output_size, steps * len(levels))
         self.levels = tuple(levels)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqloom.config import ModelSettings
 from seqloom.kernels import real_rows
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, read_tokens, stack
-from seqloom.nn import AdaptiveSoftmax, Linear, SequenceDropout, token_losses, vocabulary_loss
+from seqloom.nn import AdaptiveSoftmax, Dropout, Linear, SequenceDropout, token_losses, vocabulary_loss
 from seqloom.nn.stream import Precision
 from seqloom.shapes import Batch, Float, Int, StackState, Tokens, valid_steps
 
@@ -27,7 +27,7 @@ class LanguageModel(nn.Module):
         self.variational, self.tied = settings.variational_dropout, settings.tied_embeddings
         self.embedding, size = embedding(settings, vocabulary_size, padding=False)
         self.recurrent = stack(settings.model_copy(update={"bidirectional": False}), input_size=size)
-        self.dropout = SequenceDropout(settings.dropout) if self.variational else nn.Dropout(settings.dropout)
+        self.dropout = SequenceDropout(settings.dropout) if self.variational else Dropout(settings.dropout)
         hidden = self.recurrent.output_size
         self.projection = Linear(hidden, size, bias=False) if self.tied and hidden != size else None
         read = size if self.tied else hidden
@@ -87,7 +87,7 @@ class LanguageModel(nn.Module):
 
     def _vectors(self, batch: Batch) -> Tokens | Float[Tensor, "B T I"]:
         if self.variational:
-            plain = read_tokens(self.embedding, batch, dropout=nn.Dropout(0.0), word_dropout=self.word_dropout)
+            plain = read_tokens(self.embedding, batch, dropout=Dropout(0.0), word_dropout=self.word_dropout)
             spelled_out: Tensor = self.dropout(plain.spelled_out())
             return spelled_out
         return read_tokens(self.embedding, batch, dropout=self.dropout, word_dropout=self.word_dropout)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from seqloom.config import ModelSettings
 from seqloom.models.one_answer import OneAnswer, Problem
 from seqloom.models.parts import embedding, read_tokens, stack
-from seqloom.nn import AttentionPool, last_pool, max_pool, mean_pool
+from seqloom.nn import AttentionPool, Dropout, last_pool, max_pool, mean_pool
 from seqloom.shapes import Batch, Float, Int, Tokens, valid_steps
 
 
@@ -50,7 +50,7 @@ class ManyToOne(OneAnswer):
         self.recurrent = stack(settings, input_size=input_size)
         self.pooling, self.bidirectional = settings.pooling, settings.bidirectional
         self.attention = AttentionPool(self.recurrent.output_size) if settings.pooling == "attention" else None
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.head = self.make_head(self.recurrent.output_size, outputs=outputs)
 
     @property

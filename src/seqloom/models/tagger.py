@@ -11,7 +11,7 @@ from torch.nn import functional
 from seqloom.config import ModelSettings
 from seqloom.kernels import real_rows
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, layer, read_tokens, stack
-from seqloom.nn import CRF, Bidirectional, Linear, last_hidden
+from seqloom.nn import CRF, Bidirectional, Dropout, Linear, last_hidden
 from seqloom.shapes import Batch, Float, Int, Tokens, Words, valid_steps
 from seqloom.text import UNKNOWN
 
@@ -30,7 +30,7 @@ class Tagger(nn.Module):
         self.characters = CharacterReader(settings, characters) if settings.characters else None
         read = 0 if self.characters is None else self.characters.output_size
         self.recurrent = stack(settings, input_size=size + read)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.head = Linear(self.recurrent.output_size, tags)
         self.crf = CRF(tags) if settings.output == "crf" else None
 

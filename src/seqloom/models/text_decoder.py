@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seqloom.config import ModelSettings
 from seqloom.kernels import real_rows
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, layer, read_tokens
-from seqloom.nn import Attentive, Linear, Recurrent, token_losses, vocabulary_loss
+from seqloom.nn import Attentive, Dropout, Linear, Recurrent, token_losses, vocabulary_loss
 from seqloom.shapes import Attended, Batch, Float, Int, Source, State, Tokens, valid_steps
 
 START = END = 0
@@ -60,7 +60,7 @@ class TextDecoder(nn.Module):
         self.upper = nn.ModuleList(
             layer(writes, input_size=settings.hidden_size) for _ in range(settings.num_layers - 1)
         )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         read = settings.hidden_size + (0 if self.attention is None else memory_size)
         self.readout = Linear(read, vector_size) if settings.readout == "tanh" else None
         self.output = Linear(vector_size if self.readout is not None else read, target_size)

@@ -5,13 +5,14 @@ from seqloom.nn.adaptive import AdaptiveSoftmax
 from seqloom.nn.attentive import Attentive
 from seqloom.nn.convert import from_torch, to_torch
 from seqloom.nn.crf import CRF
+from seqloom.nn.dropout import Dropout, SequenceDropout
 from seqloom.nn.embedding import OneHot
 from seqloom.nn.linear import Linear
 from seqloom.nn.losses import token_losses, vocabulary_loss
 from seqloom.nn.pooling import AttentionPool, last_pool, max_pool, mean_pool
 from seqloom.nn.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 from seqloom.nn.summary import Summary, summary
-from seqloom.nn.wrappers import Bidirectional, Last, SequenceDropout, Stack, last_hidden
+from seqloom.nn.wrappers import Bidirectional, Last, Stack, last_hidden
 
 __all__ = [
     "CRF",
@@ -21,6 +22,7 @@ __all__ = [
     "AttentionPool",
     "Attentive",
     "Bidirectional",
+    "Dropout",
     "Last",
     "Linear",
     "OneHot",

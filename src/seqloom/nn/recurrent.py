@@ -123,7 +123,7 @@ class Recurrent(nn.Module, ABC):
         mask: Tensor | None = None
         weight_hidden: Tensor = self.weight_hidden
         if self.training and self.weight_dropout:
-            weight_hidden = nn.functional.dropout(weight_hidden, self.weight_dropout)
+            weight_hidden = kernels.dropout(weight_hidden, self.weight_dropout)
         if self.training and self.recurrent_dropout:
             kept = 1 - self.recurrent_dropout
             mask = self.weight_hidden.new_empty(batch, self.hidden_size).bernoulli_(kept) / kept

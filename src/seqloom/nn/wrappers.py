@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqloom.errors import ConfigError, ShapeError
+from seqloom.nn.dropout import Dropout, SequenceDropout
 from seqloom.nn.recurrent import Lengths, Recurrent, Steps
 from seqloom.nn.stream import Precision, StackStream, Stream
 from seqloom.shapes import (
@@ -71,16 +72,6 @@ class Bidirectional(nn.Module):
         )
 
 
-class SequenceDropout(nn.Dropout):
-    """Dropout of the same units at every step of a row (Gal & Ghahramani 2016): x (B, T, I), one mask (B, I)."""
-
-    def forward(self, input: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
-        """`input` with a share `p` of the units of each row at zero and the others larger, while training."""
-        if not self.training or not self.p:
-            return input
-        return input * nn.functional.dropout(torch.ones_like(input[:, :1]), self.p)
-
-
 class Stack(nn.Module):
     """Layers on top of each other, each reading the outputs of the one below.
 
@@ -102,7 +93,7 @@ class Stack(nn.Module):
         if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise ConfigError(f"Stack: dropout is {dropout!r}. It must lie in 0..1.")
         self.layers = nn.ModuleList(layers)
-        self.dropout = SequenceDropout(dropout) if variational else nn.Dropout(dropout)
+        self.dropout = SequenceDropout(dropout) if variational else Dropout(dropout)
         self.residual = residual
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
 
