@@ -4,7 +4,8 @@ Files of the given sizes are generated for classify (rows of a CSV file), tag (c
 of words that are as frequent as those of a language are, and each is trained on for a moment in a process of its own:
 read, parted, learned from, encoded, trained, validated, tested and compared with the baselines. The anonymous memory of
 that process (RssAnon: what cannot be dropped and read again) is looked at every 50 ms. `--limit` is in GiB, of all that
-the process may ask for (RLIMIT_DATA): beyond it, it fails. Outcomes are kept as results/larger-than-memory.json.
+the process may ask for (RLIMIT_DATA): beyond it, it fails. Outcomes are kept task by task:
+results/larger-than-memory-TASK.json.
 """
 
 import argparse
@@ -181,10 +182,11 @@ def main() -> None:
     if 5 * max(sizes) > free:
         raise SystemExit(f"{5 * max(sizes):,} bytes are needed, {free:,} are free. Name a folder with --folder.")
     settings = read_overrides(options.set)
-    runs = [measure(task, size, options, settings) for task in options.tasks.split(",") for size in sizes]
-    result = {"limit_gib": options.limit, "settings": {**SETTINGS, **settings}, "runs": runs}
-    if options.keep:
-        print(keep("larger-than-memory", result))
+    for task in options.tasks.split(","):
+        runs = [measure(task, size, options, settings) for size in sizes]
+        if options.keep:
+            found = {"limit_gib": options.limit, "settings": {**SETTINGS, **settings}, "runs": runs}
+            print(keep(f"larger-than-memory-{task}", found))
 
 
 if __name__ == "__main__":

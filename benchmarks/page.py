@@ -30,6 +30,7 @@ def render() -> str:
     tasks += tasks_page.language_quality([each for each in _all("language-*") if "set" in each])
     tasks += "".join(map(tasks_page.language, _all("language-speed")))
     tasks += "".join(map(tasks_page.memory_tasks, _all("memory-tasks")))
+    tasks += tasks_page.larger(_all("larger-than-memory-*"))
     tasks += "".join(map(serving_page.render, _all("serving")))
     written = writing_page.render(_all("writing-*"), next(iter(_all("seq2seq")), None))
     rows = "".join(_row(result) for result in results if not result["settings"])

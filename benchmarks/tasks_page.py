@@ -71,6 +71,17 @@ a seed, beside logistic regression on runs of up to four characters.
 """
 
 
+LARGER = """
+## Files larger than memory
+`python -m benchmarks.larger_than_memory`: generated files, each read, parted, learned from, encoded, trained on for a
+moment, scored and compared with the baselines by a process that may ask for no more memory than the limit. Anonymous
+memory at its peak until training begins and after it, and the minutes of one processor until it begins. Other programs
+ran meanwhile.
+
+| task | file, MB | limit, GiB | memory until training, MB | from then on, MB | processor minutes until training |
+| --- | --- | --- | --- | --- | --- |
+"""
+
 MEMORY = """
 ## How long each cell remembers
 `python -m benchmarks.memory_tasks`: adding two marked numbers of 400, telling ten letters 20 steps later, telling the
@@ -118,6 +129,18 @@ def memory_tasks(result: dict[str, Any]) -> str:
         solved = "diverged" if told["diverged"] else "yes" if told["solved"] else "no"
         lines.append("| " + " | ".join([*cells, f"{told['guess']:.4f}", solved]) + " |\n")
     return MEMORY + "".join(lines)
+
+
+def larger(results: Sequence[dict[str, Any]]) -> str:
+    """What training from large files held in memory, and how long it took; empty where nothing was measured."""
+    lines = []
+    for result in results:
+        limit = f"{result['limit_gib']:g}" if result["limit_gib"] else "–"
+        for run in result["runs"]:
+            held = [f"{run[f'peak_mb_{phase}']:,.0f}" for phase in ("until_ready", "after")]
+            spent = f"{run['processor_seconds_until_ready'] / 60:.0f}"
+            lines.append("| " + " | ".join([run["task"], f"{run['mb']:,.0f}", limit, *held, spent]) + " |\n")
+    return LARGER + "".join(lines) if lines else ""
 
 
 def language(result: dict[str, Any]) -> str:

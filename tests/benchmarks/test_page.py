@@ -238,3 +238,11 @@ def test_the_server_under_load_is_told_in_a_table_and_three_sentences() -> None:
     assert "200,000 mixed requests after warming up: the memory grew by 1.25 MB." in page
     assert "p99 of the others 5.0 ms, 1.25 times that alone (4.0 ms)." in page
     assert "default size: 0.25 s; each later look at 500 words: p50 150.0 ms, p99 170.0 ms." in page
+
+
+def test_files_larger_than_memory_have_a_line_each() -> None:
+    run = {"task": "tag", "mb": 5000.2, "peak_mb_until_ready": 912.4, "peak_mb_after": 1034.6}
+    result = {"limit_gib": 2.0, "runs": [{**run, "processor_seconds_until_ready": 3_660.0}]}
+    assert tasks_page.larger([result]).endswith("| tag | 5,000 | 2 | 912 | 1,035 | 61 |\n")
+    assert "| tag | 5,000 | – | 912 |" in tasks_page.larger([{**result, "limit_gib": 0.0}])
+    assert tasks_page.larger([]) == ""
