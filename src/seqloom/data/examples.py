@@ -46,12 +46,13 @@ class Example(NamedTuple):
 class KeptExamples(Lazy[Example]):
     """Examples of which there are more than memory holds, with how much each reads and writes, in tokens.
 
-    `texts` are those of all, which are read without the rest.
+    `texts` and `targets` are those of all, which are read without the rest.
     """
 
     def __init__(self, examples: Kept[Example], lengths: "array[int]", written: "array[int]") -> None:
         self._examples, self.lengths, self.written = examples, lengths, written
         self.texts: Sequence[str] = examples.read_as(_text_of)
+        self.targets: Sequence[Target | None] = examples.read_as(_target_of)
 
     def __len__(self) -> int:
         """How many there are."""
@@ -78,6 +79,11 @@ def written_of(examples: Sequence[Example]) -> Sequence[int]:
 def texts_of(examples: Sequence[Example]) -> Sequence[str]:
     """The text of each example."""
     return examples.texts if isinstance(examples, KeptExamples) else [example.text for example in examples]
+
+
+def answers_of(examples: Sequence[Example]) -> Sequence[Target | None]:
+    """The target of each example."""
+    return examples.targets if isinstance(examples, KeptExamples) else [example.target for example in examples]
 
 
 def keep_examples(examples: Iterable[Example], *, speller: Speller | None = None) -> Sequence[Example]:
@@ -180,6 +186,11 @@ def _plain(example: Example) -> tuple[Any, ...]:
 def _text_of(plain: tuple[Any, ...]) -> str:
     text: str = plain[1]
     return text
+
+
+def _target_of(plain: tuple[Any, ...]) -> Target | None:
+    target: Target | None = plain[3]
+    return target
 
 
 def _made(plain: tuple[Any, ...]) -> Example:

@@ -241,7 +241,7 @@ def spread(records: Sequence[T], sizes: Iterable[int], room: int, *, sample: int
     """
     total = sum(sizes)
     step = -(-total // (sample or room))
-    return records if total <= room else [record for place, record in enumerate(records) if place % step == 0]
+    return records if total <= room else records[::step]
 
 
 def in_parts(records: Iterable[T], count: int) -> Iterator[list[T]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from seqloom.data import Example, Prepared
+from seqloom.data.examples import answers_of
 from seqloom.data.kept import in_parts
 from seqloom.data.tag_targets import TagTargets
 from seqloom.errors import MissingExtraError
@@ -73,7 +74,7 @@ def compare_tags(
 
 def constant_tag(train: Sequence[Example]) -> int:
     """The most frequent tag of the training rows, of equals the first."""
-    counts = Counter(tag for row in train if isinstance(row.target, list) for tag in row.target)
+    counts = Counter(tag for tags in answers_of(train) if isinstance(tags, list) for tag in tags)
     return min(counts, key=lambda tag: (-counts[tag], tag))
 
 
