@@ -28,8 +28,11 @@ $(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 demo: install    ## train on an embedded example, end to end
 	$(BIN)/seqloom demo
 
+# Tests start many processes: where the environment forbids compiled modules, each would compile them anew.
+test test-long: export PYTHONDONTWRITEBYTECODE =
+
 test: install    ## all tests but the long ones
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not long" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not long" tests
 
 test-long: install  ## the long tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m long tests

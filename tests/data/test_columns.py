@@ -110,3 +110,14 @@ def test_labels_that_look_like_several_are_said_to(separator: str) -> None:
 def test_a_separator_alone_makes_no_several_labels(labels: list[str]) -> None:
     found = infer_columns(table(text=[f"{n} words here" for n in range(4)], label=labels), task="classify")
     assert not any("several labels" in note for note in found.notes)
+
+
+def test_of_many_rows_some_tell_which_columns_hold_words_and_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of four rows, and of the same four with a limit of two every third."""
+    unequal = [("N", "V"), ("N",), (), ("N", "V")]
+    many = table(words=[("a", "b")] * 4, tags=unequal)
+    with pytest.raises(DataError, match="no two columns of lists of equal lengths"):
+        infer_columns(many, task="tag")
+    monkeypatch.setattr("seqloom.data.tag_columns.LOOKED_AT", 2)
+    found = infer_columns(many, task="tag")
+    assert (found.input, found.target) == ("words", "tags")

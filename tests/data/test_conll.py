@@ -132,6 +132,15 @@ def test_most_lines_decide_how_many_columns_there_are(tmp_path: Path) -> None:
     assert len(table.rows) == 2
 
 
+def test_the_first_sentences_alone_decide_how_many_columns_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqloom.data.conll.LOOKED_AT", 1)
+    table = conllu(tmp_path / "a.conll", "We O", "", "a b c", "d e f", "g h i", "", "Yes O")
+    assert [(row.line, row.reason) for row in table.rejected] == [(3, "3 columns where 2 are needed")]
+    assert table.values("form") == [("We",), ("Yes",)]
+
+
 @pytest.mark.parametrize(("bad", "place"), [("go\t", 2), ("\tO", 1), ("  \tO", 1)])
 def test_an_empty_column_costs_its_sentence(tmp_path: Path, bad: str, place: int) -> None:
     table = conllu(tmp_path / "a.conll", "We\tO", bad, "", "Yes\tO")

@@ -69,11 +69,8 @@ def test_shares_at_the_ends_are_torchs(share: float) -> None:
 
 def test_where_torch_must_see_each_operation_it_is_torchs() -> None:
     x = torch.ones(4, 100)
-    torch.manual_seed(1)
-    wanted = torch.stack([functional.dropout(row, 0.5) for row in x])
-    torch.manual_seed(1)
     rows = torch.func.vmap(lambda row: dropout(row, 0.5), randomness="different")(x)
-    assert rows.shape == wanted.shape and set(rows.flatten().tolist()) == {0.0, 2.0}
+    assert rows.shape == x.shape and set(rows.flatten().tolist()) == {0.0, 2.0}
     compiled = torch.compile(lambda x: dropout(x, 0.5), fullgraph=True, backend="eager")
     assert set(compiled(x).flatten().tolist()) == {0.0, 2.0}
 

@@ -4,21 +4,17 @@ No iterator holds state, so a resumed run sees the very batches that an uninterr
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from seqloom.data.examples import Example, written_ids
-from seqloom.data.kept import Lazy, number_type
+from seqloom.data.kept import Lazy, Numbers, number_type
 from seqloom.data.seen import Seen
 from seqloom.shapes import Batch, Words
 
 POOL = 50
-
-Numbers = NDArray[np.signedinteger[Any]]
 
 
 def batch_order(

@@ -177,7 +177,7 @@ def _cut_at_blanks(text: str) -> list[str]:
 
 def _body(lines: list[Line], cut: Callable[[str], list[str]], width: int) -> list[Line]:
     """The lines of a sentence from its first word on, without those that begin a document."""
-    lines = [line for line in lines if not line.text.startswith(DOCUMENT) or line.flaw]
+    lines = [line for line in lines if not _is_document(line)]
     while lines and lines[0].text.startswith("#") and len(cut(lines[0].text)) != width and not lines[0].flaw:
         lines = lines[1:]
     return lines

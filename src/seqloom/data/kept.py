@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seqloom.errors import StorageError
 
 T = TypeVar("T")
 S = TypeVar("S")
+Numbers = NDArray[np.signedinteger[Any]]  # of rows: `number_type` says of how many bytes
 
 FEW = 1 << 24  # bytes of records, up to which they stay in a list
 WEIGHED = 16  # one of so many records is packed to tell how many bytes they take
@@ -210,7 +212,7 @@ class Joined(Lazy[T]):
         return chain.from_iterable(self._parts)
 
 
-def number_type(rows: int) -> "np.dtype[np.signedinteger[Any]]":
+def number_type(rows: int) -> np.dtype[np.signedinteger[Any]]:
     """The type of the numbers of so many rows: of many millions each byte counts."""
     return np.dtype(np.int32 if rows < 1 << 31 else np.int64)
 

@@ -291,10 +291,10 @@ def _keys(train: Table, columns: Columns, settings: DataSettings) -> Keys:
 
 
 def _by_column(table: Table, column: str) -> dict[str, Table]:
-    rows = {"train": array("L")}
+    rows = {"train": array("I")}
     for number, value in enumerate(table.values(column)):
         if part := read_split(value):
-            rows.setdefault(part, array("L")).append(number)
+            rows.setdefault(part, array("I")).append(number)
     if not rows["train"]:
         raise DataError(f'{table.path.name}: none of the usable rows is marked "train" in the column {column}.')
     return {part: replace(table, rows=chosen(table.rows, numbers)) for part, numbers in rows.items()}

@@ -5,16 +5,14 @@ A text in training under another case or spelling would let a model score from m
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqloom.data.examples import Example, texts_of
-from seqloom.data.kept import each, number_type, one_after_other
+from seqloom.data.kept import Numbers, each, number_type, one_after_other
 from seqloom.text import Tokeniser, normalise
 
-Keys = NDArray[np.signedinteger[Any]]
+Keys = Numbers
 
 
 def as_read(texts: Sequence[str], tokeniser: Tokeniser) -> Keys:

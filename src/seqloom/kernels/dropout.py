@@ -1,7 +1,4 @@
-"""Dropout whose random numbers cost a quarter: 16 bits decide of a number, where torch spends 64 on each.
-
-A seed leaves out the same numbers on every processor, which torch's own does not promise.
-"""
+"""Dropout whose random numbers cost a quarter: 16 bits decide of a number, where torch spends 64 on each."""
 
 from typing import Any
 
@@ -26,8 +23,12 @@ def dropout(x: Float[Tensor, "*shape"], share: float) -> Float[Tensor, "*shape"]
     if not 0 < dropped < STEPS or not x.is_cpu or observed():
         return functional.dropout(x, share)
     bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(LOWEST_64, None).view(torch.int16)
-    kept = bits[: x.numel()].view(x.shape) >= LOWEST + dropped
-    result: Tensor = _Dropped.apply(x, kept.view(torch.int8), STEPS / (STEPS - dropped))  # type: ignore[no-untyped-call]
+    kept = (bits[: x.numel()].view(x.shape) >= LOWEST + dropped).view(torch.int8)
+    return _scaled(x, kept, STEPS / (STEPS - dropped))
+
+
+def _scaled(x: Tensor, kept: Tensor, scale: float) -> Tensor:
+    result: Tensor = _Dropped.apply(x, kept, scale)  # type: ignore[no-untyped-call]  # torch has no types for it
     return result
 
 
@@ -41,4 +42,4 @@ class _Dropped(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
-        return _Dropped.apply(gradient, kept, ctx.scale), None, None  # type: ignore[no-untyped-call]
+        return _scaled(gradient, kept, ctx.scale), None, None

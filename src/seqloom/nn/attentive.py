@@ -79,13 +79,9 @@ class Attentive(nn.Module):
         """
         check_input(memory, input_size=self.memory_size, like=self.weight_context, layer="Attentive.source")
         lengths = check_lengths(lengths, memory)
-        padded = has_padding(lengths, memory.shape[1])
-        padding = ~valid_steps(lengths, memory.shape[1])[..., None]
-        memory = memory.masked_fill(padding, 0) if padded else memory
-        if self.key is None:
-            return Source(memory, memory, lengths)
-        keys = self.key(memory)
-        return Source(memory, keys.masked_fill(padding, 0) if padded else keys, lengths)
+        memory = _without_padding(memory, lengths)
+        keys = memory if self.key is None else _without_padding(self.key(memory), lengths)
+        return Source(memory, keys, lengths)
 
     def forward(
         self, x: Steps, source: Source, lengths: Lengths = None, state: State | None = None
@@ -236,6 +232,11 @@ def _by_equations(step: Step, p: CellParameters, a: AttentionParameters) -> Read
         return Attended(*(part[:, 0] for part in attended)), after
 
     return read
+
+
+def _without_padding(x: Tensor, lengths: Tensor) -> Tensor:
+    """`x` with zeros behind the end of each row, which may hold anything."""
+    return x.masked_fill(~valid_steps(lengths, x.shape[1])[..., None], 0) if has_padding(lengths, x.shape[1]) else x
 
 
 def _detached(part: Tensor | None) -> Tensor | None:
