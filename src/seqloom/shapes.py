@@ -196,7 +196,7 @@ def check_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Int[Tens
         )
     lengths = lengths.long()
     if not torch.compiler.is_compiling() and batch:
-        shortest, longest = lengths.aminmax()
+        shortest, longest = lengths.cpu().aminmax()  # a GPU is waited for once
         if shortest < 0 or longest > time:
             row = int(((lengths < 0) | (lengths > time)).nonzero()[0])
             raise LengthError(

@@ -14,6 +14,7 @@ from seqloom.cli import main
 
 # Small, but with everything that must survive a kill: dropout of each kind, averaging, layers, a checkpoint a step.
 SETTINGS = {
+    "device": "cpu",  # CUDA does not work in a fork of a process that used it
     "model.embedding_size": 6,
     "model.hidden_size": 5,
     "model.num_layers": 2,

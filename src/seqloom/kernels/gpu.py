@@ -1,15 +1,15 @@
 """The path on CUDA for the plain cells: cuDNN, as torch calls it, with our weights laid out its way."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.autograd.function import once_differentiable
 
 from seqloom.cells import CellParameters
 from seqloom.kernels.recurrence import name_of
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Float, Int, State, reverse_within, valid_steps
+from seqloom.shapes import Float, Int, State
 
 # By the name of the cell in recurrence.CELLS. torch's functions take any device: without a GPU, tests run them.
 FUNCTIONS: dict[str | None, Any] = {
@@ -18,6 +18,14 @@ FUNCTIONS: dict[str | None, Any] = {
     "simple_rnn_tanh": torch._VF.rnn_tanh,
     "simple_rnn_relu": torch._VF.rnn_relu,
 }
+
+
+class _Packing(NamedTuple):
+    """Rows that have a step, the longest first, and their real steps one after the other: all rows' first step ..."""
+
+    rows: Int[Tensor, " R"]
+    places: Int[Tensor, " N"]  # in the batch, whose row b has its step t at b T + t
+    sizes: Int[Tensor, " T"]  # how many rows have a step t; on the CPU, where torch reads it
 
 
 def run(
@@ -30,50 +38,77 @@ def run(
     reverse: bool = False,
 ) -> tuple[Float[Tensor, "B T H"], State]:
     """As `reference.run` without a trace, for what `dispatch.choose` lets through."""
+    batch, time = x.shape[:2]
+    known = lengths.cpu()  # the device is waited for once
+    longest = int(known.max()) if batch else 0
+    if not longest:
+        return x.new_zeros(batch, time, p.weight_hidden.shape[0]), state
+    if int(known.min()) == time:
+        outputs, paths = _call(step, p, (x.flip(1) if reverse else x,), state, True)
+        return outputs.flip(1) if reverse else outputs, type(state)(*paths)
+    rows, places, sizes = _packing(known, time, longest, reverse=reverse)
+    rows, places = rows.to(x.device), places.to(x.device)
+    read = x.flatten(0, 1).index_select(0, places)
+    begun = type(state)(*(path.index_select(0, rows) for path in state))
+    data, paths = _call(step, p, (read, sizes), begun)
+    outputs = data.new_zeros(batch * time, data.shape[1]).index_copy(0, places, data).view(batch, time, -1)
+    ended = (first.index_copy(0, rows, path.to(first.dtype)) for first, path in zip(state, paths, strict=True))
+    return outputs, type(state)(*ended)
+
+
+def _packing(lengths: Int[Tensor, " B"], time: int, longest: int, *, reverse: bool) -> _Packing:
+    """How rows of these `lengths` are packed, on the CPU; with `reverse` from their last step to their first."""
+    ordered, rows = lengths.sort(descending=True, stable=True)
+    real = ordered > torch.arange(longest)[:, None]
+    step, column = real.nonzero().unbind(1)
     if reverse:
-        outputs, last = run(step, p, reverse_within(x, lengths), lengths, state)
-        return reverse_within(outputs, lengths), last
-    if not len(lengths):
-        return x.new_zeros(0, x.shape[1], p.weight_hidden.shape[0]), state
-    shortest, time = int(lengths.min()), x.shape[1]
-    if shortest == time:
-        outputs, paths = _call(step, p, x, state)
-        return outputs, type(state)(*paths)
-    if not shortest:
-        # A packed row has a step at least: an empty one gets a step of zeros, and keeps its state all the same.
-        x = x.masked_fill(~valid_steps(lengths, time)[..., None], 0)
-    packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-    order, back = packed.sorted_indices, packed.unsorted_indices
-    rows, paths = _call(step, p, packed, type(state)(*(path[order] for path in state)))
-    outputs, _ = pad_packed_sequence(packed._replace(data=rows), batch_first=True, total_length=time)
-    empty = (lengths == 0)[:, None]
-    last = type(state)(*(torch.where(empty, first, path[back]) for first, path in zip(state, paths, strict=True)))
-    return outputs.masked_fill(empty[..., None], 0), last
+        step = ordered[column] - 1 - step
+    return _Packing(rows[: int(real[0].sum())], rows[column] * time + step, real.sum(1))
 
 
-def _call(step: Step, p: CellParameters, x: Tensor | PackedSequence, state: State) -> tuple[Tensor, list[Tensor]]:
-    """torch's function on a batch (B, T, I), or on packed rows: its outputs, and the last state in the same order."""
-    function = FUNCTIONS[name_of(step)]
-    weights = _flat_weights(p)
+def _call(
+    step: Step, p: CellParameters, read: tuple[Tensor, ...], state: State, *batch_first: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """torch's function on a batch (B, T, I), or on packed rows with their number at each step.
+
+    Gives its outputs, and the last state in the order of the first.
+    """
     firsts = [path.contiguous()[None] for path in state]
-    first = tuple(firsts) if len(firsts) > 1 else firsts[0]
-    options = (len(weights) > 2, 1, 0.0, torch.is_grad_enabled(), False)  # biases, one layer, no dropout, one direction
-    if isinstance(x, PackedSequence):
-        outputs, *last = function(x.data, x.batch_sizes, first, weights, *options)
-    else:
-        outputs, *last = function(x, first, weights, *options, True)
+    first = firsts if len(firsts) > 1 else firsts[0]
+    parts = (p.weight_input, p.weight_hidden, p.bias, p.bias_candidate)
+    weights = _Flat.apply(*parts)  # type: ignore[no-untyped-call]  # torch gives it no types
+    options = (True, 1, 0.0, torch.is_grad_enabled(), False)  # biases, one layer, no dropout, training, one direction
+    outputs, *last = FUNCTIONS[name_of(step)](*read, first, weights, *options, *batch_first)
     return outputs, [path[0] for path in last]
 
 
-def _flat_weights(p: CellParameters) -> list[Tensor]:
+class _Flat(torch.autograd.Function):
     """The weights as cuDNN wants them: gates in rows, two biases, and all in one piece of memory."""
-    parts = [p.weight_input.t(), p.weight_hidden.t()]
-    if p.bias is not None or p.bias_candidate is not None:
-        bias = p.weight_hidden.new_zeros(parts[0].shape[0]) if p.bias is None else p.bias
-        inner = torch.zeros_like(bias)
-        if p.bias_candidate is not None:
-            inner = torch.cat([inner[p.bias_candidate.shape[0] :], p.bias_candidate])
-        parts += [bias, inner]
-    whole = torch.cat([part.reshape(-1) for part in parts])
-    pieces = torch.split(whole, [part.numel() for part in parts])
-    return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
+
+    @staticmethod
+    def forward(
+        ctx: Any, weight_input: Tensor, weight_hidden: Tensor, bias: Tensor | None, bias_candidate: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        (inputs, gates), hidden = weight_input.shape, weight_hidden.shape[0]
+        sizes = [gates * inputs, gates * hidden, gates, gates]
+        flat = list(torch.split(weight_hidden.new_zeros(sum(sizes)), sizes))
+        flat[0] = flat[0].view(gates, inputs).copy_(weight_input.t())
+        flat[1] = flat[1].view(gates, hidden).copy_(weight_hidden.t())
+        if bias is not None:
+            flat[2].copy_(bias)
+        if bias_candidate is not None:
+            flat[3][-hidden:] = bias_candidate  # the candidate is the last gate
+        ctx.hidden, ctx.biases = hidden, (bias is not None, bias_candidate is not None)
+        return tuple(flat)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        weight_input, weight_hidden, bias, inner = gradients
+        has_bias, has_candidate = ctx.biases
+        return (
+            weight_input.t(),
+            weight_hidden.t(),
+            bias if has_bias else None,
+            inner[-ctx.hidden :] if has_candidate else None,
+        )
