@@ -36,7 +36,8 @@ def render() -> str:
     rows = "".join(_row(result) for result in results if not result["settings"])
     machines = "".join(f"\n- {result['set']}, {result['date']}: {_machine(result['machine'])}" for result in results)
     parts = (_kept(part) for part in ("layers", "memory", "training", "layers-avx2"))
-    return f"{HEAD}{rows}\nMeasured on:{machines}\n{written}{tasks}{recurrent_page.render(*parts)}"
+    core = recurrent_page.render(*parts) + "".join(map(recurrent_page.on_a_gpu, _all("gpu")))
+    return f"{HEAD}{rows}\nMeasured on:{machines}\n{written}{tasks}{core}"
 
 
 def pictures() -> dict[str, str]:

@@ -54,6 +54,15 @@ the packed torch model after `seqloom.accelerate`.
 | data | cell | side | tokens/s | seqloom is faster by | seconds to the target |
 | --- | --- | --- | --- | --- | --- |
 """
+GPU = """
+## The plain cells on a GPU
+`python -m benchmarks.gpu`: both sides run on cuDNN. Milliseconds of a call of seqloom, in brackets torch's time over
+ours; medians of {turns} turns. What seqloom adds is on the host: it lays the weights out for cuDNN and asks for the
+lengths; it packs rows of unlike length by one index where torch copies step by step.
+
+| case | {columns} |
+| --- |{rule}
+"""
 
 
 def render(layers: Result | None, memory: Result | None, training: Result | None, narrow: Result | None = None) -> str:
@@ -69,6 +78,19 @@ def render(layers: Result | None, memory: Result | None, training: Result | None
         for kept, head, row in parts
         if kept is not None
     )
+
+
+def on_a_gpu(kept: Result) -> str:
+    """The section of the plain cells on a GPU, a line a case."""
+    shown: dict[str, dict[str, str]] = {}
+    for result in kept["results"]:
+        said = f"{result['milliseconds']['seqloom']:.2f} ({result['ratio']:.2f})"
+        shown.setdefault(result["case"], {})[f"{result['cell']} {result['mode']}"] = said
+    columns = list(next(iter(shown.values())))
+    head = GPU.format(turns=kept["turns"], columns=" | ".join(columns), rule=" --- |" * len(columns))
+    lines = "".join(_line([case, *(row[name] for name in columns)]) for case, row in shown.items())
+    versions = kept["versions"]
+    return f"{head}{lines}\nMeasured on {versions['gpu']}, CUDA {versions['cuda']}, torch {kept['machine']['torch']}.\n"
 
 
 def marks(layers: Result) -> list[Mark]:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import length_figure, page, serving_page, tasks_page
 from benchmarks.figure import Mark, draw
-from benchmarks.recurrent_page import marks, render
+from benchmarks.recurrent_page import marks, on_a_gpu, render
 
 
 def side(ratio: float, *, clean: int = 9, difference: float = 0.0, **more: Any) -> dict[str, Any]:
@@ -55,6 +55,21 @@ def test_a_row_gives_the_faster_layout_of_torch_and_every_doubt() -> None:
     assert head.count("|") == rule.count("|") == row.count("|") == len(cells) + 1
     for said in ("Abacus (avx2)", "keras 3.1", "path of seqloom: fused_cpu", "multiply-adds 200 GFLOP/s"):
         assert said in rendered
+
+
+def test_a_case_on_a_gpu_is_a_line_with_each_cell_and_mode() -> None:
+    results = [
+        {"case": case, "cell": cell, "mode": mode, "milliseconds": {"seqloom": ours}, "ratio": ratio}
+        for case, ours, ratio in (("4, 5, 6, 7", 0.256, 0.477), ("1, 2, 3, 4", 12.0, 1.25))
+        for cell in ("GRU", "LSTM")
+        for mode in ("infer", "train")
+    ]
+    versions = {"gpu": "Slide rule", "cuda": "13.0"}
+    rendered = on_a_gpu({**kept(*results), "turns": 30, "versions": versions})
+    lines = [line for line in rendered.splitlines() if line.startswith("|")]
+    assert lines[0] == "| case | GRU infer | GRU train | LSTM infer | LSTM train |"
+    assert lines[2:] == ["| 4, 5, 6, 7" + 4 * " | 0.26 (0.48)" + " |", "| 1, 2, 3, 4" + 4 * " | 12.00 (1.25)" + " |"]
+    assert rendered.endswith("Measured on Slide rule, CUDA 13.0, torch 2.0.\n")
 
 
 def test_layers_held_to_avx2_stand_beside_torch_alone() -> None:
