@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
+
 from seqloom.cli import main
 
 # Small, but with everything that must survive a kill: dropout of each kind, averaging, layers, a checkpoint a step.
 SETTINGS = {
-    "device": "cpu",  # CUDA does not work in a fork of a process that used it
     "model.embedding_size": 6,
     "model.hidden_size": 5,
     "model.num_layers": 2,
@@ -71,8 +72,10 @@ class Fork:
             return None, self._said.read()
 
 
-def fork(data: Path, out: Path, *more: str, **settings: Any) -> Fork:
-    """As `start`, in a fork of this process."""
+def fork(data: Path, out: Path, *more: str, **settings: Any) -> "Fork | subprocess.Popen[str]":
+    """As `start`, in a fork of this process; not of one that used a GPU, where neither CUDA nor autograd lives on."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch gives it no types
+        return start(data, out, *more, **settings)
     return Fork(_words(data, out, *more, **settings))
 
 

@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from seqloom.data.caption_targets import CaptionTargets
 from seqloom.data.kept import Keeper, Kept, Lazy
@@ -66,6 +66,13 @@ class KeptExamples(Lazy[Example]):
         return iter(self._examples)
 
 
+class Answered(Protocol):
+    """What has an encoded target: a text, a picture, a series."""
+
+    @property
+    def target(self) -> Target | None: ...
+
+
 def lengths_of(examples: Sequence[Example]) -> Sequence[int]:
     """The tokens that each example reads, or the regions that it sees."""
     return examples.lengths if isinstance(examples, KeptExamples) else [len(example.source) for example in examples]
@@ -81,7 +88,7 @@ def texts_of(examples: Sequence[Example]) -> Sequence[str]:
     return examples.texts if isinstance(examples, KeptExamples) else [example.text for example in examples]
 
 
-def answers_of(examples: Sequence[Example]) -> Sequence[Target | None]:
+def answers_of(examples: Sequence[Answered]) -> Sequence[Target | None]:
     """The target of each example."""
     return examples.targets if isinstance(examples, KeptExamples) else [example.target for example in examples]
 

@@ -1,13 +1,14 @@
 """What must be beaten: the answer of one who never looks, and a linear model that knows no order beyond two words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seqloom.data import Example, NumericExample
+from seqloom.data import Example
+from seqloom.data.examples import Answered, answers_of, texts_of
 from seqloom.data.kept import in_parts, spread
 from seqloom.data.targets import Target, Targets
 from seqloom.errors import import_extra
@@ -20,7 +21,7 @@ ANSWERED = 10_000  # rows that it answers at once
 NEEDS = ("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.multiclass")
 
 
-def constant_target(targets: Targets, train: Sequence[Example] | Sequence[NumericExample]) -> Target:
+def constant_target(targets: Targets, train: Sequence[Answered]) -> Target:
     """The best answer without looking: the most frequent class, each label most rows have, or the mean number."""
     if targets.problem == "squared":
         return 0.0
@@ -31,9 +32,9 @@ def constant_target(targets: Targets, train: Sequence[Example] | Sequence[Numeri
     return int(values.bincount().argmax())
 
 
-def targets_of(rows: Iterable[Example | NumericExample], dtype: torch.dtype | None = None) -> Tensor:
+def targets_of(rows: Sequence[Answered], dtype: torch.dtype | None = None) -> Tensor:
     """What the rows should be answered with: class numbers (N,), zeros and ones (N, labels), or numbers (N,)."""
-    parts = [torch.tensor([row.target for row in some], dtype=dtype) for some in in_parts(rows, ANSWERED)]
+    parts = [torch.tensor(some, dtype=dtype) for some in in_parts(answers_of(rows), ANSWERED)]
     return torch.cat(parts) if parts else torch.tensor([], dtype=dtype)
 
 
@@ -67,9 +68,7 @@ def decide_linear(
     if characters:
         terms = {"ngram_range": (1, 4), "analyzer": "char_wb"}
     rows_of_train = len(train)
-    train, valid = (
-        spread(part, (len(example.text) for example in part), LEARNED_FROM, sample=SAMPLE) for part in (train, valid)
-    )
+    train, valid = (spread(part, map(len, texts_of(part)), LEARNED_FROM, sample=SAMPLE) for part in (train, valid))
     if len(train) < rows_of_train:
         report(Said(f"the linear model learns from {len(train):,} of {rows_of_train:,} training rows, evenly spread"))
     vectoriser = text.TfidfVectorizer(**terms)

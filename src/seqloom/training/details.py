@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from seqloom.data import Example, Prepared
-from seqloom.data.examples import KeptExamples
+from seqloom.data.examples import KeptExamples, answers_of
 from seqloom.data.targets import Targets
 from seqloom.inference.labels import Row, name_of, read_of
 from seqloom.training.baselines import targets_of
@@ -71,8 +71,8 @@ def data_facts(data: Prepared) -> dict[str, Any]:
     }
     if isinstance(data.targets, Targets) and data.targets.labels:
         counts = dict.fromkeys(data.targets.labels, 0)
-        for row in data.train:
-            for label in _labels(data.targets, row.target):
+        for target in answers_of(data.train):
+            for label in _labels(data.targets, target):
                 counts[label] += 1
         facts["labels"] = dict(sorted(counts.items(), key=lambda item: -item[1])[:CLASSES])
     return facts
