@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 
 from seqloom import errors
-from seqloom.data import Example
+from seqloom.data import Example, kept
+from seqloom.data.examples import KeptExamples, keep_examples
 from seqloom.data.targets import Targets
 from seqloom.errors import MissingExtraError
 from seqloom.training.baselines import constant_target, decide_constant, decide_linear
@@ -46,7 +47,7 @@ def tfidf(train: list[str], texts: list[str]) -> np.ndarray:
 
 
 def test_the_constant_class_is_the_most_frequent_in_training() -> None:
-    train = examples(["x"] * 5, [2, 0, 2, 1, 2])
+    train = examples(["x"] * 5, [0, 2, 2, 1, 2])
     assert constant_target(CLASSES, train) == 2
     assert decide_constant(CLASSES, 2, rows=3).tolist() == [2, 2, 2]
 
@@ -55,6 +56,20 @@ def test_the_constant_labels_are_those_of_more_than_half_the_rows() -> None:
     train = examples(["x"] * 4, [[1, 0], [1, 1], [1, 1], [0, 0]])
     assert constant_target(SEVERAL, train) == [1, 0]
     assert decide_constant(SEVERAL, [1, 0], rows=2).tolist() == [[1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("targets", "answers", "constant"),
+    [(CLASSES, [0, 2, 2, 1, 2], 2), (SEVERAL, [[1, 0], [1, 1], [1, 1], [0, 0], [0, 0]], [1, 0])],
+    ids=["class", "labels"],
+)
+def test_it_is_the_same_of_rows_that_are_kept_on_the_disk(
+    monkeypatch: pytest.MonkeyPatch, targets: Targets, answers: list[Any], constant: Any
+) -> None:
+    monkeypatch.setattr(kept, "FEW", -1)
+    train = keep_examples(examples(["x"] * 5, answers))
+    assert isinstance(train, KeptExamples)
+    assert constant_target(targets, train) == constant
 
 
 def test_the_constant_number_is_the_mean_of_training_in_its_own_unit() -> None:

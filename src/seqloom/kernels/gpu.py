@@ -44,13 +44,12 @@ def run(
     if not longest:
         return x.new_zeros(batch, time, p.weight_hidden.shape[0]), state
     if int(known.min()) == time:
-        outputs, paths = _call(step, p, (x.flip(1) if reverse else x,), state, True)
+        outputs, paths = _call(step, p, x.flip(1) if reverse else x, state)
         return outputs.flip(1) if reverse else outputs, type(state)(*paths)
     rows, places, sizes = _packing(known, time, longest, reverse=reverse)
     rows, places = rows.to(x.device), places.to(x.device)
-    read = x.flatten(0, 1).index_select(0, places)
     begun = type(state)(*(path.index_select(0, rows) for path in state))
-    data, paths = _call(step, p, (read, sizes), begun)
+    data, paths = _call(step, p, x.flatten(0, 1).index_select(0, places), begun, sizes=sizes)
     outputs = data.new_zeros(batch * time, data.shape[1]).index_copy(0, places, data).view(batch, time, -1)
     ended = (first.index_copy(0, rows, path.to(first.dtype)) for first, path in zip(state, paths, strict=True))
     return outputs, type(state)(*ended)
@@ -67,9 +66,9 @@ def _packing(lengths: Int[Tensor, " B"], time: int, longest: int, *, reverse: bo
 
 
 def _call(
-    step: Step, p: CellParameters, read: tuple[Tensor, ...], state: State, *batch_first: bool
+    step: Step, p: CellParameters, x: Tensor, state: State, *, sizes: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """torch's function on a batch (B, T, I), or on packed rows with their number at each step.
+    """torch's function on a batch (B, T, I), or on packed rows (N, I) of `sizes`.
 
     Gives its outputs, and the last state in the order of the first.
     """
@@ -78,7 +77,11 @@ def _call(
     parts = (p.weight_input, p.weight_hidden, p.bias, p.bias_candidate)
     weights = _Flat.apply(*parts)  # type: ignore[no-untyped-call]  # torch gives it no types
     options = (True, 1, 0.0, torch.is_grad_enabled(), False)  # biases, one layer, no dropout, training, one direction
-    outputs, *last = FUNCTIONS[name_of(step)](*read, first, weights, *options, *batch_first)
+    function = FUNCTIONS[name_of(step)]
+    if sizes is None:
+        outputs, *last = function(x, first, weights, *options, True)  # the batch is the first axis
+    else:
+        outputs, *last = function(x, sizes, first, weights, *options)
     return outputs, [path[0] for path in last]
 
 
