@@ -25,7 +25,9 @@ epoch, so figures flatter a little: the model's, and the linear baseline's, whos
 def render() -> str:
     """The page."""
     results = _all("sentiment-*")
-    tasks = tasks_page.render(_all("tagging-*"), _all("forecasting-*"), _all("series-*"), _all("captions-*"))
+    tagged = [each for each in _all("tagging-*") if "set" in each]
+    tasks = tasks_page.render(tagged, _all("forecasting-*"), _all("series-*"), _all("captions-*"))
+    tasks += "".join(map(tasks_page.tagging_speed, _all("tagging-speed")))
     tasks += "".join(map(tasks_page.names, _all("names")))
     tasks += tasks_page.language_quality([each for each in _all("language-*") if "set" in each])
     tasks += "".join(map(tasks_page.language, _all("language-speed")))

@@ -12,6 +12,14 @@ does not have.
 | set | characters | accuracy | unknown words | most frequent tag | linear model | minutes, threads |
 | --- | --- | --- | --- | --- | --- | --- |
 """
+TAG_SPEED = """
+## Taggers beside plain PyTorch
+`python -m benchmarks.tagging speed`: training steps of the same model on the same batches of 32 sentences, in turns;
+the plain one packs what its nn.LSTMs read. Real words a second, medians.
+
+| set | characters | seqloom | plain | seqloom is faster by | threads |
+| --- | --- | --- | --- | --- | --- |
+"""
 SERIES = """
 ## Series that are forecast
 `python -m benchmarks.forecasting SET`: the defaults, the test part scored once, from rolling origins. Coverage is that
@@ -141,6 +149,17 @@ def larger(results: Sequence[dict[str, Any]]) -> str:
             spent = f"{run['processor_seconds_until_ready'] / 60:.0f}"
             lines.append("| " + " | ".join([run["task"], f"{run['mb']:,.0f}", limit, *held, spent]) + " |\n")
     return LARGER + "".join(lines) if lines else ""
+
+
+def tagging_speed(result: dict[str, Any]) -> str:
+    """Training of the tagger beside a plain one, a line a set and way of reading."""
+    lines = []
+    for each in result["results"]:
+        for read, case in each["speed"].items():
+            words = [f"{case['words_a_second'][side]:,.0f}" for side in ("seqloom", "plain")]
+            cells = [each["set"], "read" if read == "characters" else "not read", *words, f"{case['ratio']:.2f}"]
+            lines.append("| " + " | ".join([*cells, str(each["threads"])]) + " |\n")
+    return TAG_SPEED + "".join(lines)
 
 
 def language(result: dict[str, Any]) -> str:

@@ -158,6 +158,15 @@ def test_page_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.Monke
     assert (tmp_path / "benchmarks.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
+def test_a_tagger_is_a_line_with_characters_and_one_without() -> None:
+    speeds = {
+        read: {"words_a_second": {"seqloom": 12_345.6, "plain": 5_000.0}, "ratio": 2.469}
+        for read in ("characters", "words")
+    }
+    lines = tasks_page.tagging_speed({"results": [{"set": "ewt", "threads": 2, "speed": speeds}]}).splitlines()
+    assert lines[-2:] == [f"| ewt | {read} | 12,346 | 5,000 | 2.47 | 2 |" for read in ("read", "not read")]
+
+
 def test_tags_and_forecasts_stand_beside_their_baselines() -> None:
     machine = {"threads": 2}
     tagged = {
