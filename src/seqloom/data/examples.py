@@ -70,7 +70,8 @@ class Answered(Protocol):
     """What has an encoded target: a text, a picture, a series."""
 
     @property
-    def target(self) -> Target | None: ...
+    def target(self) -> Target | None:
+        """The answer, as a model learns it."""
 
 
 def lengths_of(examples: Sequence[Example]) -> Sequence[int]:
