@@ -33,7 +33,9 @@ def gradients(run, layer: Recurrent, x: Tensor, lengths: list[int]) -> list[Tens
 @of_each_plain_kind
 @both_ways
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
-@pytest.mark.parametrize("lengths", [LENGTHS, [TIME] * 5, [3, 1, 2, 3, 1]], ids=["empty_row", "full", "short"])
+@pytest.mark.parametrize(
+    "lengths", [LENGTHS, [TIME] * 5, [3, 1, 2, 3, 1], [0] * 5], ids=["empty_row", "full", "short", "all_empty"]
+)
 def test_torchs_kernels_with_our_weights_are_the_reference(
     kind: str, reverse: bool, bias: bool, lengths: list[int]
 ) -> None:
