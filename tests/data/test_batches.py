@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqloom.data import Example, batch_order, collate, evaluation_order, pad
+from seqloom.data import Example, batch_order, collate, evaluation_order, pad, spell
+from seqloom.data.tagged import Spelled
 from seqloom.shapes import Batch
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=400)
@@ -97,11 +98,29 @@ def test_texts_as_targets_are_a_batch_of_their_own() -> None:
     assert (targets.values.tolist(), targets.lengths.tolist()) == ([[7, 0, 0], [8, 9, 3]], [1, 3])
 
 
-@given(st.lists(st.lists(st.integers(1, 9), max_size=7), min_size=1, max_size=6))
+@given(st.lists(st.lists(st.sampled_from(["a", "The", "the", "of"]), min_size=1, max_size=5), max_size=5))
+def test_each_different_word_of_a_batch_is_spelled_once_and_found_at_its_places(sentences: list[list[str]]) -> None:
+    def row(words: list[str]) -> Example:
+        characters = tuple(tuple(map(ord, word)) for word in words)
+        spelled = Spelled(tuple(words), tuple(words), characters, (True,) * len(words))
+        return Example(2, "", [len(word) for word in words], [1] * len(words), spelled=spelled)
+
+    batch = spell([row(words) for words in sentences])
+    of_rows = zip(batch.spelled.values.tolist(), batch.spelled.lengths.tolist(), strict=True)
+    words = ["".join(map(chr, ids[:length])) for ids, length in of_rows]
+    assert sorted(words) == sorted({word for sentence in sentences for word in sentence})
+    for sentence, places in zip(sentences, batch.places.tolist(), strict=True):
+        assert [words[place] for place in places[: len(sentence)]] == sentence
+        assert not any(places[len(sentence) :])
+    assert batch.lengths.tolist() == list(map(len, sentences))
+
+
+@given(st.lists(st.lists(st.integers(1, 9), max_size=7), max_size=6))
 def test_padding_is_zero_after_the_ids_and_nowhere_else(sequences: list[list[int]]) -> None:
     batch = pad(sequences)
-    width = max(map(len, sequences))
+    width = max(map(len, sequences), default=0)
     assert batch.values.tolist() == [ids + [0] * (width - len(ids)) for ids in sequences]
+    assert batch.values.shape == (len(sequences), width)
     assert batch.lengths.tolist() == [len(ids) for ids in sequences]
     assert batch.values.dtype == batch.lengths.dtype == torch.int64
 

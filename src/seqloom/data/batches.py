@@ -4,6 +4,7 @@ No iterator holds state, so a resumed run sees the very batches that an uninterr
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -66,11 +67,11 @@ class Order(Lazy[list[int]]):
 
 def pad(sequences: Sequence[Sequence[int]]) -> Batch:
     """Token ids (B, T) with 0 after the end of each row, and the lengths (B,), both int64."""
-    lengths = [len(ids) for ids in sequences]
-    values = np.zeros((len(lengths), max(lengths, default=0)), dtype=np.int64)
-    for row, ids in enumerate(sequences):
-        values[row, : len(ids)] = ids
-    return Batch(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.int64))
+    lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
+    values = np.zeros((len(lengths), lengths.max(initial=0)), dtype=np.int64)
+    real = np.arange(values.shape[1]) < lengths[:, np.newaxis]
+    values[real] = np.fromiter(chain.from_iterable(sequences), dtype=np.int64, count=lengths.sum())
+    return Batch(torch.from_numpy(values), torch.from_numpy(lengths))
 
 
 def read(sources: Sequence[Sequence[int] | Seen]) -> Batch:
@@ -92,19 +93,15 @@ def read(sources: Sequence[Sequence[int] | Seen]) -> Batch:
 
 def spell(examples: Sequence[Example]) -> Words:
     """The batch of sentences that are tagged; each different word is in it once, with its characters."""
-    different: dict[str, int] = {}
-    characters: list[tuple[int, ...]] = []
-    places: list[list[int]] = []
-    for example in examples:
-        assert example.spelled is not None
-        own = []
-        for word, each in zip(example.spelled.words, example.spelled.characters, strict=True):
-            if (place := different.setdefault(word, len(different))) == len(characters):
-                characters.append(each)
-            own.append(place)
-        places.append(own)
+    spelled = [example.spelled for example in examples if example.spelled is not None]
+    assert len(spelled) == len(examples)
+    characters: dict[str, tuple[int, ...]] = {}
+    for sentence in spelled:
+        characters.update(zip(sentence.words, sentence.characters, strict=True))
+    numbers = {word: number for number, word in enumerate(characters)}
+    places = [list(map(numbers.__getitem__, sentence.words)) for sentence in spelled]
     values, lengths = pad([example.ids for example in examples])
-    return Words(values, lengths, pad(places).values, pad(characters))
+    return Words(values, lengths, pad(places).values, pad(list(characters.values())))
 
 
 def collate(examples: Sequence[Example]) -> tuple[Batch | Words, Tensor | Batch]:
