@@ -40,17 +40,26 @@ def test_parts_follow_each_other_in_time_and_never_overlap(tmp_path: Path) -> No
     assert max(stop for _, stop in train) == 240 <= min(start for start, _ in valid)
     assert max(stop for _, stop in valid) == 270 <= min(start for start, _ in test)
     assert max(stop for _, stop in test) == 300
-    assert min(start for start, _ in train) == found.targets.reader.fewest == 24
+    assert min(start for start, _ in train) == 30, "a whole context is read, as later on"
     assert all(window.start == max(0, window.at - 30) for window in found.train)
     assert {window.insample for window in found.valid} == {240}
     assert {window.insample for window in found.test} == {270}
+
+
+def test_windows_of_a_short_series_read_half_of_it_at_least_and_a_season(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.csv", seasonal(1, steps=300, seed=1))
+    for context, first in ((228, 114), (300, 114), (100, 100)):
+        found = prepared(path, "horizon=12", f"context={context}")
+        assert min(window.at for window in found.train) == first, "half of the 240 steps before the last forecast"
+    short = prepared(path, "horizon=12", "context=228", "season=150")
+    assert min(window.at for window in short.train) == short.targets.reader.fewest == 150
 
 
 def test_what_was_inferred_is_said(tmp_path: Path) -> None:
     found = prepared(write(tmp_path / "s.csv", seasonal(2, steps=400, seed=1)))
     said = "\n".join(found.notes)
     assert "frequency: 1 hour" in said
-    assert "horizon: 48 steps (inferred); context: 168 (inferred); season: 24 (of steps of 1 hour)" in said
+    assert "horizon: 48 steps (inferred); context: 336 (inferred); season: 24 (of steps of 1 hour)" in said
     assert "calendar: hour, weekday of each step" in said
     assert "2 series of 400 to 400 steps" in said
     assert "a training window at each step" in said
@@ -62,7 +71,7 @@ def test_forecasts_begin_in_every_phase_of_the_season(tmp_path: Path) -> None:
     few = prepared(tmp_path / "s.csv", "horizon=24", "windows=50")
     assert len(few.train) <= 50
     assert {window.at % 24 for window in few.train} == set(range(24))
-    assert "a training window begins at every 35. step" in "\n".join(few.notes)
+    assert "a training window begins at every 25. step" in "\n".join(few.notes)
 
 
 def test_origins_are_as_many_as_asked_for_and_the_last_ends_the_part(tmp_path: Path) -> None:

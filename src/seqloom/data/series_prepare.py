@@ -25,7 +25,7 @@ TEXTUAL = (
     "tokens", "target_tokens", "joint_vocabulary", "lowercase", "normal_form", "min_count", "max_vocabulary",
     "max_length", "vectors", "label_separator", "image_size",
 )  # fmt: skip
-SEASONS_READ, HORIZONS_READ, MOST_READ = 7, 2, 336
+SEASONS_READ, HORIZONS_READ, MOST_READ = 14, 2, 336
 SCORED = 5000  # windows of a part, where nothing is said
 LONGEST_SEASON, SERIES_ASKED = 200, 100
 CLEAR, NEARLY_BEST = 0.2, 0.7
@@ -333,12 +333,12 @@ def _spreads(layout: Layout, parted: Sequence[Parts]) -> tuple[Beside, ...]:
 
 def _training_windows(parted: Sequence[Parts], reader: Reader, settings: ForecastSettings) -> tuple[list[Window], str]:
     """Windows whose forecasts end before validation begins, from the latest back; and how many were there."""
-    total = sum(parts.train - reader.horizon - reader.fewest + 1 for parts in parted)
+    total = sum(parts.train - reader.horizon - _first_origin(parts, reader) + 1 for parts in parted)
     stride = _coprime(-(-total // settings.windows), reader.season)
     windows = [
         reader.window(parts.series, at)
         for parts in parted
-        for at in range(parts.train - reader.horizon, reader.fewest - 1, -stride)
+        for at in range(parts.train - reader.horizon, _first_origin(parts, reader) - 1, -stride)
     ]
     whole = [window for window in windows if reader.usable(window) and np.isfinite(ahead(window, reader.horizon)).any()]
     if len(whole) > settings.windows:  # each series began one more
@@ -347,6 +347,11 @@ def _training_windows(parted: Sequence[Parts], reader: Reader, settings: Forecas
         whole,
         f"a training window begins at every {stride}. step" if stride > 1 else "a training window at each step",
     )
+
+
+def _first_origin(parts: Parts, reader: Reader) -> int:
+    """Where a series is first forecast in training: after a whole context, as later on, or half of its steps."""
+    return max(reader.fewest, min(reader.context, (parts.train - reader.horizon) // 2))
 
 
 def _scored_windows(parted: Sequence[Parts], part: str, reader: Reader, settings: ForecastSettings) -> list[Window]:
