@@ -14,16 +14,18 @@ template <class Cell>
 class backward_pass {
 public:
     backward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
-                  const token_order& all, real* d)
-        : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), d_(d) {}
+                  const token_order& all, i64 members, real* d)
+        : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), tokens_(all.count()), d_(d) {}
 
     i64 memory(i64 rows) const {
-        return workspace::rounded((Cell::hidden_gates + 4) * w_.blocks * rows * panel);
+        return members_ * numbers_for<place>(rows) + workspace::rounded((Cell::hidden_gates + 4) * w_.blocks * rows * panel);
     }
 
-    void read(const slice& part, real* memory, i64 first, i64 last, barrier* team) const {
+    void read(const slice& part, real* memory, i64 number, i64 first, i64 last, barrier* team) const {
         member me{part, part.count(), first, last, team};
         me.block = me.rows * panel;
+        me.places = reinterpret_cast<place*>(memory + number * numbers_for<place>(me.rows));
+        memory += members_ * numbers_for<place>(me.rows);
         const i64 state = w_.blocks * me.block;
         me.carried = memory, me.fed = memory + state, me.d_cell = memory + 2 * state;
         me.d_reset_memory = memory + 3 * state, me.d_hidden_gates = memory + 4 * state;
@@ -37,10 +39,18 @@ public:
     }
 
 private:
+    // Where the step of a row stands: which of the B x T it is and which in the order of all, its outputs and their gradient,
+    // null where there is none; the hidden state and the cell before it, null for zeros.
+    struct place {
+        i64 token, rank;
+        const real *outputs, *d_outputs, *hidden_before, *cell_before;
+    };
+
     struct member {
         const slice& part;
         i64 rows, first, last;
         barrier* team;  // null: alone
+        place* places = nullptr;
         // carried, fed: the two parts of the gradient of h, by the cell and by the product U. [block], as hidden in forward
         real *carried = nullptr, *fed = nullptr, *d_cell = nullptr, *d_reset_memory = nullptr;
         // [gate][block]: of the pre-activations of one step, in the order of the transposed products.
@@ -67,15 +77,35 @@ private:
 
     // One step back of the first `active` rows. False as `meet`.
     bool retreat(member& me, i64 step, i64 active) const {
-        for (i64 u = me.first; u < me.last; ++u) unmove(me, step, active, u);
+        for (i64 row = 0; row < active; ++row) me.places[row] = find(me, step, row);
+        for (i64 u = me.first; u < me.last; ++u) {
+            if (units(u) == panel) unmove<true>(me, active, u);
+            else unmove<false>(me, active, u);
+        }
         if (!meet(me, w_.blocks)) return false;
         if constexpr (Cell::resets) {
             product(me, active, me.d_hidden_gates + together * w_.blocks * me.block, together, 1, me.d_reset_memory);
-            for (i64 u = me.first; u < me.last; ++u) unopen(me, step, active, u);
+            for (i64 u = me.first; u < me.last; ++u) {
+                if (units(u) == panel) unopen<true>(me, active, u);
+                else unopen<false>(me, active, u);
+            }
             if (!meet(me, w_.blocks)) return false;
         }
         product(me, active, me.d_hidden_gates, 0, together, me.fed);
         return meet(me, w_.blocks);
+    }
+
+    place find(const member& me, i64 step, i64 row) const {
+        const i64 b = row_of(me, row), t = position(s_, s_.lengths[b], step), back = s_.reverse ? 1 : -1;
+        place at;
+        at.token = b * s_.time + t, at.rank = all_.at(step, me.part.ranks.data()[row]);
+        at.outputs = r_.outputs.at(b, t);
+        at.d_outputs = g_.outputs ? g_.outputs.at(b, t) : nullptr;
+        at.hidden_before = step > 0 ? r_.outputs.at(b, t + back) : s_.first_hidden ? s_.first_hidden[b] : nullptr;
+        at.cell_before = nullptr;
+        if constexpr (Cell::has_cell)
+            at.cell_before = step > 0 ? r_.cells + (at.token + back) * w_.hidden_size : s_.first_cell ? s_.first_cell[b] : nullptr;
+        return at;
     }
 
     // c = d U' for the hidden gates `first` .. `first` + `gates` - 1.
@@ -96,77 +126,108 @@ private:
         }
     }
 
-    void unmove(const member& me, i64 step, i64 active, i64 u) const {
+    // `whole`: all units of the block are there.
+    template <bool whole>
+    void unmove(const member& me, i64 active, i64 u) const {
+        const i64 count = whole ? panel : units(u), unit_at = u * panel;
+        const saved_steps saved(*this, unit_at);
+        const kept_gradients kept(*this, me, u);
+        real *const carried = me.carried + u * me.block, *const d_cell = me.d_cell + u * me.block;
+        const real* const back = me.fed + u * me.block;
+        const place* const places = me.places;
+        const bool is_masked = static_cast<bool>(s_.mask);
         for (i64 row = 0; row < active; ++row) {
-            const i64 b = row_of(me, row), t = position(s_, s_.lengths[b], step);
-            if (row + ahead < active) expect(row_of(me, row + ahead), step, u);
+            const place at_row = places[row];
+            if (row + ahead < active) saved.expect(places[row + ahead]);
             for (i64 lane = 0; lane < panel; lane += lanes) {
-                const i64 at = u * me.block + row * panel + lane, unit_at = u * panel + lane, count = units(u) - lane;
-                unit_gradient x = gather(b, t, step, unit_at, count);
-                const vec fed = load(me.fed + at);
-                x.d_hidden = load(me.carried + at) + (s_.mask ? fed * load_units(s_.mask[b] + unit_at, count) : fed);
-                if (g_.outputs) x.d_hidden = x.d_hidden + load_units(g_.outputs.at(b, t) + unit_at, count);
-                if constexpr (Cell::has_cell) x.d_cell = load(me.d_cell + at);
+                const i64 at = row * panel + lane, left = count - lane;
+                unit_gradient x = saved.template gather<whole>(at_row, lane, left);
+                const vec fed = load(back + at);
+                x.d_hidden = load(carried + at) + (is_masked ? fed * mask_of(me, row, unit_at + lane, left) : fed);
+                if (at_row.d_outputs != nullptr) x.d_hidden = x.d_hidden + load_units<whole>(at_row.d_outputs + unit_at + lane, left);
+                if constexpr (Cell::has_cell) x.d_cell = load(d_cell + at);
                 Cell::unmove(x);
-                store(me.carried + at, x.d_carried);
-                if constexpr (Cell::has_cell) store(me.d_cell + at, x.d_cell);
-                for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) keep(me, step, slot, u, row, lane, x.d_z[slot]);
+                store(carried + at, x.d_carried);
+                if constexpr (Cell::has_cell) store(d_cell + at, x.d_cell);
+                for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) kept.put(slot, at_row, row, lane, x.d_z[slot]);
             }
         }
     }
 
-    void unopen(const member& me, i64 step, i64 active, i64 u) const {
-        if constexpr (Cell::resets)
-            for (i64 row = 0; row < active; ++row) {
-                const i64 b = row_of(me, row), t = position(s_, s_.lengths[b], step);
-                for (i64 lane = 0; lane < panel; lane += lanes) {
-                    const i64 at = u * me.block + row * panel + lane, unit_at = u * panel + lane, count = units(u) - lane;
-                    unit_gradient x = gather(b, t, step, unit_at, count);
-                    x.d_carried = load(me.carried + at);
-                    const vec d_memory = load(me.d_reset_memory + at);
-                    Cell::unopen(x, s_.mask ? d_memory * load_units(s_.mask[b] + unit_at, count) : d_memory);
-                    store(me.carried + at, x.d_carried);
-                    keep(me, step, 0, u, row, lane, x.d_z[0]);
-                }
+    template <bool whole>
+    void unopen(const member& me, i64 active, i64 u) const {
+        const i64 count = whole ? panel : units(u), unit_at = u * panel;
+        const saved_steps saved(*this, unit_at);
+        const kept_gradients kept(*this, me, u);
+        real* const carried = me.carried + u * me.block;
+        const real* const back = me.d_reset_memory + u * me.block;
+        const place* const places = me.places;
+        const bool is_masked = static_cast<bool>(s_.mask);
+        for (i64 row = 0; row < active; ++row) {
+            const place at_row = places[row];
+            for (i64 lane = 0; lane < panel; lane += lanes) {
+                const i64 at = row * panel + lane, left = count - lane;
+                unit_gradient x = saved.template gather<whole>(at_row, lane, left);
+                x.d_carried = load(carried + at);
+                const vec d_memory = load(back + at);
+                Cell::unopen(x, is_masked ? d_memory * mask_of(me, row, unit_at + lane, left) : d_memory);
+                store(carried + at, x.d_carried);
+                kept.put(0, at_row, row, lane, x.d_z[0]);
             }
-    }
-
-    // Asks for what `unmove` will read of the row `b`.
-    __attribute__((always_inline)) void expect(i64 b, i64 step, i64 u) const {
-        const i64 t = position(s_, s_.lengths[b], step), token = b * s_.time + t, unit_at = u * panel;
-        for (i64 slot = 0; slot < Cell::saved; ++slot) prefetch<false>(r_.gates + (token * Cell::saved + slot) * w_.hidden_size + unit_at);
-        if constexpr (Cell::has_cell) prefetch<false>(r_.cells + token * w_.hidden_size + unit_at);
-        else prefetch<false>(r_.outputs.at(b, t) + unit_at);
-        if (g_.outputs) prefetch<false>(g_.outputs.at(b, t) + unit_at);
-    }
-
-    // What forward saved of one step.
-    unit_gradient gather(i64 b, i64 t, i64 step, i64 unit_at, i64 count) const {
-        unit_gradient x;
-        const i64 token = b * s_.time + t, before = s_.reverse ? t + 1 : t - 1;
-        for (i64 slot = 0; slot < Cell::saved; ++slot)
-            x.z[slot] = load_units(r_.gates + (token * Cell::saved + slot) * w_.hidden_size + unit_at, count);
-        if constexpr (Cell::saved == 0) x.hidden = load_units(r_.outputs.at(b, t) + unit_at, count);
-        if constexpr (Cell::has_cell) {
-            x.cell = load_units(r_.cells + token * w_.hidden_size + unit_at, count);
-            const real* cells = step > 0 ? r_.cells + (b * s_.time + before) * w_.hidden_size
-                                         : s_.first_cell ? s_.first_cell[b] : nullptr;
-            x.cell_before = cells == nullptr ? set(0) : load_units(cells + unit_at, count);
-        } else if constexpr (Cell::saved > 0) {
-            const real* hidden = step > 0 ? r_.outputs.at(b, before) : s_.first_hidden ? s_.first_hidden[b] : nullptr;
-            x.hidden_before = hidden == nullptr ? set(0) : load_units(hidden + unit_at, count);
         }
-        return x;
     }
 
-    // Puts the gradient of a pre-activation where the product of this step and where phase 2 read it.
-    void keep(const member& me, i64 step, i64 slot, i64 u, i64 row, i64 lane, vec a) const {
-        const i64 token = all_.at(step, me.part.ranks.data()[row]);
-        store(d_ + ((slot * w_.blocks + u) * tokens_ + token) * panel + lane, a);
-        const i64 gate = Cell::slots == Cell::hidden_gates || slot < 2 ? slot : slot - 1;
-        if (Cell::hidden_slot(gate) != slot) return;  // no way to h from here
-        store(me.d_hidden_gates + (gate * w_.blocks + u) * me.block + row * panel + lane, a);
-    }
+    vec mask_of(const member& me, i64 row, i64 unit, i64 count) const { return load_units(s_.mask[row_of(me, row)] + unit, count); }
+
+    // What forward saved, of the block of units that begins at `unit`.
+    struct saved_steps {
+        saved_steps(const backward_pass& pass, i64 unit)
+            : gates(Cell::saved > 0 ? pass.r_.gates + unit : nullptr), cells(Cell::has_cell ? pass.r_.cells + unit : nullptr),
+              unit(unit), width(pass.w_.hidden_size) {}
+
+        // Asks for what `gather` will read.
+        __attribute__((always_inline)) void expect(const place& later) const {
+            for (i64 slot = 0; slot < Cell::saved; ++slot) prefetch<false>(gates + (later.token * Cell::saved + slot) * width);
+            if constexpr (Cell::has_cell) prefetch<false>(cells + later.token * width);
+            else prefetch<false>(later.outputs + unit);
+            if (later.d_outputs != nullptr) prefetch<false>(later.d_outputs + unit);
+        }
+
+        template <bool whole>
+        unit_gradient gather(const place& at, i64 lane, i64 count) const {
+            unit_gradient x;
+            for (i64 slot = 0; slot < Cell::saved; ++slot)
+                x.z[slot] = load_units<whole>(gates + (at.token * Cell::saved + slot) * width + lane, count);
+            if constexpr (Cell::saved == 0) x.hidden = load_units<whole>(at.outputs + unit + lane, count);
+            if constexpr (Cell::has_cell) {
+                x.cell = load_units<whole>(cells + at.token * width + lane, count);
+                x.cell_before = at.cell_before == nullptr ? set(0) : load_units<whole>(at.cell_before + unit + lane, count);
+            } else if constexpr (Cell::saved > 0) {
+                x.hidden_before = at.hidden_before == nullptr ? set(0) : load_units<whole>(at.hidden_before + unit + lane, count);
+            }
+            return x;
+        }
+
+        const real *const gates, *const cells;
+        const i64 unit, width;
+    };
+
+    // Where the gradients of the pre-activations of block u are put: where the product of this step and where phase 2 read them.
+    struct kept_gradients {
+        kept_gradients(const backward_pass& pass, const member& me, i64 u)
+            : of_tokens(pass.d_ + u * pass.tokens_ * panel), of_step(me.d_hidden_gates + u * me.block),
+              slot_size(pass.w_.blocks * pass.tokens_ * panel), gate_size(pass.w_.blocks * me.block) {}
+
+        void put(i64 slot, const place& at, i64 row, i64 lane, vec a) const {
+            store(of_tokens + slot * slot_size + at.rank * panel + lane, a);
+            const i64 gate = Cell::slots == Cell::hidden_gates || slot < 2 ? slot : slot - 1;
+            if (Cell::hidden_slot(gate) != slot) return;  // no way to h from here
+            store(of_step + gate * gate_size + row * panel + lane, a);
+        }
+
+        real *const of_tokens, *const of_step;
+        const i64 slot_size, gate_size;
+    };
 
     void finish(const member& me) const {
         for (i64 u = me.first; u < me.last; ++u)
@@ -187,7 +248,7 @@ private:
     const readings<real>& r_;
     const gradients<real>& g_;
     const token_order& all_;
-    const i64 tokens_;
+    const i64 members_, tokens_;
     real* const d_;
 };
 
@@ -420,11 +481,11 @@ void backward(const packed<real>& weights, const sequence<real>& s, const readin
     const plan p = plan_for(w, s);
     const token_order all(s.batch, s.lengths, s.reverse, p);
     const i64 d_size = workspace::rounded(Cell::slots * w.blocks * all.count() * panel);
-    const i64 for_loop = memory_of(backward_pass<Cell>(w, s, r, g, all, nullptr), p);
+    const i64 for_loop = memory_of(backward_pass<Cell>(w, s, r, g, all, p.members, nullptr), p);
     const i64 for_weights = weight_gradients<Cell>(w, s, r, g, all, nullptr).memory();
     workspace space(d_size + std::max(for_loop, p.threads() * for_weights));
     real *d = space.take(d_size), *memory = space.take(std::max(for_loop, p.threads() * for_weights));
-    over_slices(backward_pass<Cell>(w, s, r, g, all, d), p, w.blocks, memory);
+    over_slices(backward_pass<Cell>(w, s, r, g, all, p.members, d), p, w.blocks, memory);
     const weight_gradients<Cell> after(w, s, r, g, all, d);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;

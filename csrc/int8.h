@@ -270,9 +270,9 @@ public:
         return workspace::rounded((chunk_ * Cell::slots + 4) * w_.blocks * rows * panel + members_ * own(rows));
     }
 
-    void read(const slice& part, real* memory, i64 first, i64 last, barrier* team) const {
+    void read(const slice& part, real* memory, i64 number, i64 first, i64 last, barrier* team) const {
         member me{part, part.count(), first, last, team};
-        lay_out(me, memory);
+        lay_out(me, memory, number);
         begin_rows(me);
         if (!meet(me, w_.blocks)) return;
         i64 active = me.rows;
@@ -312,13 +312,11 @@ private:
         return workspace::rounded(rows * (chunk_ + 1) + rows * smalls * static_cast<i64>(sizeof(small)) / static_cast<i64>(sizeof(real)));
     }
 
-    void lay_out(member& me, real* memory) const {
+    void lay_out(member& me, real* memory, i64 number) const {
         me.block = me.rows * panel;
         const i64 state = w_.blocks * me.block;
         me.fed = memory, me.next = memory + state, me.reset_memory = memory + 2 * state, me.cell = memory + 3 * state;
         me.z = memory + 4 * state;
-        // Blocks are dealt out in order, so the first block tells the member's number.
-        const i64 number = (me.first * members_ + w_.blocks - 1) / w_.blocks;
         real* mine = me.z + chunk_ * Cell::slots * state + number * own(me.rows);
         me.x = {reinterpret_cast<small*>(mine + me.rows * (chunk_ + 1)), padded(w_.input_size), mine};
         me.state = {me.x.data + me.rows * chunk_ * me.x.row, padded(w_.hidden_size), mine + me.rows * chunk_};

@@ -5,11 +5,16 @@
 // Where rows are too few to go round, all members share one slice and each computes its own blocks of units, with a barrier
 // after each product. Neither choice can be seen in the results: each number is made by one member in one order.
 //
+// A loop over rows keeps in variables of its own all that it reads: the compiler must believe that a vector, once stored, may have
+// changed any member of any object, and would fetch each of them anew, row after row (half of the time of small layers).
+//
 // Memory of a slice, all in blocks of `panel` units, rows x panel numbers each, row r being the slice's r-th:
 //     z[step][block][slot]     pre-activations of one chunk of steps: x W + b first, then + h U, in place
 //     fed[2][block]            what the products read: h (masked), before and after the step
 //     reset_memory[block]      r h (masked), where the cell resets
 //     hidden[block], cell[block]   the state
+// and for each member
+//     places[row]                  where a row's step stands
 #pragma once
 
 #include "panels.h"
@@ -30,6 +35,18 @@ inline void store_units(real* to, vec a, i64 count) {
     else if (count > 0) store_first(to, a, count);
 }
 
+// The same where it is known that all of them are there (`whole`).
+template <bool whole>
+vec load_units(const real* from, i64 count) {
+    return whole ? load(from) : load_units(from, count);
+}
+
+template <bool whole>
+void store_units(real* to, vec a, i64 count) {
+    if constexpr (whole) store(to, a);
+    else store_units(to, a, count);
+}
+
 // Waits for the team of a member, which has `team` (null: alone) and the blocks first .. last - 1 of all `blocks`. A member
 // that is no longer needed gets false; who goes on alone has all blocks from here on.
 template <class Member>
@@ -40,19 +57,27 @@ bool meet(Member& me, i64 blocks) {
     return stays;
 }
 
+// `count` objects of type T in a workspace, as numbers.
+template <class T>
+constexpr i64 numbers_for(i64 count) {
+    return workspace::rounded(count * static_cast<i64>(sizeof(T)) / static_cast<i64>(sizeof(real)));
+}
+
 template <class Cell>
 class forward_pass {
 public:
     forward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const plan& p)
-        : w_(w), s_(s), r_(r), chunk_(chunk(w, p)) {}
+        : w_(w), s_(s), r_(r), members_(p.members), chunk_(chunk(w, p)) {}
 
     // Numbers of memory that a slice of `rows` rows works in.
-    i64 memory(i64 rows) const { return workspace::rounded((chunk_ * Cell::slots + 5) * w_.blocks * rows * panel); }
+    i64 memory(i64 rows) const { return members_ * numbers_for<place>(rows) + workspace::rounded((chunk_ * Cell::slots + 5) * w_.blocks * rows * panel); }
 
-    // One member's share of one slice: the blocks first .. last - 1 of all its rows.
-    void read(const slice& part, real* memory, i64 first, i64 last, barrier* team) const {
+    // One member's share of one slice: the blocks first .. last - 1 of all its rows. `number`: the member's among its team.
+    void read(const slice& part, real* memory, i64 number, i64 first, i64 last, barrier* team) const {
         member me{part, part.count(), first, last, team};
         me.block = me.rows * panel;
+        me.places = reinterpret_cast<place*>(memory + number * numbers_for<place>(me.rows));
+        memory += members_ * numbers_for<place>(me.rows);
         const i64 state = w_.blocks * me.block;
         me.z = memory + 5 * state;
         me.fed = memory, me.next = memory + state;
@@ -70,10 +95,17 @@ public:
     }
 
 private:
+    // Where the step of a row stands: which of the B x T it is, and its outputs.
+    struct place {
+        i64 token;
+        real* outputs;
+    };
+
     struct member {
         const slice& part;
         i64 rows, first, last;
         barrier* team;  // null: alone
+        place* places = nullptr;
         real *z = nullptr, *fed = nullptr, *next = nullptr, *reset_memory = nullptr, *hidden = nullptr, *cell = nullptr;
         i64 block = 0;  // numbers of a block of units: rows x panel
     };
@@ -176,13 +208,21 @@ private:
 
     // One step of the first `active` rows. False as `meet`.
     bool advance(member& me, i64 step, i64 active) const {
+        for (i64 row = 0; row < active; ++row) {
+            const i64 b = me.part.rows.data()[row], t = position(s_, s_.lengths[b], step);
+            me.places[row] = {b * s_.time + t, r_.outputs.at(b, t)};
+        }
         constexpr i64 together = Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
+        const auto move_units = [&](i64 u) {
+            if (units(u) == panel) move<true>(me, step, active, u);
+            else move<false>(me, step, active, u);
+        };
         if constexpr (Cell::resets) {
             in_blocks(me, step, active, me.fed, 0, together, [&](i64 u) { open(me, step, active, u); });
             if (!meet(me, w_.blocks)) return false;
-            in_blocks(me, step, active, me.reset_memory, together, 1, [&](i64 u) { move(me, step, active, u); });
+            in_blocks(me, step, active, me.reset_memory, together, 1, move_units);
         } else {
-            in_blocks(me, step, active, me.fed, 0, together, [&](i64 u) { move(me, step, active, u); });
+            in_blocks(me, step, active, me.fed, 0, together, move_units);
         }
         if (!meet(me, w_.blocks)) return false;
         finish(me, step + 1, active);
@@ -210,58 +250,58 @@ private:
     }
 
     void open(const member& me, i64 step, i64 active, i64 u) const {
+        real *const reset = z_at(me, step, u, 0), *const update = z_at(me, step, u, 1);
+        real *const hidden = me.hidden + u * me.block, *const memory = me.reset_memory + u * me.block;
+        const bool is_masked = static_cast<bool>(s_.mask);
         for (i64 row = 0; row < active; ++row)
             for (i64 lane = 0; lane < panel; lane += lanes) {
                 const i64 at = row * panel + lane;
-                unit x = gather(me, step, u, at);
-                vec memory = Cell::open(x);
-                if (s_.mask) memory = masked(memory, me.part.rows.data()[row], u * panel + lane, units(u) - lane);
-                store(me.reset_memory + u * me.block + at, memory);
-                store(z_at(me, step, u, 0) + at, x.z[0]);
-                store(z_at(me, step, u, 1) + at, x.z[1]);
+                unit x;
+                x.z[0] = load(reset + at), x.z[1] = load(update + at), x.hidden = load(hidden + at);
+                vec opened = Cell::open(x);
+                if (is_masked) opened = masked(opened, me.part.rows.data()[row], u * panel + lane, units(u) - lane);
+                store(memory + at, opened);
+                store(reset + at, x.z[0]);
+                store(update + at, x.z[1]);
             }
     }
 
+    // `whole`: all units of the block are there.
+    template <bool whole>
     void move(const member& me, i64 step, i64 active, i64 u) const {
-        const i64 count = units(u);
+        const i64 count = whole ? panel : units(u), unit_at = u * panel, width = w_.hidden_size;
+        const real* z[Cell::slots];
+        for (i64 slot = 0; slot < Cell::slots; ++slot) z[slot] = z_at(me, step, u, slot);
+        real *const hidden = me.hidden + u * me.block, *const next = me.next + u * me.block, *const cell = me.cell + u * me.block;
+        const bool is_masked = static_cast<bool>(s_.mask), saves = Cell::saved > 0 && r_.gates != nullptr;
+        real *const gates = saves ? r_.gates + unit_at : nullptr, *const cells = saves && Cell::has_cell ? r_.cells + unit_at : nullptr;
+        const place* const places = me.places;
         for (i64 row = 0; row < active; ++row) {
-            const i64 b = me.part.rows.data()[row], t = position(s_, s_.lengths[b], step);
-            if (row + ahead < active) expect(me.part.rows.data()[row + ahead], step, u);
+            const place at_row = places[row];
+            if (row + ahead < active) {  // what will be written is asked for
+                const place later = places[row + ahead];
+                prefetch<true>(later.outputs + unit_at);
+                for (i64 slot = 0; saves && slot < Cell::saved; ++slot) prefetch<true>(gates + (later.token * Cell::saved + slot) * width);
+                if (Cell::has_cell && saves) prefetch<true>(cells + later.token * width);
+            }
             for (i64 lane = 0; lane < count; lane += lanes) {
-                const i64 at = row * panel + lane, unit_at = u * panel + lane, left = count - lane;
-                unit x = gather(me, step, u, at);
+                const i64 at = row * panel + lane, left = count - lane;
+                unit x;
+                for (i64 slot = 0; slot < Cell::slots; ++slot) x.z[slot] = load(z[slot] + at);
+                x.hidden = load(hidden + at);
+                if constexpr (Cell::has_cell) x.cell = load(cell + at);
                 Cell::move(x);
-                store(me.hidden + u * me.block + at, x.hidden);
-                store(me.next + u * me.block + at, masked(x.hidden, b, unit_at, left));
-                store_units(r_.outputs.at(b, t) + unit_at, x.hidden, left);
-                if constexpr (Cell::has_cell) store(me.cell + u * me.block + at, x.cell);
-                if (Cell::saved > 0 && r_.gates != nullptr) save(x, b, t, unit_at, left);
+                store(hidden + at, x.hidden);
+                store(next + at, is_masked ? masked(x.hidden, me.part.rows.data()[row], unit_at + lane, left) : x.hidden);
+                store_units<whole>(at_row.outputs + unit_at + lane, x.hidden, left);
+                if constexpr (Cell::has_cell) store(cell + at, x.cell);
+                if (saves) {
+                    for (i64 slot = 0; slot < Cell::saved; ++slot)
+                        store_units<whole>(gates + (at_row.token * Cell::saved + slot) * width + lane, x.z[slot], left);
+                    if constexpr (Cell::has_cell) store_units<whole>(cells + at_row.token * width + lane, x.cell, left);
+                }
             }
         }
-    }
-
-    // Asks for what `move` will write of the row `b`.
-    __attribute__((always_inline)) void expect(i64 b, i64 step, i64 u) const {
-        const i64 t = position(s_, s_.lengths[b], step), token = b * s_.time + t, unit_at = u * panel;
-        prefetch<true>(r_.outputs.at(b, t) + unit_at);
-        if (Cell::saved > 0 && r_.gates != nullptr)
-            for (i64 slot = 0; slot < Cell::saved; ++slot) prefetch<true>(r_.gates + (token * Cell::saved + slot) * w_.hidden_size + unit_at);
-        if (Cell::has_cell && r_.cells != nullptr) prefetch<true>(r_.cells + token * w_.hidden_size + unit_at);
-    }
-
-    unit gather(const member& me, i64 step, i64 u, i64 at) const {
-        unit x;
-        for (i64 slot = 0; slot < Cell::slots; ++slot) x.z[slot] = load(z_at(me, step, u, slot) + at);
-        x.hidden = load(me.hidden + u * me.block + at);
-        if constexpr (Cell::has_cell) x.cell = load(me.cell + u * me.block + at);
-        return x;
-    }
-
-    void save(const unit& x, i64 b, i64 t, i64 unit_at, i64 count) const {
-        const i64 token = b * s_.time + t;
-        for (i64 slot = 0; slot < Cell::saved; ++slot)
-            store_units(r_.gates + (token * Cell::saved + slot) * w_.hidden_size + unit_at, x.z[slot], count);
-        if constexpr (Cell::has_cell) store_units(r_.cells + token * w_.hidden_size + unit_at, x.cell, count);
     }
 
     // Hands out the state of the rows, among the first `active`, that end after `steps` steps.
@@ -285,7 +325,7 @@ private:
     const panels<Cell>& w_;
     const sequence<real>& s_;
     const readings<real>& r_;
-    const i64 chunk_;
+    const i64 members_, chunk_;
 };
 
 // The plan for a call: how many multiplications a step of a row has decides whether threads are worth their while.
@@ -302,17 +342,17 @@ i64 memory_of(const Pass& pass, const plan& p) {
     return memory;
 }
 
-// Runs `pass.read(slice, memory, first block, last block, team)` for every slice of the plan, on the plan's threads.
+// Runs `pass.read(slice, memory, member, first block, last block, team)` for every slice of the plan, on the plan's threads.
 template <class Pass>
 void over_slices(const Pass& pass, const plan& p, i64 blocks, real* memory) {
     barrier team(p.members);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
         if (members == p.members && p.slices() == 1)
-            return pass.read(p.at(0), memory, blocks * member / members, blocks * (member + 1) / members, &team);
+            return pass.read(p.at(0), memory, member, blocks * member / members, blocks * (member + 1) / members, &team);
         real* own = memory;
         for (i64 i = 0; i < p.slices(); own += pass.memory(p.at(i++).count()))
-            if (i % members == member) pass.read(p.at(i), own, 0, blocks, nullptr);
+            if (i % members == member) pass.read(p.at(i), own, 0, 0, blocks, nullptr);
     });
 }
 
