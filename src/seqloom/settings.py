@@ -213,7 +213,7 @@ class ForecastSettings(Settings):
         None, description="steps to forecast; where not given what a test file has, or what suits the season"
     )
     context: Count | None = Field(
-        None, description="steps read at most; fourteen seasons, 336 at most, or two horizons, where not given"
+        None, description="steps read at most; seven seasons (without a calendar 14), or two horizons, where not given"
     )
     season: Count | None = Field(
         None, description="steps of a season; by the frequency or the data where not given; 1: none"

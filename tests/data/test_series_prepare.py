@@ -59,10 +59,12 @@ def test_what_was_inferred_is_said(tmp_path: Path) -> None:
     found = prepared(write(tmp_path / "s.csv", seasonal(2, steps=400, seed=1)))
     said = "\n".join(found.notes)
     assert "frequency: 1 hour" in said
-    assert "horizon: 48 steps (inferred); context: 336 (inferred); season: 24 (of steps of 1 hour)" in said
+    assert "horizon: 48 steps (inferred); context: 168 (inferred); season: 24 (of steps of 1 hour)" in said
     assert "calendar: hour, weekday of each step" in said
     assert "2 series of 400 to 400 steps" in said
     assert "a training window at each step" in said
+    undated = prepared(tmp_path / "s.csv", "calendar=false")
+    assert "context: 336 (inferred)" in "\n".join(undated.notes), "no calendar tells the day: two weeks are read"
 
 
 def test_forecasts_begin_in_every_phase_of_the_season(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_forecasts_begin_in_every_phase_of_the_season(tmp_path: Path) -> None:
     few = prepared(tmp_path / "s.csv", "horizon=24", "windows=50")
     assert len(few.train) <= 50
     assert {window.at % 24 for window in few.train} == set(range(24))
-    assert "a training window begins at every 25. step" in "\n".join(few.notes)
+    assert "a training window begins at every 29. step" in "\n".join(few.notes)
 
 
 def test_origins_are_as_many_as_asked_for_and_the_last_ends_the_part(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ TEXTUAL = (
     "tokens", "target_tokens", "joint_vocabulary", "lowercase", "normal_form", "min_count", "max_vocabulary",
     "max_length", "vectors", "label_separator", "image_size",
 )  # fmt: skip
-SEASONS_READ, HORIZONS_READ, MOST_READ = 14, 2, 336
+SEASONS_READ, HORIZONS_READ, MOST_READ = 7, 2, 336
+UNDATED = 2  # times as many seasons where no calendar tells which day it is: a week is known by the one before
 SCORED = 5000  # windows of a part, where nothing is said
 LONGEST_SEASON, SERIES_ASKED = 200, 100
 CLEAR, NEARLY_BEST = 0.2, 0.7
@@ -281,11 +282,12 @@ def _reader(gathered: GatheredSeries, config: Config) -> tuple[Reader, list[str]
         horizon, so = min(added.values()), "as many as the shortest continuation has"
     elif horizon is None:
         horizon, so = max(1, min(2 * season if season > 1 else 12, steps[len(steps) // 2] // 6)), "inferred"
+    calendar = gathered.frequency.calendar if gathered.frequency is not None and given.calendar else ()
     context, how = given.context, "as given"
     if context is None:
-        context, how = max(min(SEASONS_READ * season, MOST_READ), season, HORIZONS_READ * horizon), "inferred"
+        seasons = SEASONS_READ if calendar else UNDATED * SEASONS_READ
+        context, how = max(min(seasons * season, MOST_READ), season, HORIZONS_READ * horizon), "inferred"
         context = max(2, min(context, longest - horizon))
-    calendar = gathered.frequency.calendar if gathered.frequency is not None and given.calendar else ()
     notes.append(f"horizon: {horizon} steps ({so}); context: {context} ({how}); season: {season} ({why})")
     log = given.transform == "log"
     if given.transform is None and all(np.nanmin(one.values) > 0 for one in gathered.series):
