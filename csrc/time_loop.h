@@ -186,15 +186,23 @@ private:
     void look_up(const member& me, i64 step, i64 active) const {
         for (i64 row = 0; row < active; ++row) {
             const i64 b = me.part.rows.data()[row], steps = std::min(chunk_, s_.lengths[b] - step);
-            for (i64 t = step; t < step + steps; ++t) {
-                const real* from = s_.table[*s_.ids.at(b, position(s_, s_.lengths[b], t))];
-                for (i64 u = me.first; u < me.last; ++u)
-                    for (i64 gate = 0; gate < Cell::input_gates; ++gate)
-                        for (i64 lane = 0; lane < panel; lane += lanes)
-                            store(z_at(me, t, u, gate) + row * panel + lane,
-                                  load_units(from + gate * w_.hidden_size + u * panel + lane, units(u) - lane));
+            for (i64 t = 0; t < steps; ++t) {
+                const real* from = s_.table[*s_.ids.at(b, position(s_, s_.lengths[b], step + t))];
+                for (i64 u = me.first; u < me.last; ++u) {
+                    real* const to = z_at(me, step, u, 0) + t * z_step(me) + row * panel;
+                    if (units(u) == panel) copy_gates<true>(from + u * panel, to, me.block, panel);
+                    else copy_gates<false>(from + u * panel, to, me.block, units(u));
+                }
             }
         }
+    }
+
+    // A block of each input gate, `count` units of it: those of the gates are H numbers apart, and go `block` apart.
+    template <bool whole>
+    void copy_gates(const real* from, real* to, i64 block, i64 count) const {
+        const i64 width = w_.hidden_size;
+        for (i64 gate = 0; gate < Cell::input_gates; ++gate, from += width, to += block)
+            for (i64 lane = 0; lane < panel; lane += lanes) store(to + lane, load_units<whole>(from + lane, count - lane));
     }
 
     // Numbers from one step's pre-activations to the next one's.
