@@ -168,14 +168,14 @@ private:
             for (i64 from = me.first * gates; from < me.last * gates; from += at_once) {
                 const i64 count = std::min(at_once, me.last * gates - from);
                 const real *b[widest], *start[widest];
+                real* c[widest];
                 for (i64 p = 0; p < count; ++p) {
-                    b[p] = w_.input((from + p) / gates, (from + p) % gates);
-                    start[p] = w_.start((from + p) / gates, (from + p) % gates);
+                    const i64 u = (from + p) / gates, gate = (from + p) % gates;
+                    b[p] = w_.input(u, gate), start[p] = w_.start(u, gate), c[p] = z_at(me, step, u, gate) + row * panel;
                 }
                 for (i64 r = row; r < end; ++r) {
-                    real* c[widest];
-                    for (i64 p = 0; p < count; ++p) c[p] = z_at(me, step, (from + p) / gates, (from + p) % gates) + r * panel;
                     multiply(steps, input(me, r, step), count, b, w_.input_size, start, 0, c, z_step(me));
+                    for (i64 p = 0; p < count; ++p) c[p] += panel;
                 }
             }
             row = end;
