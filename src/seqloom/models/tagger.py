@@ -11,8 +11,8 @@ from torch.nn import functional
 from seqloom.config import ModelSettings
 from seqloom.kernels import real_rows
 from seqloom.models.parts import PLAIN_LOSS, LossOptions, embedding, layer, read_tokens, stack
-from seqloom.nn import CRF, Bidirectional, Dropout, Linear
-from seqloom.shapes import Batch, Float, Int, Tokens, Words, valid_steps
+from seqloom.nn import CRF, Bidirectional, Dropout, Linear, last_hidden
+from seqloom.shapes import Batch, BidirectionalState, Float, Int, Tokens, Words, valid_steps
 from seqloom.text import UNKNOWN
 
 
@@ -110,7 +110,7 @@ class CharacterReader(nn.Module):
     def forward(self, words: Batch) -> Float[Tensor, "R S"]:
         """What is known of each word, (R, S), from the ids of its characters (R, C)."""
         read = read_tokens(self.embedding, words, dropout=self.undropped, word_dropout=0.0)
-        # Each reading by itself: what both say of every single character is not wanted, and costs as much to join.
+        # Each reading by itself: what both say of every single character would be joined for nothing.
         _, ahead = self.recurrent.forward_layer(read, words.lengths)
         _, back = self.recurrent.backward_layer(read, words.lengths, reverse=True)
-        return torch.cat([ahead.hidden, back.hidden], dim=-1)
+        return last_hidden(BidirectionalState(forward=ahead, backward=back))
