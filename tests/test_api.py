@@ -217,6 +217,14 @@ def test_config_file_and_settings_are_joined_and_the_settings_win(trained: Train
     assert (model.bundle.config.model.cell, model.bundle.config.model.hidden_size) == ("gru", 4)
 
 
+def test_task_and_columns_may_stand_among_the_settings_and_the_arguments_win(trained: Trained, tmp_path: Path) -> None:
+    named = SMALL | {"task": "regress", "data.input": "text", "target": "words"}
+    assert seqloom.train(trained.numbers, settings=named, out=tmp_path / "a").metrics["task"] == "regress"
+    other = SMALL | {"task": "regress", "data.target": "no column of this name"}
+    model = seqloom.train(trained.reviews, task="classify", target="label", settings=other, out=tmp_path / "b")
+    assert model.metrics["task"] == "classify"
+
+
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [

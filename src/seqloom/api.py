@@ -244,9 +244,10 @@ def train(
     """Train a model on a CSV, TSV, JSONL, Parquet, CoNLL or text file and leave it in the folder `out`.
 
     What is not given of task, input and target is inferred. `config` is a TOML file; `settings` such as
-    `{"model.cell": "gru"}` go over it. Raises SeqloomError: DataError, ConfigError, TrainingError, Interrupted.
+    `{"model.cell": "gru"}` go over it, and the arguments over these. Raises SeqloomError: DataError, ConfigError, TrainingError, Interrupted.
     """
-    named = {**(settings or {}), "task": task, "data.input": input, "data.target": target}
+    arguments = {"task": task, "data.input": input, "data.target": target}
+    named = {**(settings or {}), **{key: value for key, value in arguments.items() if value is not None}}
     folder = Path(out) if out is not None else free_folder(Path("runs") / stem(data))
     ready = load_config(config, named=named, base=settings_of(folder) if resume else None)
     return Model(train_model(ready, data, folder, valid=valid, test=test, resume=resume, report=report, lens=LENS))
