@@ -244,7 +244,8 @@ def train(
     """Train a model on a CSV, TSV, JSONL, Parquet, CoNLL or text file and leave it in the folder `out`.
 
     What is not given of task, input and target is inferred. `config` is a TOML file; `settings` such as
-    `{"model.cell": "gru"}` go over it, and the arguments over these. Raises SeqloomError: DataError, ConfigError, TrainingError, Interrupted.
+    `{"model.cell": "gru"}` go over it, and the arguments over these. Raises SeqloomError: DataError, ConfigError,
+    TrainingError, Interrupted.
     """
     arguments = {"task": task, "data.input": input, "data.target": target}
     named = {**(settings or {}), **{key: value for key, value in arguments.items() if value is not None}}

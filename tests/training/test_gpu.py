@@ -1,7 +1,8 @@
 """Every task on a GPU: trained there, it learns what it learns here, and its model is kept as one of the CPU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,7 +28,7 @@ class Lesson(NamedTuple):
 
     file: str
     write: Callable[[Path], Path]
-    settings: dict[str, Any] = {}
+    settings: Mapping[str, Any] = MappingProxyType({})
 
 
 def _text(path: Path) -> Path:
@@ -48,15 +49,14 @@ def _products(path: Path) -> Path:
 
 
 READ = {"word_dropout": 0.0}
+TRANSLATE = READ | {"task": "translate", "target": "reply"}
 STREAM = READ | {"task": "generate", "window": 10, "batch_size": 4}
 FORECAST = {"task": "forecast", "horizon": 6, "context": 30, "windows": 60, "origins": 4, "learning_rate": 0.002}
 LESSONS = {
     "classify": Lesson("data.csv", write_reviews, READ),
     "attention": Lesson("data.csv", write_reviews, READ | {"pooling": "attention", "cell": "gru"}),
-    "translate": Lesson("data.csv", write_pairs, READ | {"target": "reply", "task": "translate"}),
-    "no attention": Lesson(
-        "data.csv", write_pairs, READ | {"target": "reply", "task": "translate", "attention": "none"}
-    ),
+    "translate": Lesson("data.csv", write_pairs, TRANSLATE),
+    "no attention": Lesson("data.csv", write_pairs, TRANSLATE | {"attention": "none"}),
     "tag": Lesson("data.conll", write_tagged, READ),
     "crf": Lesson("data.conll", write_tagged, READ | {"output": "crf"}),
     "words": Lesson("data.txt", _text, STREAM | {"tokens": "word", "tied_embeddings": True}),
@@ -81,7 +81,7 @@ def learn(name: str, base: Path, device: str, **changed: Any) -> tuple[list[floa
 
     lesson = LESSONS[name]
     data = lesson.write(base / lesson.file)
-    settings = SMALL | SETTINGS | lesson.settings | {"device": device} | changed
+    settings = {**SMALL, **SETTINGS, **lesson.settings, "device": device, **changed}
     return losses, seqloom.train(data, out=base / device, settings=settings, report=report)
 
 
