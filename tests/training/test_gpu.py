@@ -1,5 +1,6 @@
 """Every task on a GPU: trained there, it learns what it learns here, and its model is kept as one of the CPU."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,15 +13,20 @@ import seqloom
 from seqloom.data.generators_scenes import write_scenes
 from seqloom.data.generators_series import seasonal, turns
 from seqloom.training import Event
-from seqloom.training.events import Validated
+from seqloom.training.events import Progress, Validated
 from tests.captions import write_vectors
 from tests.tagging import write_tagged
 from tests.training.tiny import write_pairs, write_reviews, write_rows
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device on this machine")
 
-SMALL: dict[str, Any] = {"hidden_size": 8, "epochs": 2, "learning_rate": 0.02, "batch_size": 8}
-SETTINGS = {"dropout": 0.0}  # a mask that is drawn on a GPU is another one
+SMALL: dict[str, Any] = {
+    "hidden_size": 8,
+    "epochs": 2,
+    "learning_rate": 0.02,
+    "batch_size": 8,
+    "dropout": 0.0,  # a mask that is drawn on a GPU is another one
+}
 
 
 class Lesson(NamedTuple):
@@ -71,27 +77,40 @@ LESSONS = {
 }
 
 
-def learn(name: str, base: Path, device: str, **changed: Any) -> tuple[list[float], seqloom.Model]:
-    """Train it, and give the validation losses with the model."""
+def learn(
+    name: str, out: Path, device: str, *, until: float = math.inf, resume: bool = False
+) -> tuple[list[float], seqloom.Model]:
+    """Train it with a file beside it, and give the losses of its epochs; interrupted in the one after `until`."""
     losses: list[float] = []
 
     def report(event: Event) -> None:
         if isinstance(event, Validated):
             losses.extend((event.train_loss, event.valid_loss))
+        elif isinstance(event, Progress) and event.epoch > until:
+            raise KeyboardInterrupt
 
     lesson = LESSONS[name]
-    data = lesson.write(base / lesson.file)
-    settings = {**SMALL, **SETTINGS, **lesson.settings, "device": device, **changed}
-    return losses, seqloom.train(data, out=base / device, settings=settings, report=report)
+    data = lesson.write(out.with_name(f"{out.name}-{lesson.file}"))
+    settings = {**SMALL, **lesson.settings, "device": device}
+    return losses, seqloom.train(data, out=out, settings=settings, resume=resume, report=report)
 
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_task_learns_on_a_gpu_what_it_learns_here(name: str, tmp_path: Path) -> None:
-    here, _ = learn(name, tmp_path / "a", "cpu")
+    here, _ = learn(name, tmp_path / "here", "cpu")
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.max_memory_allocated()
-    there, model = learn(name, tmp_path / "b", "cuda")
+    there, model = learn(name, tmp_path / "there", "cuda")
     assert torch.cuda.max_memory_allocated() > before
     assert {p.device.type for p in model.bundle.model.parameters()} == {"cpu"}  # as it is loaded
-    assert len(here) == 4
+    assert len(here) == 2 * SMALL["epochs"]
     assert there == pytest.approx(here, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["classify", "translate", "crf", "words", "scenes", "forecast"])
+def test_a_training_on_a_gpu_that_was_stopped_goes_on(name: str, tmp_path: Path) -> None:
+    whole, _ = learn(name, tmp_path / "whole", "cuda")
+    with pytest.raises(KeyboardInterrupt):
+        learn(name, tmp_path / "other", "cuda", until=1)
+    resumed, _ = learn(name, tmp_path / "other", "cuda", resume=True)
+    assert resumed == pytest.approx(whole[2:], rel=0.02)
