@@ -4,7 +4,7 @@ from itertools import combinations
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seqloom.data.repeats import as_read
@@ -36,6 +36,7 @@ TEXTS = st.lists(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size
 
 @pytest.mark.parametrize("tokens", ["word", "character", "byte"])
 @given(texts=TEXTS, lowercase=st.booleans(), form=st.sampled_from(get_args(NormalForm)))
+@example(texts=["it is", "iti s", "it  is"], lowercase=True, form="NFC")  # the same characters, but other words
 def test_keys_are_equal_where_the_tokens_are(
     tokens: TokenKind, texts: list[str], lowercase: bool, form: NormalForm
 ) -> None:

@@ -63,6 +63,7 @@ def test_map_keeps_repeated_tokens_apart_and_tokens_are_no_tags() -> None:
 def test_page_loads_nothing_and_no_text_leaves_its_place() -> None:
     evil = "</script><script>alert(1)</script>"
     figure = curves([Curve(evil, [1], [2])], title=evil, x=evil, y=evil)
+    figure["data"][0]["meta"] = evil  # even one that nobody took the tags from
     parts = [paragraph(evil), paragraph("a < 5 %"), figure]
     text = pages.page(title=evil, parts=parts, plotly="/* draws */")
     assert "default-src 'none'" in text

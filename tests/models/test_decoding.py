@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from seqloom.config import DecodingSettings
 from seqloom.errors import ConfigError, LengthError, SeqloomError
 from seqloom.models.decoding import END, START, Hypothesis, beam, greedy, write
+from seqloom.models.writer import Followed
 from tests.models.tables import (
     MEMORIES,
+    Memory,
     Table,
     assert_same,
     best_of_all,
@@ -106,21 +108,43 @@ def test_no_beam_is_worse_than_greedy(
         assert_same(only[sentence], found[sentence][:1])  # asking for one text changes only the work
 
 
+LOSES_GREEDY = torch.tensor(
+    [
+        [0.00, 0.40, 0.30, 0.30, 0.00, 0.00],
+        [0.02, 0.18, 0.20, 0.20, 0.19, 0.21],  # 1, the likeliest: 5 follows, and two texts are likelier than 1 5
+        [0.00, 0.00, 0.00, 0.49, 0.51, 0.00],
+        [0.00, 0.00, 0.00, 0.00, 1.00, 0.00],
+        [1e-9, 0.00, 0.00, 0.00, 1.00, 0.00],  # but they find no end
+        [1.00, 0.00, 0.00, 0.00, 0.00, 0.00],
+    ]
+).log()[None]
+
+
 def test_greedy_is_followed_where_the_beam_would_lose_it():
-    probabilities = torch.tensor(
-        [
-            [0.00, 0.40, 0.30, 0.30, 0.00, 0.00],
-            [0.02, 0.18, 0.20, 0.20, 0.19, 0.21],  # 1, the likeliest: 5 follows, and two texts are likelier than 1 5
-            [0.00, 0.00, 0.00, 0.49, 0.51, 0.00],
-            [0.00, 0.00, 0.00, 0.00, 1.00, 0.00],
-            [1e-9, 0.00, 0.00, 0.00, 1.00, 0.00],  # but they find no end
-            [1.00, 0.00, 0.00, 0.00, 0.00, 0.00],
-        ]
-    )
-    table = Table(probabilities.log()[None], markov=True)
+    table = Table(LOSES_GREEDY, markov=True)
     assert greedy(table, table.start(), [6], DecodingSettings())[0].tokens == [1, 5]
     assert beam(table, table.start(), [6], DecodingSettings(beam=2), 2)[0][0].tokens == [1, 5]
     assert max(table.rows_seen) == 3  # greedy's row beside the two of the beam
+
+
+class TwoStepsAhead(Table):
+    """Has taken the first two steps of a beam of 2 by itself: 2 4, 2 3 and greedy's 1 5 go on."""
+
+    def ahead(self, tokens, state, most):
+        raise AssertionError("a beam does not write one text")
+
+    def follow(self, state, width, most):
+        scores = [math.log(p * q) for p, q in ((0.30, 0.51), (0.30, 0.49), (0.40, 0.21))]
+        rows = Memory(*(part.expand(3) for part in state))
+        return Followed([[0, 0], [1, 1, 0]], [[1, 2], [4, 3, 5]], None, scores, 2, rows)
+
+
+def test_greedy_is_followed_on_after_steps_that_a_writer_took_by_itself():
+    table = TwoStepsAhead(LOSES_GREEDY, markov=True)
+    found = beam(table, table.start(), [6], DecodingSettings(beam=2), 2)[0]
+    assert found[0].tokens == [1, 5]
+    assert found[0].score == pytest.approx(math.log(0.40 * 0.21))
+    assert table.rows_seen[0] == 3
 
 
 def test_alternatives_are_as_many_as_the_beam_at_most():
