@@ -321,17 +321,19 @@ private:
     void gather_operand(source a, i64 begin, i64 end, i64 token, i64 count, real* to, real* own) const {
         const i64 size = a == from_x ? w_.input_size : w_.hidden_size, whole = std::min(end, size / tallest);
         const bool changed = a == from_reset_memory || (a == from_hidden && s_.mask);
+        constexpr i64 wide = 8;  // one move, where `tallest` numbers take two: what is too much the next token overwrites
+        const i64 in_one = std::min(whole, (size + tallest - wide) / tallest);
         all_.each(token, token + count, [&](i64, i64 b, i64 t) {
             const real* row = a == from_x ? s_.x.at(b, t) : before(b, t);
-            if (changed && row != nullptr) row = masked(a, b, t, row, own);
+            if (row == nullptr) std::fill_n(own, size, real(0)), row = own;
+            else if (changed) row = masked(a, b, t, row, own);
             real* tile = to;
-            for (i64 i = begin; i < whole; ++i, tile += tile_size) {
-                if (row == nullptr) std::fill_n(tile, tallest, real(0));
-                else std::copy_n(row + i * tallest, tallest, tile);  // of a length that the compiler knows
-            }
+            i64 i = begin;
+            for (; i < in_one; ++i, tile += tile_size) std::copy_n(row + i * tallest, wide, tile);
+            for (; i < whole; ++i, tile += tile_size) std::copy_n(row + i * tallest, tallest, tile);
             if (whole < end) {
                 const i64 rows = size - whole * tallest;
-                for (i64 m = 0; m < tallest; ++m) tile[m] = m < rows ? (row == nullptr ? 0 : row[whole * tallest + m]) : m == rows ? 1 : 0;
+                for (i64 m = 0; m < tallest; ++m) tile[m] = m < rows ? row[whole * tallest + m] : m == rows ? 1 : 0;
             }
             to += tallest;
         });

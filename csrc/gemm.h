@@ -110,6 +110,8 @@ void tile(operand a, const real* const* b, i64 depth, const real* const* start, 
             for (int g = 0; g < groups; ++g) base[g] += count * Step;
             for (int p = 0; p < P; ++p) right[p] += count * panel;
         };
+        if (Step == 1 && done + piece < depth)  // the next block lies elsewhere
+            for (int m = 0; m < M; ++m) prefetch<false>(a.data + a.block + m * a.row);
         i64 left = std::min(piece, depth - done);
         for (; left >= at_once; left -= at_once) {
             sum.template add<Step, at_once>(base, a.row, right);
