@@ -30,11 +30,20 @@ def seqloom(task: Task) -> Work:
 
 
 def seqloom_int8(task: Task) -> Work:
-    """Our streaming step with weights of 8 bits."""
-    if task.case.kind != "step":
+    """Our stream with weights of 8 bits: a step, or the steps of a sequence in one."""
+    if task.case.batch > 1 or task.mode == "train":
         raise Absent("weights of 8 bits are for streaming")
     given = numbers(task)
-    return _seqloom_step(task, from_torch(torch_module(task, given, batch_first=True)), given, weights="int8")
+    layer = from_torch(torch_module(task, given, batch_first=True))
+    if task.case.kind == "step":
+        return _seqloom_step(task, layer, given, weights="int8")
+    stream, x = layer.stream(weights="int8"), torch.from_numpy(given.x)
+
+    def read() -> Tensor:
+        stream.reset()
+        return stream.read(x)
+
+    return Work(read, lambda y: fingerprint(task, y), within=torch.inference_mode)
 
 
 def torch_time_major(task: Task) -> Work:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from seqloom.errors import ConfigError, ShapeError
 from seqloom.nn import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN, Stack
+from seqloom.nn.stream import Precision
 from seqloom.shapes import LSTMState, RNNState, StackState
 from tests.contract.layers import SINGLE, Case, random_state, scramble
 from tests.contract.layers import build as build_case
@@ -74,6 +75,28 @@ def test_a_stack_streams_what_it_reads(residual: bool) -> None:
     assert_same_bits(stepped(stream, x), onward)
     stream.reset()
     torch.testing.assert_close(stepped(stream, x), outputs.detach(), rtol=0, atol=1e-6)
+
+
+@needs_core
+@of_each_kind
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_steps_read_in_one_are_those_read_one_by_one(kind: str, weights: Precision, batch: int) -> None:
+    layer, x = build(kind, 40), torch.randn(batch, 9, INPUT)
+    stream, single = layer.stream(batch, weights=weights), layer.stream(batch, weights=weights)
+    pieces = [stream.read(x[:, :4]), stream.read(x[:, 4:4]), stream.step(x[:, 4])[:, None], stream.read(x[:, 5:])]
+    assert_same_bits(torch.cat(pieces, dim=1), stepped(single, x))
+    assert_same_bits(list(stream.state), list(single.state))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("norm", [False, True], ids=["core", "cell"])
+def test_a_stack_reads_steps_in_one(residual: bool, norm: bool) -> None:
+    stack = scramble(Stack([LSTM(4, 4, layer_norm=norm), GRU(4, 4)], residual=residual))
+    x = torch.randn(2, 6, 4)
+    stream = stack.stream(2)
+    found = torch.cat([stream.read(x[:, :2]), stream.read(x[:, 2:])], dim=1)
+    torch.testing.assert_close(found, stack(x)[0].detach(), rtol=0, atol=1e-6)
 
 
 # The state
@@ -171,7 +194,7 @@ def test_autocast_and_inference_mode_change_nothing() -> None:
     [
         (
             torch.zeros(2, 1, 3),
-            r"x has shape \(2, 1, 3\), but must be \(batch 2, input 3\).* Give one step: x\[:, t\].",
+            r"x has shape \(2, 1, 3\), but must be \(batch 2, input 3\).* one step, x\[:, t\], or all to read\(x\).$",
         ),
         (
             torch.zeros(2, 4),
@@ -193,6 +216,25 @@ def test_a_wrong_x_is_named(x: object, message: str | None, norm: bool) -> None:
         return
     with pytest.raises(ShapeError, match=rf"^LSTM.stream: {message}"):
         stream.step(x)
+
+
+@pytest.mark.usefixtures("own_messages")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(2, 3),
+            r"x has shape \(2, 3\), but must be \(batch 2, time, input 3\), the next .* Give one step to step\(x\).$",
+        ),
+        (torch.zeros(2, 5, 4), r"x has shape \(2, 5, 4\), but must be \(batch 2, time, input 3\), .* each sequence.$"),
+        (torch.zeros(2, 5, 3).double(), "x is torch.float64 but the weights are torch.float32"),
+        ([0.0], r"x is a list, but must be a plain tensor \(batch 2, time, input 3\)"),
+    ],
+    ids=["a_step", "input", "dtype", "list"],
+)
+def test_wrong_steps_are_named(x: object, message: str) -> None:
+    with pytest.raises(ShapeError, match=rf"^LSTM.stream: {message}"):
+        LSTM(3, 4).stream(2).read(x)
 
 
 @pytest.mark.usefixtures("own_messages")

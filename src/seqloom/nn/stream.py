@@ -1,7 +1,8 @@
 """One step at a time: layers at work where the next step is not there yet, as with sound, sensors or typing.
 
-`stream = layer.stream(batch=1)`, then `outputs = stream.step(x)` with x (B, I) and outputs (B, H). Weights are packed
-and arguments prepared once, so that a step costs little more than its products.
+`stream = layer.stream(batch=1)`, then `outputs = stream.step(x)` with x (B, I) and outputs (B, H), or `stream.read(x)`
+of all steps that are there, (B, T, I). Weights are packed and arguments prepared once, so that a step costs little more
+than its products.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "int8"]
 PRECISIONS = ("float32", "int8")
 
-# x (B, I) and the state before the step; gives outputs (B, H) and the state after it, which may be the same, changed.
+# x, one step (B, I) or some (B, T, I), and the state before it; gives the outputs of as many and the state after it,
+# which may be the same, changed.
 Reader = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
@@ -59,8 +61,13 @@ class Stream:
             or not x.is_contiguous()
             or x.is_neg()
         ):
-            x = self._checked(x)
+            x = self._checked(x, steps="")
         outputs, self._state = self._read(x, self._state)
+        return outputs
+
+    def read(self, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T H"]:
+        """Read the next steps of each sequence, `x` (B, T, I): what T calls of `step` give. Raises ShapeError."""
+        outputs, self._state = self._read(self._checked(x, steps="time, "), self._state)
         return outputs
 
     @property
@@ -82,18 +89,18 @@ class Stream:
             *(path.expand(rows).clone(memory_format=torch.contiguous_format) for path in paths)
         )
 
-    def _checked(self, x: Tensor) -> Tensor:
-        """What is not ready to be read, made ready, or an error that says why it cannot be."""
+    def _checked(self, x: Tensor, *, steps: Literal["", "time, "]) -> Tensor:
+        """What is not ready to be read, made ready, or an error that says why not; `steps`: the name of their axis."""
         batch, size = self._shape
+        wanted = f"(batch {batch}, {steps}input {size})"
         if not isinstance(x, Tensor) or type(x) not in (Tensor, Parameter):
+            raise ShapeError(f"{self._name}: x is a {type(x).__name__}, but must be a plain tensor {wanted}.")
+        if x.dim() != (3 if steps else 2) or (x.shape[0], x.shape[-1]) != self._shape:
+            what = "the next steps" if steps else "the next step"
+            other = {2: "Give one step to step(x).", 3: "Give one step, x[:, t], or all to read(x)."}
+            hint = f" {other[x.dim()]}" if x.dim() == (2 if steps else 3) else ""
             raise ShapeError(
-                f"{self._name}: x is a {type(x).__name__}, but must be a plain tensor (batch {batch}, input {size})."
-            )
-        if x.shape != self._shape:
-            hint = " Give one step: x[:, t]." if x.dim() == 3 else ""
-            raise ShapeError(
-                f"{self._name}: x has shape {tuple(x.shape)}, but must be (batch {batch}, input {size}), the next "
-                f"step of each sequence.{hint}"
+                f"{self._name}: x has shape {tuple(x.shape)}, but must be {wanted}, {what} of each sequence.{hint}"
             )
         check_like(x, self._like, name=f"{self._name}: x")
         return x.detach().to_dense().resolve_neg().to(self._like.dtype).contiguous()
@@ -107,8 +114,15 @@ class StackStream:
 
     def step(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B H"]:
         """Read the next step of each sequence, `x` (B, I), by every layer in turn. Raises ShapeError."""
+        return self._through(Stream.step, x)
+
+    def read(self, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T H"]:
+        """Read the next steps of each sequence, `x` (B, T, I), by every layer in turn. Raises ShapeError."""
+        return self._through(Stream.read, x)
+
+    def _through(self, read: Callable[[Stream, Tensor], Tensor], x: Tensor) -> Tensor:
         for number, stream in enumerate(self._streams):
-            outputs = stream.step(x)
+            outputs = read(stream, x)
             x = outputs + x if self._residual and number > 0 else outputs
         return x
 
@@ -134,33 +148,37 @@ def _reader(layer: "Recurrent", state: State, x: Float[Tensor, "B 1 I"], weights
     """How a step like `x` is read: the path of `kernels.choose`, with what it needs made ready. Raises ConfigError."""
     p = layer.parameters_of_cell(batch=0)  # of no rows: no number is drawn for dropout
     p = CellParameters._make(None if part is None else part.detach() for part in p)._replace(hidden_mask=None)
-    lengths = torch.ones(x.shape[0], dtype=torch.int64, device=x.device)
+    ones = torch.ones(x.shape[0], dtype=torch.int64, device=x.device)
     path = kernels.choose(layer.step(), p, x, state)
     if path.name == "fused_cpu":
-        return _by_core(layer.step(), fused_cpu.operands(p, x, lengths, state), weights)
+        return _by_core(layer.step(), fused_cpu.operands(p, x, ones, state), weights)
     if weights == "int8":
         raise ConfigError(
             f'{type(layer).__name__}.stream: weights are "int8", which only the compiled core reads, but '
             f'{path.reason}. Use weights="float32".'
         )
     kept = CellParameters._make(None if part is None else part.clone() for part in p)
-    return _by_cell(layer.step(), kept, lengths)
+    return _by_cell(layer.step(), kept, ones)
 
 
 def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
-    """One call of the core a step, which changes the state in place: only x and the outputs are new."""
+    """One call of the core, which changes the state in place: only x and the outputs are new."""
     cell = name_of(step)
     assert cell is not None
-    core, (batch, _, size), hidden, lengths = native.core(), o.x.shape, o.weight_hidden.shape[0], o.lengths
+    core, (batch, _, size), hidden, ones = native.core(), o.x.shape, o.weight_hidden.shape[0], o.lengths
     packed, forward = (pack(cell, o), core.forward) if weights == "float32" else (pack_int8(cell, o), core.forward_int8)
 
     def read(x: Tensor, state: State) -> tuple[Tensor, State]:
-        outputs = torch.empty_like(state.hidden)
+        if x.dim() == 2:
+            time, lengths, outputs = 1, ones, torch.empty_like(state.hidden)
+        else:
+            time, lengths = x.shape[1], ones * x.shape[1]
+            outputs = state.hidden.new_empty(batch, time, hidden)
         at, cell_at = state[0].data_ptr(), state[-1].data_ptr()  # the same where there is no cell: not read then
         # fmt: off
         forward(
-            packed, batch, 1, lengths.data_ptr(), False, torch.get_num_threads(), x.data_ptr(), size, size,
-            at, hidden, cell_at, hidden, 0, 0, outputs.data_ptr(), hidden, hidden, at, cell_at, 0, 0,
+            packed, batch, time, lengths.data_ptr(), False, torch.get_num_threads(), x.data_ptr(), time * size, size,
+            at, hidden, cell_at, hidden, 0, 0, outputs.data_ptr(), time * hidden, hidden, at, cell_at, 0, 0,
         )
         # fmt: on
         return outputs, state
@@ -168,12 +186,13 @@ def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
     return read
 
 
-def _by_cell(step: Step, p: CellParameters, lengths: Tensor) -> Reader:
+def _by_cell(step: Step, p: CellParameters, ones: Tensor) -> Reader:
     """The cell's own equations, or cuDNN."""
 
     def read(x: Tensor, state: State) -> tuple[Tensor, State]:
+        steps = x[:, None] if x.dim() == 2 else x
         with torch.no_grad():
-            outputs, after, _ = kernels.run(step, p, x[:, None], lengths, state)
-        return outputs[:, 0], after
+            outputs, after, _ = kernels.run(step, p, steps, ones * steps.shape[1], state)
+        return outputs[:, 0] if x.dim() == 2 else outputs, after
 
     return read
