@@ -53,7 +53,9 @@ def pictures() -> dict[str, str]:
 
 
 def _all(pattern: str) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{pattern}.json"))]
+    """What is kept under such names; what was only tried is named by its settings, with a "=", and is no part of it."""
+    kept = sorted(path for path in RESULTS.glob(f"{pattern}.json") if "=" not in path.name)
+    return [json.loads(path.read_text(encoding="utf-8")) for path in kept]
 
 
 def _kept(part: str) -> dict[str, Any] | None:

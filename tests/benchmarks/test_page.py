@@ -270,3 +270,10 @@ def test_files_larger_than_memory_have_a_line_each() -> None:
     assert tasks_page.larger([result]).endswith("| tag | 5,000 | 2 | 912 | 1,035 | 61 |\n")
     assert "| tag | 5,000 | – | 912 |" in tasks_page.larger([{**result, "limit_gib": 0.0}])
     assert tasks_page.larger([]) == ""
+
+
+def test_what_was_only_tried_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    (tmp_path / "gpu.json").write_text('{"kept": true}')
+    (tmp_path / "gpu-turns=3.json").write_text('{"kept": false}')
+    assert page._all("gpu*") == [{"kept": True}]
