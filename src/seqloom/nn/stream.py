@@ -95,12 +95,13 @@ class Stream:
         wanted = f"(batch {batch}, {steps}input {size})"
         if not isinstance(x, Tensor) or type(x) not in (Tensor, Parameter):
             raise ShapeError(f"{self._name}: x is a {type(x).__name__}, but must be a plain tensor {wanted}.")
-        if x.dim() != (3 if steps else 2) or (x.shape[0], x.shape[-1]) != self._shape:
-            what = "the next steps" if steps else "the next step"
-            other = {2: "Give one step to step(x).", 3: "Give one step, x[:, t], or all to read(x)."}
-            hint = f" {other[x.dim()]}" if x.dim() == (2 if steps else 3) else ""
+        axes, read, other, hint = 2, "the next step", 3, "Give one step, x[:, t], or all to read(x)."
+        if steps:
+            axes, read, other, hint = 3, "the next steps", 2, "Give one step to step(x)."
+        if x.dim() != axes or (x.shape[0], x.shape[-1]) != self._shape:
             raise ShapeError(
-                f"{self._name}: x has shape {tuple(x.shape)}, but must be {wanted}, {what} of each sequence.{hint}"
+                f"{self._name}: x has shape {tuple(x.shape)}, but must be {wanted}, {read} of each sequence."
+                + f" {hint}" * (x.dim() == other)
             )
         check_like(x, self._like, name=f"{self._name}: x")
         return x.detach().to_dense().resolve_neg().to(self._like.dtype).contiguous()
