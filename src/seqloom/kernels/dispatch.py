@@ -180,10 +180,13 @@ def _against_attending(
 
 def _unlike_float32(weights: list[Tensor], read: list[Tensor]) -> str:
     """What keeps a tensor from being read as float32 on the CPU; empty where all can be."""
+    observed = fused_cpu.observed()
+    if not observed and all(map(native.readable, (*weights, *read))):
+        return ""
     for tensor in (*weights, *read):
         if not tensor.is_cpu or tensor.layout is not torch.strided:
             return f"the compiled core reads dense tensors on the CPU, not {tensor.layout} on {tensor.device}"
-        if fused_cpu.observed():
+        if observed:
             continue
         if tensor.is_neg():  # the memory of such a view holds the numbers with the other sign
             return "the compiled core reads numbers as they lie in memory, not a negated view"

@@ -58,7 +58,7 @@ class Prepared:
         self._shape, self._int8 = weight.shape, weights == "int8"
         parts = [part for part in (self._weight, self._bias) if part is not None]
         self._packed: Any = None
-        if not NO_CORE and all(map(_is_plain, parts)):
+        if not NO_CORE and all(map(native.readable, parts)):
             self._packed = pack_matrix(self._weight, int8=self._int8)
             self._multiply = native.core().linear_int8 if self._int8 else native.core().linear
         elif self._int8:
@@ -69,7 +69,7 @@ class Prepared:
 
     def __call__(self, x: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
         """x W + b. With int8 weights, raises ConfigError where torch must see each operation."""
-        if self._packed is None or observed() or not _is_plain(x) or x.dim() == 0 or x.shape[-1] != self._shape[0]:
+        if self._packed is None or observed() or not native.readable(x) or x.dim() == 0 or x.shape[-1] != self._shape[0]:
             if self._int8:
                 self._refuse(f"x is {x.dtype} {tuple(x.shape)} on {x.device}, or torch must see each operation")
             with torch.no_grad():
@@ -113,17 +113,10 @@ def observed() -> bool:
 def fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether the core can do this, and nobody must see each operation of torch."""
     parts = [part for part in (x, weight, bias) if part is not None]
-    if observed() or x is None or not all(map(_is_plain, parts)):
+    if observed() or x is None or not all(map(native.readable, parts)):
         return False
     sizes = x.dim() > 0 and weight.dim() == 2 and x.shape[-1] == weight.shape[0]
     return sizes and (bias is None or bias.shape == weight.shape[1:])
-
-
-def _is_plain(part: Tensor) -> bool:
-    """Whether the numbers of a tensor lie in memory as it has them."""
-    if type(part) not in (Tensor, Parameter) or not torch._C._has_storage(part) or part.is_neg():
-        return False
-    return part.is_cpu and part.dtype is torch.float32 and part.layout is torch.strided
 
 
 class _Linear(Function):

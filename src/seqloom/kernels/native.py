@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Parameter
 
 from seqloom.errors import ConfigError, SeqloomError, ShapeError
 
@@ -53,6 +54,7 @@ def reason() -> str:
     return _find()[1]
 
 
+@functools.cache
 def core() -> ModuleType:
     """The compiled module. Raises NativeCoreError where there is none."""
     module, why_not = _find()
@@ -70,6 +72,18 @@ def isa() -> str:
         return str(core().isa())
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def readable(x: Tensor) -> bool:
+    """Whether the core can read a tensor where it is: plain, dense, float32 and in the CPU's memory as it is said to be."""
+    return (
+        type(x) in (Tensor, Parameter)
+        and x.dtype is torch.float32
+        and x.is_cpu
+        and x.layout is torch.strided
+        and not x.is_neg()
+        and torch._C._has_storage(x)
+    )
 
 
 def sigmoid(x: ArrayOrTensor) -> ArrayOrTensor:

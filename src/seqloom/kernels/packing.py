@@ -173,4 +173,5 @@ def _fingerprint(part: Tensor | None) -> int:
     if part is None:
         return 0
     numbers = part if part.dim() > 1 else part.contiguous()
-    return int(native.core().fingerprint(numbers.data_ptr(), 4 * numbers.numel()))
+    found: int = native.core().fingerprint(numbers.data_ptr(), numbers.nbytes)
+    return found

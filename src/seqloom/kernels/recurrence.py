@@ -29,6 +29,7 @@ class Cell(NamedTuple):
 
 
 POOLED = 1 << 17  # numbers: from there on memory new from the system costs more than a call
+_LIKE = torch.empty(0, dtype=torch.float32, device="cpu")  # a tensor made like another costs half of one described
 
 CELLS = {
     "simple_rnn_tanh": Cell(functools.partial(simple_rnn_step, activation=torch.tanh)),
@@ -104,7 +105,7 @@ def empty(*shape: int) -> Tensor:
     A large one has memory of the core, which the next such tensor gets when it is gone, and cannot be resized.
     """
     if math.prod(shape) < POOLED:
-        return torch.empty(shape, dtype=torch.float32, device="cpu")
+        return _LIKE.new_empty(*shape)
     found: Tensor = native.core().empty(shape)
     return found
 
@@ -183,8 +184,7 @@ def differentiate(
 
 def in_rows(x: Tensor) -> Tensor:
     """`x` with its last axis in one piece, as the core reads it; other axes may have any stride."""
-    x = x.resolve_neg()
-    return x if x.stride(-1) == 1 else x.contiguous()
+    return x if x.stride(-1) == 1 and not x.is_neg() else x.resolve_neg().contiguous()
 
 
 class _Source(NamedTuple):

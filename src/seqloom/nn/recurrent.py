@@ -142,9 +142,9 @@ class Recurrent(nn.Module, ABC):
         Learned: a parameter. Random: normal noise while training, its mean, zero, otherwise, so that answers do not
         depend on chance.
         """
-        like = self.weight_hidden
-        if self.first_state:
+        if self.initial_state == "learned":
             return self.state_type(*(path.expand(batch, -1) for path in self.first_state))
+        like = self.weight_hidden
         zeros = [like.new_zeros(batch, self.hidden_size) for _ in self.state_type._fields]
         if self.initial_state == "random" and self.training:
             return self.state_type(*(path.normal_(std=RANDOM_STATE_SCALE) for path in zeros))
