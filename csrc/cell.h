@@ -142,4 +142,12 @@ struct gru_reset_after {
     }
 };
 
+// Leading gates whose slot gets both x W and h U.
+template <class Cell>
+constexpr i64 shared_gates = [] {
+    i64 gates = 0;
+    while (gates < Cell::hidden_gates && Cell::hidden_slot(gates) == gates) ++gates;
+    return gates;
+}();
+
 }  // namespace seqloom::SEQLOOM_LEVEL

@@ -83,16 +83,21 @@ struct sums {
 // What a tile does with its sums: starts them from `start`, or starts them from zero and adds them to c.
 enum class sums_go { from_start, onto_c };
 
-// One tile. b[p]: depth x panel. start[p]: M rows, start_row apart (0: the same row for all). c[p]: M rows, c_row apart,
-// written; it may be start.
+// A product that a tile's sums go through. b[p]: depth x panel.
+struct term {
+    operand a;
+    const real* const* b;
+    i64 depth;
+};
+
+// One tile: the sums go through the terms first .. last - 1, one after the other. start[p]: M rows, start_row apart (0: the same
+// row for all). c[p]: M rows, c_row apart, written; it may be start.
 template <i64 Step, sums_go Go, int M, int P>
-void tile(operand a, const real* const* b, i64 depth, const real* const* start, i64 start_row, real* const* c, i64 c_row) {
+void tile(const term* first, const term* last, const real* const* start, i64 start_row, real* const* c, i64 c_row) {
     constexpr int at_once = 2;  // steps without arithmetic on addresses, which competes with the products for the ports
     constexpr int groups = (M + 2) / 3;
     sums<M, P> sum;
-    const real* right[P];
     for (int p = 0; p < P; ++p) {
-        right[p] = b[p];
         for (int m = 0; m < M; ++m) {
             if constexpr (Go == sums_go::onto_c) {
                 sum.at[m][p][0] = sum.at[m][p][1] = set(0);
@@ -102,24 +107,30 @@ void tile(operand a, const real* const* b, i64 depth, const real* const* start, 
             }
         }
     }
-    const i64 piece = a.block == panel * Step ? depth : panel;  // rows in one piece need no visit a block
-    for (i64 done = 0; done < depth; done += piece, a.data += a.block) {
-        const real* base[groups];
-        for (int g = 0; g < groups; ++g) base[g] = a.data + 3 * g * a.row;
-        const auto advance = [&](int count) {
-            for (int g = 0; g < groups; ++g) base[g] += count * Step;
-            for (int p = 0; p < P; ++p) right[p] += count * panel;
-        };
-        if (Step == 1 && done + piece < depth)  // the next block lies elsewhere
-            for (int m = 0; m < M; ++m) prefetch<false>(a.data + a.block + m * a.row);
-        i64 left = std::min(piece, depth - done);
-        for (; left >= at_once; left -= at_once) {
-            sum.template add<Step, at_once>(base, a.row, right);
-            advance(at_once);
-        }
-        for (; left > 0; --left) {
-            sum.template add<Step, 1>(base, a.row, right);
-            advance(1);
+    for (; first != last; ++first) {
+        operand a = first->a;
+        const i64 depth = first->depth;
+        const real* right[P];
+        for (int p = 0; p < P; ++p) right[p] = first->b[p];
+        const i64 piece = a.block == panel * Step ? depth : panel;  // rows in one piece need no visit a block
+        for (i64 done = 0; done < depth; done += piece, a.data += a.block) {
+            const real* base[groups];
+            for (int g = 0; g < groups; ++g) base[g] = a.data + 3 * g * a.row;
+            const auto advance = [&](int count) {
+                for (int g = 0; g < groups; ++g) base[g] += count * Step;
+                for (int p = 0; p < P; ++p) right[p] += count * panel;
+            };
+            if (Step == 1 && done + piece < depth)  // the next block lies elsewhere
+                for (int m = 0; m < M; ++m) prefetch<false>(a.data + a.block + m * a.row);
+            i64 left = std::min(piece, depth - done);
+            for (; left >= at_once; left -= at_once) {
+                sum.template add<Step, at_once>(base, a.row, right);
+                advance(at_once);
+            }
+            for (; left > 0; --left) {
+                sum.template add<Step, 1>(base, a.row, right);
+                advance(1);
+            }
         }
     }
     for (int p = 0; p < P; ++p)
@@ -134,7 +145,7 @@ void tile(operand a, const real* const* b, i64 depth, const real* const* start, 
         }
 }
 
-using tile_function = void (*)(operand, const real* const*, i64, const real* const*, i64, real* const*, i64);
+using tile_function = void (*)(const term*, const term*, const real* const*, i64, real* const*, i64);
 
 template <int M, int P>
 constexpr tile_function tile_of() {
@@ -156,31 +167,42 @@ inline tile_function tile_of(i64 rows, i64 panels) {
 // Rows ahead of the one being computed whose memory is asked for, where it lies too scattered for the processor to foresee.
 constexpr i64 ahead = 4;
 
-// c = start + a b for any number of rows on up to panels_at_once(rows) panels. Layout as in `tile`.
-inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 depth, const real* const* start, i64 start_row,
+// So much of the depth at a time that the panels stay in the second-level cache for all rows.
+constexpr i64 round_depth = (i64{128} << 10) / (panels_at_once(tallest) * panel * static_cast<i64>(sizeof(real)));
+
+// c = start + the terms first .. last - 1, one or two, for any number of rows on up to panels_at_once(rows) panels. Layout as in
+// `tile`. Two terms have up to round_depth rows together.
+inline void multiply(i64 rows, const term* first, const term* last, i64 panels, const real* const* start, i64 start_row,
                      real* const* c, i64 c_row) {
     if (rows <= tallest) {
         prefetch_rows(rows, panels, c, c_row);
-        return tile_of(rows, panels)(a, b, depth, start, start_row, c, c_row);
+        return tile_of(rows, panels)(first, last, start, start_row, c, c_row);
     }
-    // So much of the depth at a time that the panels stay in the second-level cache for all rows.
-    constexpr i64 round = (i64{128} << 10) / (panels_at_once(tallest) * panel * static_cast<i64>(sizeof(real)));
-    const i64 tiles = (rows + tallest - 1) / tallest;
-    for (i64 done = 0; done < depth; done += round) {
-        const i64 part = std::min(round, depth - done);
-        for (i64 i = 0; i < tiles; ++i) {  // of nearly equal height: a last tile of one row would waste the registers
-            const i64 from = rows * i / tiles, to = rows * (i + 1) / tiles;
-            const real *b_at[widest], *start_at[widest];
-            real* c_at[widest];
-            for (i64 p = 0; p < panels; ++p) {
-                b_at[p] = b[p] + done * panel;
-                c_at[p] = c[p] + from * c_row;
-                start_at[p] = done == 0 ? start[p] + from * start_row : c_at[p];
-            }
-            prefetch_rows(to - from, panels, c_at, c_row);
-            const operand left{a.data + from * a.row + done / panel * a.block, a.row, a.block};
-            tile_of(to - from, panels)(left, b_at, part, start_at, done == 0 ? start_row : c_row, c_at, c_row);
-        }
+    const i64 tiles = (rows + tallest - 1) / tallest, terms = last - first;
+    for (i64 i = 0; i < tiles; ++i) {  // of nearly equal height: a last tile of one row would waste the registers
+        const i64 from = rows * i / tiles, to = rows * (i + 1) / tiles;
+        const real* start_at[widest];
+        real* c_at[widest];
+        for (i64 p = 0; p < panels; ++p) start_at[p] = start[p] + from * start_row, c_at[p] = c[p] + from * c_row;
+        term part[2];
+        for (i64 k = 0; k < terms; ++k) part[k] = first[k], part[k].a.data += from * part[k].a.row;
+        prefetch_rows(to - from, panels, c_at, c_row);
+        tile_of(to - from, panels)(part, part + terms, start_at, start_row, c_at, c_row);
+    }
+}
+
+// c = start + a b.
+inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 depth, const real* const* start, i64 start_row,
+                     real* const* c, i64 c_row) {
+    if (rows <= tallest || depth <= round_depth) {
+        const term whole{a, b, depth};
+        return multiply(rows, &whole, &whole + 1, panels, start, start_row, c, c_row);
+    }
+    for (i64 done = 0; done < depth; done += round_depth) {
+        const real* b_at[widest];
+        for (i64 p = 0; p < panels; ++p) b_at[p] = b[p] + done * panel;
+        const term part{{a.data + done / panel * a.block, a.row, a.block}, b_at, std::min(round_depth, depth - done)};
+        multiply(rows, &part, &part + 1, panels, done == 0 ? start : c, done == 0 ? start_row : c_row, c, c_row);
     }
 }
 
@@ -190,7 +212,8 @@ inline void accumulate(const real* a, i64 panels, const real* const* b, i64 dept
     static constexpr tile_function one = tile<tallest, sums_go::onto_c, tallest, 1>;
     static constexpr tile_function all = tile<tallest, sums_go::onto_c, tallest, panels_at_once(tallest)>;
     prefetch_rows(tallest, panels, c, c_row);
-    (panels == 1 ? one : all)({a, 1, panel * tallest}, b, depth, nullptr, 0, c, c_row);
+    const term sum{{a, 1, panel * tallest}, b, depth};
+    (panels == 1 ? one : all)(&sum, &sum + 1, nullptr, 0, c, c_row);
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

@@ -10,7 +10,9 @@
 // layers of 64 units).
 //
 // Memory of a slice, all in blocks of `panel` units, rows x panel numbers each, row r being the slice's r-th:
-//     z[step][block][slot]     pre-activations of one chunk of steps: x W + b first, then + h U, in place
+//     z[step][block][slot]     pre-activations of one chunk of steps: x W + b first, then + h U, in place; where both are one
+//                              sum (`joined`), of one step
+//     x[block of inputs]       what a joined step reads
 //     fed[2][block]            what the products read: h (masked), before and after the step
 //     reset_memory[block]      r h (masked), where the cell resets
 //     hidden[block], cell[block]   the state
@@ -71,7 +73,10 @@ public:
         : w_(w), s_(s), r_(r), members_(p.members), chunk_(chunk(w, p)) {}
 
     // Numbers of memory that a slice of `rows` rows works in.
-    i64 memory(i64 rows) const { return members_ * numbers_for<place>(rows) + workspace::rounded((chunk_ * Cell::slots + 5) * w_.blocks * rows * panel); }
+    i64 memory(i64 rows) const {
+        const i64 blocks = (chunk_ * Cell::slots + 5) * w_.blocks + panels_of(w_.input_size);
+        return members_ * numbers_for<place>(rows) + workspace::rounded(blocks * rows * panel);
+    }
 
     // One member's share of one slice: the blocks first .. last - 1 of all its rows. `number`: the member's among its team.
     void read(const slice& part, real* memory, i64 number, i64 first, i64 last, barrier* team) const {
@@ -80,7 +85,7 @@ public:
         me.places = reinterpret_cast<place*>(memory + number * numbers_for<place>(me.rows));
         memory += members_ * numbers_for<place>(me.rows);
         const i64 state = w_.blocks * me.block;
-        me.z = memory + 5 * state;
+        me.z = memory + 5 * state, me.x = me.z + chunk_ * Cell::slots * state;
         me.fed = memory, me.next = memory + state;
         me.reset_memory = memory + 2 * state, me.hidden = memory + 3 * state, me.cell = memory + 4 * state;
         begin(me);
@@ -89,6 +94,7 @@ public:
         for (i64 step = 0; step < part.steps; ++step) {
             while (length(me, active - 1) <= step) --active;
             if (step % chunk_ == 0) project(me, step, active);
+            if (me.joined) lay_out(me, step, active);
             if (!advance(me, step, active)) return;
             std::swap(me.fed, me.next);
         }
@@ -107,9 +113,12 @@ private:
         i64 rows, first, last;
         barrier* team;  // null: alone
         place* places = nullptr;
-        real *z = nullptr, *fed = nullptr, *next = nullptr, *reset_memory = nullptr, *hidden = nullptr, *cell = nullptr;
+        bool joined = false;  // whether x W and h U are one sum, until the chunk ends
+        real *z = nullptr, *x = nullptr, *fed = nullptr, *next = nullptr, *reset_memory = nullptr, *hidden = nullptr, *cell = nullptr;
         i64 block = 0;  // numbers of a block of units: rows x panel
     };
+
+    static constexpr i64 cache = (i64{512} << 10) / static_cast<i64>(sizeof(real));  // numbers: half of a second-level cache
 
     // Steps whose inputs are projected at once: enough rows for a tile, few enough for the second-level cache.
     static i64 chunk(const panels<Cell>& w, const plan& p) {
@@ -118,7 +127,6 @@ private:
             rows = std::max(rows, p.at(i).count());
             steps = std::max(steps, p.at(i).steps);
         }
-        const i64 cache = (i64{512} << 10) / static_cast<i64>(sizeof(real));
         const i64 fitting = cache / (Cell::slots * w.blocks * rows * panel);
         return std::min(steps, std::clamp(fitting / tallest * tallest, tallest, 16 * tallest));
     }
@@ -126,7 +134,28 @@ private:
     i64 length(const member& me, i64 row) const { return s_.lengths[me.part.rows.data()[row]]; }
     i64 units(i64 u) const { return std::min(panel, w_.hidden_size - u * panel); }
     real* z_at(const member& me, i64 step, i64 u, i64 slot) const {
-        return me.z + (((step % chunk_) * w_.blocks + u) * Cell::slots + slot) * me.block;
+        const i64 at = me.joined && shared == Cell::input_gates ? 0 : step % chunk_;
+        return me.z + ((at * w_.blocks + u) * Cell::slots + slot) * me.block;
+    }
+
+    static constexpr i64 shared = shared_gates<Cell>;
+
+    // Whether x W is summed together with h U, a step at a time, rather than ahead of it: this spares the way of z through the
+    // caches. Few rows read the weights too seldom for that, and large weights are not to be fetched twice a step.
+    bool joins(i64 active) const {
+        const i64 depth = w_.input_size + w_.hidden_size;
+        return !s_.ids && active >= 2 * tallest && depth <= round_depth && depth * Cell::hidden_gates * w_.hidden_size <= cache;
+    }
+
+    // The inputs of a step as the products read them.
+    void lay_out(const member& me, i64 step, i64 active) const {
+        const i64 size = w_.input_size;
+        for (i64 row = 0; row < active; ++row) {
+            const real* from = input(me, row, step).data;
+            real* to = me.x + row * panel;
+            for (i64 left = size; left > 0; left -= panel, from += panel, to += me.block)
+                for (i64 lane = 0; lane < panel; lane += lanes) store(to + lane, load_units(from + lane, left - lane));
+        }
     }
 
     // The first state.
@@ -150,8 +179,10 @@ private:
         return s_.mask ? hidden * load_units(s_.mask[b] + unit, count) : hidden;
     }
 
-    // z = x W + b for the steps of the chunk that begins at `step`.
-    void project(const member& me, i64 step, i64 active) const {
+    // z = x W + b for the steps of the chunk that begins at `step`, but for what is joined.
+    void project(member& me, i64 step, i64 active) const {
+        me.joined = joins(active);
+        const i64 joined = me.joined ? shared : 0, gates = Cell::input_gates - joined;
         for (i64 row = 0; row < active; ++row) {
             const i64 steps = std::min(chunk_, length(me, row) - step);
             for (i64 slot = Cell::input_gates; slot < Cell::slots; ++slot)
@@ -164,14 +195,13 @@ private:
             const i64 steps = std::min(chunk_, length(me, row) - step);
             i64 end = row + 1;
             while (end < active && std::min(chunk_, length(me, end) - step) == steps) ++end;
-            constexpr i64 gates = Cell::input_gates;
             const i64 at_once = panels_at_once(steps);
             for (i64 from = me.first * gates; from < me.last * gates; from += at_once) {
                 const i64 count = std::min(at_once, me.last * gates - from);
                 const real *b[widest], *start[widest];
                 real* c[widest];
                 for (i64 p = 0; p < count; ++p) {
-                    const i64 u = (from + p) / gates, gate = (from + p) % gates;
+                    const i64 u = (from + p) / gates, gate = joined + (from + p) % gates;
                     b[p] = w_.input(u, gate), start[p] = w_.start(u, gate), c[p] = z_at(me, step, u, gate) + row * panel;
                 }
                 for (i64 r = row; r < end; ++r) {
@@ -230,6 +260,9 @@ private:
             in_blocks(me, step, active, me.fed, 0, together, [&](i64 u) { open(me, step, active, u); });
             if (!meet(me, w_.blocks)) return false;
             in_blocks(me, step, active, me.reset_memory, together, 1, move_units);
+        } else if (shared < together && me.joined) {
+            in_blocks(me, step, active, me.fed, 0, shared, [](i64) {});
+            in_blocks(me, step, active, me.fed, shared, together - shared, move_units);
         } else {
             in_blocks(me, step, active, me.fed, 0, together, move_units);
         }
@@ -238,22 +271,27 @@ private:
         return true;
     }
 
-    // z += fed U for the hidden gates `gate` .. `gate` + `gates` - 1, and then the units, block after block.
+    // z += fed U, or where joined z = b + x W + fed U, for the hidden gates `gate` .. `gate` + `gates` - 1, and then the units, block
+    // after block.
     template <class Units>
     void in_blocks(const member& me, i64 step, i64 active, const real* fed, i64 gate, i64 gates, Units units_of) const {
-        const operand left{fed, panel, me.block};
+        const bool joined = me.joined && gate < shared;
         const i64 at_once = panels_at_once(active);
         i64 finished = me.first;
         for (i64 from = me.first * gates; from < me.last * gates; from += at_once) {
             const i64 count = std::min(at_once, me.last * gates - from);
-            const real *b[widest], *start[widest];
+            const real *input[widest], *hidden[widest], *start[widest];
             real* c[widest];
             for (i64 p = 0; p < count; ++p) {
                 const i64 u = (from + p) / gates, g = gate + (from + p) % gates;
-                b[p] = w_.hidden(u, g);
+                hidden[p] = w_.hidden(u, g);
                 start[p] = c[p] = z_at(me, step, u, Cell::hidden_slot(g));
+                if (joined) input[p] = w_.input(u, g), start[p] = w_.start(u, g);
             }
-            multiply(active, left, count, b, w_.hidden_size, start, panel, c, panel);
+            const operand x{me.x, panel, me.block}, h{fed, panel, me.block};
+            const term both[] = {{x, input, w_.input_size}, {h, hidden, w_.hidden_size}};
+            if (joined) multiply(active, both, both + 2, count, start, 0, c, panel);
+            else multiply(active, h, count, hidden, w_.hidden_size, start, panel, c, panel);
             for (; (finished + 1) * gates <= from + count; ++finished) units_of(finished);  // their sums are still in the cache
         }
     }

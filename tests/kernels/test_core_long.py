@@ -54,7 +54,7 @@ def draw(number: int, *, wide: bool = False, one_way: bool = False) -> Drawn:
     shape = "single" if wide else choice.choice(["single"] * 6 + ["stack"] + ["both"] * (not one_way))
     layer = _layer(choice, shape, wide=wide)
     time = choice.choice([40, 60]) if wide else choice.choice([0, 1, 2, 3, 5, 8, 13, 19])
-    batch = choice.choice([2, 5, 17]) if wide else choice.choice([0, 1, 2, 3, 4, 6, 7, 11])
+    batch = choice.choice([2, 5, 17]) if wide else choice.choice([0, 1, 2, 3, 4, 6, 7, 11, 13, 26])
     lengths = [choice.choice([time, choice.randint(0, time)]) for _ in range(batch)]
     state = random_state(layer, batch) if choice.random() < 0.5 else None
     reverse = isinstance(layer, Recurrent) and not one_way and choice.random() < 0.5

@@ -79,11 +79,13 @@ def test_results_and_gradients_are_those_of_the_reference(
 
 @of_each_kind
 @both_ways
-def test_a_row_alone_gives_the_bits_of_the_row_in_its_batch(kind: str, reverse: bool) -> None:
-    layer, x = build(kind, 33), inputs()
-    state = random_state(layer, len(LENGTHS))
-    outputs, last = layer(x, LENGTHS, state, reverse=reverse)
-    for row, length in enumerate(LENGTHS):
+@pytest.mark.parametrize("copies", [1, 5])  # many rows of a small layer are multiplied in another way
+def test_a_row_alone_gives_the_bits_of_the_row_in_its_batch(kind: str, reverse: bool, copies: int) -> None:
+    lengths = LENGTHS * copies
+    layer, x = build(kind, 33), inputs(len(lengths))
+    state = random_state(layer, len(lengths))
+    outputs, last = layer(x, lengths, state, reverse=reverse)
+    for row, length in enumerate(lengths):
         first = type(state)(*(path[row : row + 1] for path in state))
         alone, alone_last = layer(x[row : row + 1, :length], None, first, reverse=reverse)
         assert_same_bits(alone[0], outputs[row, :length])

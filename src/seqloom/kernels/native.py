@@ -54,7 +54,6 @@ def reason() -> str:
     return _find()[1]
 
 
-@functools.cache
 def core() -> ModuleType:
     """The compiled module. Raises NativeCoreError where there is none."""
     module, why_not = _find()
