@@ -142,7 +142,7 @@ struct gru_reset_after {
     }
 };
 
-// Leading gates whose slot gets both x W and h U.
+// How many gates, the first ones, add x W and h U to one slot.
 template <class Cell>
 constexpr i64 shared_gates = [] {
     i64 gates = 0;

@@ -93,8 +93,9 @@ public:
         i64 active = me.rows;
         for (i64 step = 0; step < part.steps; ++step) {
             while (length(me, active - 1) <= step) --active;
-            if (step % chunk_ == 0) project(me, step, active);
+            if (step % chunk_ == 0) me.joined = joins(active);
             if (me.joined) lay_out(me, step, active);
+            else if (step % chunk_ == 0) project(me, step, active);
             if (!advance(me, step, active)) return;
             std::swap(me.fed, me.next);
         }
@@ -134,11 +135,9 @@ private:
     i64 length(const member& me, i64 row) const { return s_.lengths[me.part.rows.data()[row]]; }
     i64 units(i64 u) const { return std::min(panel, w_.hidden_size - u * panel); }
     real* z_at(const member& me, i64 step, i64 u, i64 slot) const {
-        const i64 at = me.joined && shared == Cell::input_gates ? 0 : step % chunk_;
+        const i64 at = me.joined ? 0 : step % chunk_;
         return me.z + ((at * w_.blocks + u) * Cell::slots + slot) * me.block;
     }
-
-    static constexpr i64 shared = shared_gates<Cell>;
 
     // Whether x W is summed together with h U, a step at a time, rather than ahead of it: this spares the way of z through the
     // caches. Few rows read the weights too seldom for that, and large weights are not to be fetched twice a step.
@@ -179,10 +178,8 @@ private:
         return s_.mask ? hidden * load_units(s_.mask[b] + unit, count) : hidden;
     }
 
-    // z = x W + b for the steps of the chunk that begins at `step`, but for what is joined.
-    void project(member& me, i64 step, i64 active) const {
-        me.joined = joins(active);
-        const i64 joined = me.joined ? shared : 0, gates = Cell::input_gates - joined;
+    // z = x W + b for the steps of the chunk that begins at `step`.
+    void project(const member& me, i64 step, i64 active) const {
         for (i64 row = 0; row < active; ++row) {
             const i64 steps = std::min(chunk_, length(me, row) - step);
             for (i64 slot = Cell::input_gates; slot < Cell::slots; ++slot)
@@ -195,13 +192,14 @@ private:
             const i64 steps = std::min(chunk_, length(me, row) - step);
             i64 end = row + 1;
             while (end < active && std::min(chunk_, length(me, end) - step) == steps) ++end;
+            constexpr i64 gates = Cell::input_gates;
             const i64 at_once = panels_at_once(steps);
             for (i64 from = me.first * gates; from < me.last * gates; from += at_once) {
                 const i64 count = std::min(at_once, me.last * gates - from);
                 const real *b[widest], *start[widest];
                 real* c[widest];
                 for (i64 p = 0; p < count; ++p) {
-                    const i64 u = (from + p) / gates, gate = joined + (from + p) % gates;
+                    const i64 u = (from + p) / gates, gate = (from + p) % gates;
                     b[p] = w_.input(u, gate), start[p] = w_.start(u, gate), c[p] = z_at(me, step, u, gate) + row * panel;
                 }
                 for (i64 r = row; r < end; ++r) {
@@ -251,47 +249,62 @@ private:
             const i64 b = me.part.rows.data()[row], t = position(s_, s_.lengths[b], step);
             me.places[row] = {b * s_.time + t, r_.outputs.at(b, t)};
         }
-        constexpr i64 together = Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
         const auto move_units = [&](i64 u) {
             if (units(u) == panel) move<true>(me, step, active, u);
             else move<false>(me, step, active, u);
         };
         if constexpr (Cell::resets) {
-            in_blocks(me, step, active, me.fed, 0, together, [&](i64 u) { open(me, step, active, u); });
+            constexpr i64 last = Cell::hidden_gates - 1;
+            first_product<last>(me, step, active, [&](i64 u) { open(me, step, active, u); });
             if (!meet(me, w_.blocks)) return false;
-            in_blocks(me, step, active, me.reset_memory, together, 1, move_units);
-        } else if (shared < together && me.joined) {
-            in_blocks(me, step, active, me.fed, 0, shared, [](i64) {});
-            in_blocks(me, step, active, me.fed, shared, together - shared, move_units);
+            in_blocks(me, step, active, {last, 1, me.joined ? me.x : nullptr, me.reset_memory}, move_units);
         } else {
-            in_blocks(me, step, active, me.fed, 0, together, move_units);
+            first_product<Cell::hidden_gates>(me, step, active, move_units);
         }
         if (!meet(me, w_.blocks)) return false;
         finish(me, step + 1, active);
         return true;
     }
 
-    // z += fed U, or where joined z = b + x W + fed U, for the hidden gates `gate` .. `gate` + `gates` - 1, and then the units, block
-    // after block.
+    // What is added to z for the hidden gates `gate` .. `gate` + `gates` - 1: x W and fed U, null what is not; with x W alone it goes
+    // where the gates of the input have it.
+    struct product {
+        i64 gate, gates;
+        const real *x, *fed;
+    };
+
+    // The product of h with the first `gates` gates, and then the units.
+    template <i64 gates, class Units>
+    void first_product(const member& me, i64 step, i64 active, Units units_of) const {
+        constexpr i64 shared = std::min(shared_gates<Cell>, gates);
+        if (!me.joined) return in_blocks(me, step, active, {0, gates, nullptr, me.fed}, units_of);
+        if constexpr (shared == gates) return in_blocks(me, step, active, {0, gates, me.x, me.fed}, units_of);
+        const auto none = [](i64) {};
+        in_blocks(me, step, active, {0, shared, me.x, me.fed}, none);
+        in_blocks(me, step, active, {shared, gates - shared, me.x, nullptr}, none);
+        in_blocks(me, step, active, {shared, gates - shared, nullptr, me.fed}, units_of);
+    }
+
+    // z += a product, or where joined b + it, and then the units, block after block.
     template <class Units>
-    void in_blocks(const member& me, i64 step, i64 active, const real* fed, i64 gate, i64 gates, Units units_of) const {
-        const bool joined = me.joined && gate < shared;
-        const i64 at_once = panels_at_once(active);
+    void in_blocks(const member& me, i64 step, i64 active, product of, Units units_of) const {
+        const i64 gates = of.gates, at_once = panels_at_once(active);
+        const operand x{me.x, panel, me.block}, fed{of.fed, panel, me.block};
         i64 finished = me.first;
         for (i64 from = me.first * gates; from < me.last * gates; from += at_once) {
             const i64 count = std::min(at_once, me.last * gates - from);
             const real *input[widest], *hidden[widest], *start[widest];
             real* c[widest];
             for (i64 p = 0; p < count; ++p) {
-                const i64 u = (from + p) / gates, g = gate + (from + p) % gates;
-                hidden[p] = w_.hidden(u, g);
-                start[p] = c[p] = z_at(me, step, u, Cell::hidden_slot(g));
-                if (joined) input[p] = w_.input(u, g), start[p] = w_.start(u, g);
+                const i64 u = (from + p) / gates, gate = of.gate + (from + p) % gates;
+                const i64 slot = of.fed == nullptr ? gate : Cell::hidden_slot(gate);
+                input[p] = of.x == nullptr ? nullptr : w_.input(u, gate), hidden[p] = w_.hidden(u, gate);
+                c[p] = z_at(me, step, u, slot), start[p] = me.joined ? w_.start(u, slot) : c[p];
             }
-            const operand x{me.x, panel, me.block}, h{fed, panel, me.block};
-            const term both[] = {{x, input, w_.input_size}, {h, hidden, w_.hidden_size}};
-            if (joined) multiply(active, both, both + 2, count, start, 0, c, panel);
-            else multiply(active, h, count, hidden, w_.hidden_size, start, panel, c, panel);
+            const term both[] = {{x, input, w_.input_size}, {fed, hidden, w_.hidden_size}};
+            const term *const first = of.x == nullptr ? both + 1 : both, *const last = of.fed == nullptr ? both + 1 : both + 2;
+            if (me.joined) multiply(active, first, last, count, start, 0, c, panel);
+            else multiply(active, fed, count, hidden, w_.hidden_size, start, panel, c, panel);
             for (; (finished + 1) * gates <= from + count; ++finished) units_of(finished);  // their sums are still in the cache
         }
     }
