@@ -21,9 +21,10 @@ plan::plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::in
     }
     std::stable_sort(order_.begin(), order_.end(), [&](std::int64_t a, std::int64_t b) { return lengths[a] > lengths[b]; });
     std::int64_t useful = std::min<std::int64_t>(threads, 1 + steps * multiplications / worth_a_thread);
-    if (batch < 4 * useful) {
-        if (batch * multiplications >= worth_a_member && barrier::promising()) members = static_cast<int>(std::min(useful, blocks));
-        useful = 1;
+    if (useful > 1 && batch < 4 * useful) {
+        const bool alone = !worth_waking(steps * multiplications);
+        if (!alone && barrier::promising(batch, multiplications)) members = static_cast<int>(std::min(useful, blocks));
+        if (alone || members > 1) useful = 1;
     }
     slices_.resize(static_cast<std::size_t>(std::max<std::int64_t>(1, std::min(useful, batch))));
     // In runs of rows alike: what two threads write would else alternate in memory, and each would fetch the other's.

@@ -21,8 +21,9 @@ struct slice {
 
 class plan {
 public:
-    // Rows are dealt to slices with equal numbers of steps, for up to `threads` threads; where rows are too few to go round,
-    // there is one slice with several members, each with its own of the `blocks` of units. `multiplications`: of one step.
+    // Rows are dealt to slices with equal numbers of steps, for up to `threads` threads; where rows are few, and waiting for each
+    // other at every step pays, there is one slice with several members, each with its own of the `blocks` of units.
+    // `multiplications`: of one step of one row.
     plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::int64_t multiplications, std::int64_t blocks);
     ~plan();
     plan(const plan&) = delete;

@@ -1,7 +1,10 @@
 #include "threads.h"
 
+#include <algorithm>
 #include <chrono>
+#include <limits>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -81,27 +84,60 @@ void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
     for (std::thread& other : others) other.join();
 }
 
-static std::atomic<std::int64_t> alone_until{0}, last_asked{0};
+// When others were last asked, before when no team is tried, when a wait was measured last, and what it took. Nanoseconds.
+static std::atomic<std::int64_t> last_asked{0}, alone_until{0}, measured_at{0}, wait_takes{0};
 
-static std::int64_t microseconds() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+constexpr std::int64_t microsecond = 1'000, millisecond = 1'000 * microsecond;
+
+static std::int64_t nanoseconds() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-bool barrier::promising() {
-    constexpr std::int64_t awake = 5'000;
-    const std::int64_t now = microseconds(), before = last_asked.exchange(now, std::memory_order_relaxed);
-    return now - before < awake && now >= alone_until.load(std::memory_order_relaxed);
+bool worth_waking(std::int64_t multiplications) {
+    constexpr std::int64_t awake = 5 * millisecond, many = 20'000'000;
+    const std::int64_t now = nanoseconds(), before = last_asked.exchange(now, std::memory_order_relaxed);
+    return multiplications >= many || now - before < awake;
+}
+
+// Found for one to seven rows of all cells, where a wait takes 50 ns and where it takes 170. One row has no other way than a team.
+// More can be dealt out, and then a team only spares them a part of the weights.
+bool barrier::promising(std::int64_t rows, std::int64_t multiplications) {
+    constexpr std::int64_t known_for = 1'000 * millisecond, near = 50;
+    const std::int64_t now = nanoseconds();
+    if (now < alone_until.load(std::memory_order_relaxed)) return false;
+    const bool known = now - measured_at.load(std::memory_order_relaxed) < known_for;
+    const std::int64_t waiting = known ? wait_takes.load(std::memory_order_relaxed) : near;
+    const std::int64_t for_one = std::max<std::int64_t>(25'000, 900 * waiting - 28'000);
+    return multiplications >= (rows == 1 ? for_one : 7 * for_one / 3);
+}
+
+barrier::barrier(int members)
+    : members_(members), measures_(members > 1 && nanoseconds() - measured_at.load(std::memory_order_relaxed) > 50 * millisecond) {}
+
+void barrier::measure(int member) {
+    constexpr int trials = 8, rounds = 4;
+    if (!measures_) return;
+    bool together = wait();
+    std::int64_t begin = nanoseconds(), least = std::numeric_limits<std::int64_t>::max();
+    for (int trial = 0; trial < trials; ++trial) {
+        for (int round = 0; round < rounds; ++round) together = wait();
+        const std::int64_t end = nanoseconds();
+        least = std::min(least, (end - std::exchange(begin, end)) / rounds);
+    }
+    if (member != 0 || !together) return;
+    wait_takes.store(least, std::memory_order_relaxed);
+    measured_at.store(begin, std::memory_order_relaxed);
 }
 
 bool barrier::wait() {
     constexpr int patience = 8000;       // pauses, some 200 microseconds: the system itself takes tens
     constexpr int first_patience = 50'000;  // the others may have to be woken; they are waited for in any case
-    constexpr std::int64_t pause = 20'000;  // microseconds without teams
+    constexpr std::int64_t pause = 20 * millisecond;  // without teams
     if (members_ == 1) return true;
     const std::uint32_t turn = turn_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
         together_ = !late_.load(std::memory_order_relaxed);  // one answer for all, before any of them is let go
-        if (!together_) alone_until.store(microseconds() + pause, std::memory_order_relaxed);
+        if (!together_) alone_until.store(nanoseconds() + pause, std::memory_order_relaxed);
         arrived_.store(0, std::memory_order_relaxed);
         turn_.store(turn + 1, std::memory_order_release);
         return together_;

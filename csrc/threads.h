@@ -7,8 +7,8 @@
 
 namespace seqloom {
 
-// Below this many multiplications a second thread costs more than it saves, and below so many a step a second member does.
-constexpr std::int64_t worth_a_thread = 200'000, worth_a_member = 60'000;
+// Below this many multiplications a second thread costs more than it saves.
+constexpr std::int64_t worth_a_thread = 200'000;
 
 // Calls work(context, member, members) once for each member 0..members-1, at the same time, and returns when all are done.
 // members is `threads` or less. In a child process after fork, members is 1: the parent's threads do not exist there.
@@ -20,21 +20,30 @@ void parallel(int threads, F&& f) {
     run_parallel(threads, [](void* context, int member, int members) { (*static_cast<F*>(context))(member, members); }, &f);
 }
 
+// Whether other threads are worth asking for so many multiplications: not for few where the last question is so long ago that
+// they sleep, and waking them takes longer than the work.
+bool worth_waking(std::int64_t multiplications);
+
 // Where members wait for each other, thousands of times a call. On a busy machine a member may lose its processor for
 // longer than all of the work takes: then the team breaks up, and member 0 goes on alone.
 class barrier {
 public:
-    explicit barrier(int members) : members_(members) {}
+    explicit barrier(int members);
 
     // Returns when all members have come: whether they go on together. All get the same answer.
     bool wait();
 
-    // Whether a team is worth a try: not for a while after one broke up, nor where the last question is so long ago that the
-    // others sleep, and waking them takes longer than a step.
-    static bool promising();
+    // For all members, before the first step: finds out, now and then, how long a wait takes. Processors that share a cache hear
+    // of each other five times as fast as others, and a virtual machine is moved from the ones to the others as it runs.
+    void measure(int member);
+
+    // Whether a team is worth a try for steps of so many rows and so many multiplications a row: not where waiting takes as long as
+    // what is saved, nor for a while after a team broke up.
+    static bool promising(std::int64_t rows, std::int64_t multiplications);
 
 private:
     const int members_;
+    const bool measures_;
     std::atomic<int> arrived_{0};
     std::atomic<std::uint32_t> turn_{0};
     std::atomic<bool> late_{false};

@@ -2,8 +2,8 @@
 //
 // Rows are dealt to slices with equal numbers of steps; a slice needs no other slice, so there is no waiting in time. Within a
 // slice rows are sorted by length, longest first: those still being read are the first `active`, finished ones cost nothing.
-// Where rows are too few to go round, all members share one slice and each computes its own blocks of units, with a barrier
-// after each product. Neither choice can be seen in the results: each number is made by one member in one order.
+// Where rows are few and their weights are many, all members share one slice and each computes its own blocks of units, with a
+// barrier after each product. Neither choice can be seen in the results: each number is made by one member in one order.
 //
 // A loop over rows keeps in variables of its own all that it reads: the compiler must believe that a vector, once stored, may have
 // changed any member of any object, and would fetch each of them anew, row after row (a seventh to a quarter of the time of
@@ -408,8 +408,10 @@ void over_slices(const Pass& pass, const plan& p, i64 blocks, real* memory) {
     barrier team(p.members);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        if (members == p.members && p.slices() == 1)
+        if (members == p.members && p.slices() == 1) {
+            team.measure(member);
             return pass.read(p.at(0), memory, member, blocks * member / members, blocks * (member + 1) / members, &team);
+        }
         real* own = memory;
         for (i64 i = 0; i < p.slices(); own += pass.memory(p.at(i++).count()))
             if (i % members == member) pass.read(p.at(i), own, 0, 0, blocks, nullptr);
