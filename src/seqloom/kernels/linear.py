@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
-from torch.nn import Parameter
 
 from seqloom.errors import ConfigError
 from seqloom.kernels import native
@@ -69,7 +68,8 @@ class Prepared:
 
     def __call__(self, x: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
         """x W + b. With int8 weights, raises ConfigError where torch must see each operation."""
-        if self._packed is None or observed() or not native.readable(x) or x.dim() == 0 or x.shape[-1] != self._shape[0]:
+        fits = x.dim() > 0 and x.shape[-1] == self._shape[0] and native.readable(x)
+        if self._packed is None or not fits or observed():
             if self._int8:
                 self._refuse(f"x is {x.dtype} {tuple(x.shape)} on {x.device}, or torch must see each operation")
             with torch.no_grad():

@@ -74,7 +74,7 @@ def isa() -> str:
 
 
 def readable(x: Tensor) -> bool:
-    """Whether the core can read a tensor where it is: plain, dense, float32 and in the CPU's memory as it is said to be."""
+    """Whether the core can read the numbers of a tensor where they are: plain, dense, float32 and on the CPU."""
     return (
         type(x) in (Tensor, Parameter)
         and x.dtype is torch.float32
