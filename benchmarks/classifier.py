@@ -25,11 +25,13 @@ import seqloom
 from benchmarks.in_process import KINDS
 from benchmarks.measure import summarise
 from benchmarks.timing import Sample, waited_seconds
+from seqloom import shapes
+from seqloom.config import ModelSettings
+from seqloom.models import ManyToOne
 from seqloom.nn import from_torch, max_pool
-from seqloom.shapes import Tokens
 
 SIZE, BATCH, MIXED, MOST_WORDS, VOCABULARY = 128, 64, 50, 400, 20_000
-PADDING, UNKNOWN, NEVER = 0, 1, -1e4
+PADDING, UNKNOWN, NEVER, DROPPED = 0, 1, -1e4, 0.3
 TARGETS = {"sst2": 0.80, "imdb": 0.85}  # accuracy on the rows for validation that each side must reach
 
 
@@ -63,7 +65,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(words, SIZE)
         self.layer = layer
-        self.dropout = nn.Dropout(0.3)
+        self.dropout = nn.Dropout(DROPPED)
         self.head = nn.Linear(2 * SIZE, 2)
 
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
@@ -102,21 +104,31 @@ class Padded(Classifier):
 class Ours(Classifier):
     """seqloom's layer and pooling, told the lengths."""
 
-    def read(self, vectors: Tensor | Tokens, lengths: Tensor) -> Tensor:
+    def read(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """Read the real steps, pool them."""
         return max_pool(self.layer(vectors, lengths)[0], lengths)
 
 
-class OnTokens(Ours):
-    """As seqloom's own classifier reads: what the layer makes of a word is computed once a batch.
+class Own(nn.Module):
+    """The same model as `seqloom train` makes it, with the weights of `first`.
 
-    The same model, but dropout takes the same numbers from a word wherever it stands in the batch.
+    What the layer makes of a word is computed once a batch, dropout takes the same numbers from a word wherever it
+    stands in the batch, and these numbers are others than torch's.
     """
 
+    def __init__(self, first: Classifier, words: int) -> None:
+        super().__init__()
+        settings = ModelSettings(
+            embedding_size=SIZE, hidden_size=SIZE, bidirectional=True, pooling="max", dropout=DROPPED, word_dropout=0.0
+        )
+        self.model = ManyToOne(settings, outputs=2, problem="multiclass", vocabulary_size=words)
+        self.model.recurrent = from_torch(first.layer)
+        self.model.embedding.load_state_dict(first.embedding.state_dict())
+        self.model.head.load_state_dict(first.head.state_dict())
+
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
-        different, places = torch.unique(words, return_inverse=True)
-        vectors = self.dropout(self.embedding(different))
-        return self.score(self.read(Tokens(places, vectors), lengths))
+        scores: Tensor = self.model(shapes.Batch(words, lengths))
+        return scores
 
 
 class Trained:
@@ -168,16 +180,12 @@ def sides(cell: str, words: int) -> dict[str, Trained]:
     torch.manual_seed(0)
     layer = KINDS[cell](SIZE, SIZE, bidirectional=True, batch_first=True)
     first = Packed(layer, words)
-    models: dict[str, Classifier] = {
-        "seqloom": Ours(from_torch(layer), words),
-        "seqloom tokens": OnTokens(from_torch(layer), words),
-    }
+    models: dict[str, nn.Module] = {"seqloom": Ours(from_torch(layer), words), "seqloom train": Own(first, words)}
     for name, kind in {"seqloom accelerate": Packed, "torch packed": Packed, "torch padded": Padded}.items():
         models[name] = kind(KINDS[cell](SIZE, SIZE, bidirectional=True, batch_first=True), words)
         models[name].load_state_dict(first.state_dict())
     ours = {name: value for name, value in first.state_dict().items() if not name.startswith("layer.")}
-    for name in ("seqloom", "seqloom tokens"):
-        models[name].load_state_dict(ours, strict=False)
+    models["seqloom"].load_state_dict(ours, strict=False)
     if hasattr(seqloom, "accelerate"):
         seqloom.accelerate(models["seqloom accelerate"])
     else:

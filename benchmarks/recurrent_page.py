@@ -48,8 +48,9 @@ TRAINING = """
 Embedding 128, one layer of 128 in both directions, the largest output over time; batches of 64 rows of like length,
 torch's fused Adam on every side.
 Tokens a second on the same batches in turns, and seconds of training until the rows for validation are scored as high
-as the target for the first time. *tokens*: as `seqloom train` reads, each different word of a batch once. *accelerate*:
-the packed torch model after `seqloom.accelerate`.
+as the target for the first time. *seqloom*: our layer and pooling in the torch model. *train*: the same model as
+`seqloom train` makes it, which reads each different word of a batch once. *accelerate*: the packed torch model after
+`seqloom.accelerate`.
 
 | data | cell | side | tokens/s | seqloom is faster by | seconds to the target |
 | --- | --- | --- | --- | --- | --- |

@@ -61,7 +61,7 @@ def test_a_race_gives_speeds_and_the_time_to_the_target(tmp_path: Path, monkeypa
     data = read("sst2")
     assert (len(data.train), data.words, len(data.train[0].words)) == (200, 7, 3)
     result = measure("sst2", "SimpleRNN", plan=Plan(turn=2, epochs=20, scored_every=1), without=("torch packed",))
-    assert set(result["sides"]) == {"seqloom", "seqloom tokens", "seqloom accelerate", "torch padded"}
+    assert set(result["sides"]) == {"seqloom", "seqloom train", "seqloom accelerate", "torch padded"}
     for side in result["sides"].values():
         assert 0 < side["seconds_to_target"] <= side["curve"][-1][0] + 0.01
         assert side["tokens_per_second"] > 0
