@@ -60,7 +60,7 @@ sanitize: install  ## the C++ tests under address, undefined-behaviour and data-
 		export PATH="$(CURDIR)/$(BIN):$$PATH"; \
 		cmake -S . -B build/sanitize-$$checks -DSEQLOOM_SANITIZE=$$checks -DCMAKE_BUILD_TYPE=RelWithDebInfo || exit; \
 		cmake --build build/sanitize-$$checks || exit; \
-		for test in activations pool recurrent attend; do build/sanitize-$$checks/test_$$test || exit; done; \
+		for test in activations plan pool recurrent attend; do build/sanitize-$$checks/test_$$test || exit; done; \
 	done
 
 docs: install    ## the pages generated from the code

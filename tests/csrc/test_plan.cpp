@@ -1,0 +1,86 @@
+// How a call is shared out: few rows by a team or one by one, short calls by none while the others sleep; and teams that meet,
+// measure their waits and break up together.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "plan.h"
+#include "threads.h"
+
+using namespace seqloom;
+
+static std::atomic<int> failures{0};
+
+static void check(bool right, const char* what) {
+    if (!right && failures++ < 5) std::printf("wrong: %s\n", what);
+}
+
+static plan of(std::int64_t rows, std::int64_t steps, std::int64_t multiplications, int threads = 2) {
+    static std::vector<std::int64_t> lengths;
+    lengths.assign(static_cast<std::size_t>(rows), steps);
+    return {rows, lengths.data(), threads, multiplications, 8};
+}
+
+// Every row in one slice, once.
+static bool all_rows(const plan& p, std::int64_t rows) {
+    std::vector<int> seen(static_cast<std::size_t>(rows), 0);
+    for (std::int64_t i = 0; i < p.slices(); ++i)
+        for (std::int64_t row : p.at(i).rows) ++seen[static_cast<std::size_t>(row)];
+    return std::accumulate(seen.begin(), seen.end(), 0) == rows && *std::min_element(seen.begin(), seen.end()) == 1;
+}
+
+static void sleep_past_awake() { std::this_thread::sleep_for(std::chrono::milliseconds(8)); }
+
+static void test_plans() {
+    check(of(1, 1, 300'000).threads() == 1, "the first short call wakes nobody");
+    check(of(1, 1, 300'000).members == 2, "a short call soon after another has a team");
+    sleep_past_awake();
+    check(of(1, 1, 300'000).threads() == 1, "a short call wakes others that sleep");
+    sleep_past_awake();
+    check(of(1, 100, 300'000).members == 2, "a long call of one row has a team, however late");
+    sleep_past_awake();
+    check(of(4, 100, 2'000'000).members == 2, "a long call of few rows with large weights has a team, however late");
+    check(of(4, 100, 33'000).members == 1, "few rows with small weights wait for each other");
+    check(of(4, 100, 33'000).slices() == 2, "few rows with small weights are not dealt out");
+    check(of(1, 100, 10'000).threads() == 1, "one row with small weights has a team");
+    check(of(64, 10, 100'000).slices() == 2, "many rows are not dealt out");
+    check(of(4, 100, 2'000'000, 1).threads() == 1, "one thread is not one");
+    for (std::int64_t rows : {1, 2, 3, 5, 7, 8, 64}) check(all_rows(of(rows, 100, 100'000), rows), "a row is read never or twice");
+}
+
+// Each member of a team of `members` meets the others many times; `late` ones come too late now and then.
+static void test_team(int members, bool late) {
+    barrier team(members);
+    std::atomic<int> together{0}, apart{0};
+    std::atomic<std::int64_t> met{0};
+    std::vector<std::thread> threads;
+    for (int member = 0; member < members; ++member) threads.emplace_back([&, member] {
+        team.measure(member);
+        for (int round = 1; round <= 200; ++round) {
+            met.fetch_add(1);
+            if (late && member == 1 && round == 100) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+            const bool stay = team.wait();
+            (stay ? together : apart).fetch_add(1);
+            if (!stay) return;
+            check(met.load() >= round * members, "a member goes on before all have come");
+        }
+    });
+    for (std::thread& thread : threads) thread.join();
+    // On a busy machine any member may be late; then all part at the same meeting.
+    check(apart == 0 || apart == members, "some members part and some do not");
+    check(together % members == 0, "members part at different meetings");
+    if (late) check(apart == members, "who waits long does not go on alone");
+    if (late) check(!barrier::promising(1, 1'000'000'000), "a team is tried again at once");
+}
+
+int main() {
+    test_plans();
+    for (int members : {1, 2, 3, 4}) test_team(members, false);
+    for (int members : {2, 3}) test_team(members, true);
+    std::printf("plan: %s\n", failures == 0 ? "right" : "wrong");
+    return failures == 0 ? 0 : 1;
+}
