@@ -93,7 +93,7 @@ public:
         i64 active = me.rows;
         for (i64 step = 0; step < part.steps; ++step) {
             while (length(me, active - 1) <= step) --active;
-            if (step % chunk_ == 0) me.joined = joins(active);
+            if (step % chunk_ == 0) me.joined = joins(me, active);
             if (me.joined) lay_out(me, step, active);
             else if (step % chunk_ == 0) project(me, step, active);
             if (!advance(me, step, active)) return;
@@ -140,10 +140,11 @@ private:
     }
 
     // Whether x W is summed together with h U, a step at a time, rather than ahead of it: this spares the way of z through the
-    // caches. Few rows read the weights too seldom for that, and large weights are not to be fetched twice a step.
-    bool joins(i64 active) const {
-        const i64 depth = w_.input_size + w_.hidden_size;
-        return !s_.ids && active >= 2 * tallest && depth <= round_depth && depth * Cell::hidden_gates * w_.hidden_size <= cache;
+    // caches. Few rows read the weights too seldom for that, large weights are not to be fetched twice a step, and a team would
+    // have to wait for the inputs too.
+    bool joins(const member& me, i64 active) const {
+        const i64 depth = w_.input_size + w_.hidden_size, numbers = depth * Cell::hidden_gates * w_.hidden_size;
+        return me.team == nullptr && !s_.ids && active >= 2 * tallest && depth <= round_depth && numbers <= cache;
     }
 
     // The inputs of a step as the products read them.
@@ -408,7 +409,7 @@ void over_slices(const Pass& pass, const plan& p, i64 blocks, real* memory) {
     barrier team(p.members);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        if (members == p.members && p.slices() == 1) {
+        if (p.members > 1 && members == p.members) {
             team.measure(member);
             return pass.read(p.at(0), memory, member, blocks * member / members, blocks * (member + 1) / members, &team);
         }
