@@ -129,6 +129,11 @@ void barrier::measure(int member) {
     measured_at.store(begin, std::memory_order_relaxed);
 }
 
+void barrier::assume(std::int64_t waiting) {
+    wait_takes.store(waiting, std::memory_order_relaxed);
+    measured_at.store(std::numeric_limits<std::int64_t>::max(), std::memory_order_relaxed);
+}
+
 bool barrier::wait() {
     constexpr int patience = 8000;       // pauses, some 200 microseconds: the system itself takes tens
     constexpr int first_patience = 50'000;  // the others may have to be woken; they are waited for in any case

@@ -37,6 +37,9 @@ public:
     // of each other five times as fast as others, and a virtual machine is moved from the ones to the others as it runs.
     void measure(int member);
 
+    // For tests: from now on a wait takes so many nanoseconds, and is not measured.
+    static void assume(std::int64_t waiting);
+
     // Whether a team is worth a try for steps of so many rows and so many multiplications a row: not where waiting takes as long as
     // what is saved, nor for a while after a team broke up.
     static bool promising(std::int64_t rows, std::int64_t multiplications);

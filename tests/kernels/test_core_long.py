@@ -54,7 +54,7 @@ def draw(number: int, *, wide: bool = False, one_way: bool = False) -> Drawn:
     shape = "single" if wide else choice.choice(["single"] * 6 + ["stack"] + ["both"] * (not one_way))
     layer = _layer(choice, shape, wide=wide)
     time = choice.choice([40, 60]) if wide else choice.choice([0, 1, 2, 3, 5, 8, 13, 19])
-    batch = choice.choice([2, 5, 17]) if wide else choice.choice([0, 1, 2, 3, 4, 6, 7, 11, 13, 26])
+    batch = choice.choice([1, 2, 5, 17]) if wide else choice.choice([0, 1, 2, 3, 4, 6, 7, 11, 13, 26])
     lengths = [choice.choice([time, choice.randint(0, time)]) for _ in range(batch)]
     state = random_state(layer, batch) if choice.random() < 0.5 else None
     reverse = isinstance(layer, Recurrent) and not one_way and choice.random() < 0.5
@@ -64,7 +64,7 @@ def draw(number: int, *, wide: bool = False, one_way: bool = False) -> Drawn:
 def _layer(choice: random.Random, shape: str, *, wide: bool) -> Layer:
     # What lies between the layers of a stack cannot be seen, so no unit with a bend is put there: see `_bend_differs`.
     kinds = list(KINDS) if shape != "stack" else [kind for kind in KINDS if "relu" not in kind]
-    sizes = (64, 70) if wide else SIZES
+    sizes = (64, 70, 150) if wide else SIZES
 
     def one(size: int) -> Recurrent:
         learned = "learned" if choice.random() < 0.2 else "zeros"
