@@ -290,7 +290,7 @@ private:
     template <class Units>
     void in_blocks(const member& me, i64 step, i64 active, product of, Units units_of) const {
         const i64 gates = of.gates, at_once = panels_at_once(active);
-        const operand x{me.x, panel, me.block}, fed{of.fed, panel, me.block};
+        const operand x{of.x, panel, me.block}, fed{of.fed, panel, me.block};
         i64 finished = me.first;
         for (i64 from = me.first * gates; from < me.last * gates; from += at_once) {
             const i64 count = std::min(at_once, me.last * gates - from);
