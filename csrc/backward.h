@@ -18,22 +18,24 @@ public:
         : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), tokens_(all.count()), d_(d) {}
 
     i64 memory(i64 rows) const {
-        return members_ * numbers_for<place>(rows) + workspace::rounded((Cell::hidden_gates + 4) * w_.blocks * rows * panel);
+        return members_ * numbers_for<place>(rows) + workspace::rounded((gradients_kept() + 4) * w_.blocks * rows * panel);
     }
 
     void read(const slice& part, real* memory, i64 number, i64 first, i64 last, barrier* team) const {
-        member me{part, part.count(), first, last, team};
+        member me{part, part.count(), first, last, team, static_cast<int>(number)};
         me.block = me.rows * panel;
         me.places = reinterpret_cast<place*>(memory + number * numbers_for<place>(me.rows));
         memory += members_ * numbers_for<place>(me.rows);
         const i64 state = w_.blocks * me.block;
         me.carried = memory, me.fed = memory + state, me.d_cell = memory + 2 * state;
         me.d_reset_memory = memory + 3 * state, me.d_hidden_gates = memory + 4 * state;
+        me.d_next_gates = me.d_hidden_gates + (gradients_kept() - Cell::hidden_gates) * state;
         begin(me);
         i64 active = 0;
         for (i64 step = part.steps - 1; step >= 0; --step) {
             while (active < me.rows && length(me, active) > step) ++active;
             if (!retreat(me, step, active)) return;
+            std::swap(me.d_hidden_gates, me.d_next_gates);
         }
         finish(me);
     }
@@ -50,14 +52,20 @@ private:
         const slice& part;
         i64 rows, first, last;
         barrier* team;  // null: alone
+        int number;     // among the team
+        bool waits = false;
         place* places = nullptr;
         // carried, fed: the two parts of the gradient of h, by the cell and by the product U. [block], as hidden in forward
         real *carried = nullptr, *fed = nullptr, *d_cell = nullptr, *d_reset_memory = nullptr;
-        // [gate][block]: of the pre-activations of one step, in the order of the transposed products.
-        real* d_hidden_gates = nullptr;
+        // [gate][block]: of the pre-activations of one step, in the order of the transposed products. The next step's lie elsewhere in
+        // a team, whose members may still read them.
+        real *d_hidden_gates = nullptr, *d_next_gates = nullptr;
         i64 block = 0;
     };
     static constexpr i64 together = Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
+
+    // Gates whose gradients have a place: those of one step, in a team of two.
+    i64 gradients_kept() const { return (members_ > 1 ? 2 : 1) * Cell::hidden_gates; }
 
     i64 row_of(const member& me, i64 row) const { return me.part.rows.data()[row]; }
     i64 length(const member& me, i64 row) const { return s_.lengths[row_of(me, row)]; }
@@ -75,24 +83,24 @@ private:
                 }
     }
 
-    // One step back of the first `active` rows. False as `meet`.
+    // One step back of the first `active` rows. False as `wait`.
     bool retreat(member& me, i64 step, i64 active) const {
         for (i64 row = 0; row < active; ++row) me.places[row] = find(me, step, row);
         for (i64 u = me.first; u < me.last; ++u) {
             if (units(u) == panel) unmove<true>(me, active, u);
             else unmove<false>(me, active, u);
         }
-        if (!meet(me, w_.blocks)) return false;
+        arrive(me);
         if constexpr (Cell::resets) {
-            product(me, active, me.d_hidden_gates + together * w_.blocks * me.block, together, 1, me.d_reset_memory);
+            const real* const d = me.d_hidden_gates + together * w_.blocks * me.block;
+            if (!product(me, active, d, together, 1, me.d_reset_memory)) return false;
             for (i64 u = me.first; u < me.last; ++u) {
                 if (units(u) == panel) unopen<true>(me, active, u);
                 else unopen<false>(me, active, u);
             }
-            if (!meet(me, w_.blocks)) return false;
+            arrive(me);
         }
-        product(me, active, me.d_hidden_gates, 0, together, me.fed);
-        return meet(me, w_.blocks);
+        return product(me, active, me.d_hidden_gates, 0, together, me.fed);
     }
 
     place find(const member& me, i64 step, i64 row) const {
@@ -108,22 +116,24 @@ private:
         return at;
     }
 
-    // c = d U' for the hidden gates `first` .. `first` + `gates` - 1.
-    void product(const member& me, i64 active, const real* d, i64 first, i64 gates, real* c) const {
+    // c = d U' for the hidden gates `first` .. `first` + `gates` - 1. False as `wait`.
+    bool product(member& me, i64 active, const real* d, i64 first, i64 gates, real* c) const {
+        if (me.number > 0 && !wait(me, w_.blocks)) return false;
         static constexpr real zeros[panel] = {};
         const operand left{d, panel, me.block};
         const i64 depth = w_.blocks * gates * panel;
         const i64 at_once = panels_at_once(active);
-        for (i64 from = me.first; from < me.last; from += at_once) {
-            const i64 count = std::min(at_once, me.last - from);
+        for (i64 from = me.first, count; from < me.last; from += count) {  // with `last`, where the team parts
+            count = std::min(at_once, me.last - from);
             const real *b[widest], *start[widest];
             real* at[widest];
             for (i64 p = 0; p < count; ++p) {
                 b[p] = w_.hidden_back(from + p, first, gates);
                 start[p] = zeros, at[p] = c + (from + p) * me.block;
             }
-            multiply(active, left, count, b, depth, start, 0, at, panel);
+            multiply_in_team(me, w_.blocks, active, {left, b, depth}, count, start, 0, at);
         }
+        return true;
     }
 
     // `whole`: all units of the block are there.

@@ -271,7 +271,7 @@ public:
     }
 
     void read(const slice& part, real* memory, i64 number, i64 first, i64 last, barrier* team) const {
-        member me{part, part.count(), first, last, team};
+        member me{part, part.count(), first, last, team, static_cast<int>(number)};
         lay_out(me, memory, number);
         begin_rows(me);
         if (!meet(me, w_.blocks)) return;
@@ -291,6 +291,8 @@ private:
         const slice& part;
         i64 rows, first, last;
         barrier* team;  // null: alone
+        int number;     // among the team
+        bool waits = false;
         real *z = nullptr, *fed = nullptr, *next = nullptr, *reset_memory = nullptr, *cell = nullptr;
         rounded_rows x{}, state{};
         i64 block = 0;

@@ -99,7 +99,7 @@ bool worth_waking(std::int64_t multiplications) {
     return multiplications >= many || now - before < awake;
 }
 
-// Found for one to seven rows of SimpleRNN, LSTM and GRU, where a wait takes 50 ns and where it takes 170. One row has no other
+// Found for one to seven rows of SimpleRNN, LSTM and GRU, where a wait takes 70 ns and where it takes 300. One row has no other
 // way than a team. More can be dealt out, and then a team only spares them a part of the weights.
 bool barrier::promising(std::int64_t rows, std::int64_t multiplications) {
     constexpr std::int64_t known_for = 1'000 * millisecond, near = 50;
@@ -107,21 +107,33 @@ bool barrier::promising(std::int64_t rows, std::int64_t multiplications) {
     if (now < alone_until.load(std::memory_order_relaxed)) return false;
     const bool known = now - measured_at.load(std::memory_order_relaxed) < known_for;
     const std::int64_t waiting = known ? wait_takes.load(std::memory_order_relaxed) : near;
-    const std::int64_t for_one = std::max<std::int64_t>(25'000, 900 * waiting - 28'000);
-    return multiplications >= (rows == 1 ? for_one : 7 * for_one / 3);
+    return multiplications >= rows * std::max<std::int64_t>(20'000, 350 * waiting - 8'000);
 }
 
+static std::atomic<std::uint32_t> parts_at{barrier::never};  // see assume
+
+// Two lines wide: processors fetch lines in pairs.
+struct alignas(128) barrier::counter {
+    std::atomic<std::uint32_t> turns{0};
+};
+
 barrier::barrier(int members)
-    : members_(members), measures_(members > 1 && nanoseconds() - measured_at.load(std::memory_order_relaxed) > 50 * millisecond) {}
+    : members_(members), measures_(members > 1 && nanoseconds() - measured_at.load(std::memory_order_relaxed) > 50 * millisecond),
+      counters_(members > 1 ? new counter[static_cast<std::size_t>(members)] : nullptr) {}
+
+barrier::~barrier() = default;
 
 void barrier::measure(int member) {
     constexpr int trials = 8, rounds = 4;
     if (!measures_) return;
-    wait();
-    bool together = true;
+    const auto meet = [&] {
+        arrive(member);
+        return wait(member);
+    };
+    bool together = meet();
     std::int64_t begin = nanoseconds(), least = std::numeric_limits<std::int64_t>::max();
-    for (int trial = 0; trial < trials; ++trial) {
-        for (int round = 0; round < rounds; ++round) together = wait();
+    for (int trial = 0; trial < trials && together; ++trial) {
+        for (int round = 0; round < rounds && together; ++round) together = meet();
         const std::int64_t end = nanoseconds();
         least = std::min(least, (end - std::exchange(begin, end)) / rounds);
     }
@@ -130,38 +142,49 @@ void barrier::measure(int member) {
     measured_at.store(begin, std::memory_order_relaxed);
 }
 
-void barrier::assume(std::int64_t waiting) {
+void barrier::assume(std::int64_t waiting, std::uint32_t parting) {
+    parts_at.store(parting, std::memory_order_relaxed);
     wait_takes.store(waiting, std::memory_order_relaxed);
     measured_at.store(std::numeric_limits<std::int64_t>::max(), std::memory_order_relaxed);
 }
 
-bool barrier::wait() {
+std::uint32_t barrier::turns(int member) const {
+    return counters_[static_cast<std::size_t>(member)].turns.load(std::memory_order_acquire);
+}
+
+void barrier::arrive(int member) {
+    constexpr std::int64_t pause = 20 * millisecond;  // without teams
+    if (members_ == 1) return;
+    std::atomic<std::uint32_t>& mine = counters_[static_cast<std::size_t>(member)].turns;
+    const std::uint32_t turn = mine.load(std::memory_order_relaxed) + 1;
+    if (member == 0 && parts_.load(std::memory_order_relaxed) == never) {
+        const bool late = late_.load(std::memory_order_relaxed);
+        if (late) alone_until.store(nanoseconds() + pause, std::memory_order_relaxed);
+        if (late || turn == parts_at.load(std::memory_order_relaxed)) parts_.store(turn, std::memory_order_relaxed);  // seen with the turn
+    }
+    mine.store(turn, std::memory_order_release);
+}
+
+bool barrier::wait(int member) {
     constexpr int patience = 8000;       // pauses, some 200 microseconds: the system itself takes tens
     constexpr int first_patience = 50'000;  // the others may have to be woken; they are waited for in any case
-    constexpr std::int64_t pause = 20 * millisecond;  // without teams
     if (members_ == 1) return true;
-    const std::uint32_t turn = turn_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
-        together_ = !late_.load(std::memory_order_relaxed);  // one answer for all, before any of them is let go
-        if (!together_) alone_until.store(nanoseconds() + pause, std::memory_order_relaxed);
-        arrived_.store(0, std::memory_order_relaxed);
-        turn_.store(turn + 1, std::memory_order_release);
-        return together_;
-    }
-    const int enough = turn == 0 ? first_patience : patience;
-    for (int spins = 0; turn_.load(std::memory_order_acquire) == turn; ++spins) {
-        if (spins < enough) {
+    const std::uint32_t turn = turns(member);
+    const int enough = turn == 1 ? first_patience : patience;
+    for (int other = 0; other < members_; ++other)
+        for (int spins = 0; turns(other) < turn; ++spins) {
+            if (spins < enough) {
 #if defined(__x86_64__)
-            _mm_pause();
+                _mm_pause();
 #elif defined(__aarch64__)
-            asm volatile("isb");  // about as long as a pause of the others
+                asm volatile("isb");  // about as long as a pause of the others
 #endif
-        } else {
-            late_.store(true, std::memory_order_relaxed);
-            std::this_thread::yield();  // a partner that lost its processor comes back only when we give ours up
+            } else {
+                late_.store(true, std::memory_order_relaxed);
+                std::this_thread::yield();  // a partner that lost its processor comes back only when we give ours up
+            }
         }
-    }
-    return together_;
+    return turn < parts_.load(std::memory_order_relaxed);  // at a later turn, where the others are ahead, this one will hear of it
 }
 
 #if defined(__x86_64__)

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 namespace seqloom {
 
@@ -26,31 +27,41 @@ bool worth_waking(std::int64_t multiplications);
 
 // Where members wait for each other, thousands of times a call. On a busy machine a member may lose its processor for
 // longer than all of the work takes: then the team breaks up, and member 0 goes on alone.
+//
+// Each member counts its turns in memory that no other writes: to say that it is done costs it nothing, and only who looks pays
+// for the way between two processors. Between the two it may do what needs no other.
 class barrier {
 public:
     explicit barrier(int members);
+    ~barrier();
 
-    // Returns when all members have come: whether they go on together. All get the same answer.
-    bool wait();
+    // Says that `member` has done what the others wait for.
+    void arrive(int member);
+    // Returns when all members have arrived as often as this one: whether they go on together. All get the same answer.
+    bool wait(int member);
 
     // For all members, before the first step: finds out, now and then, how long a wait takes. Processors that share a cache hear
     // of each other five times as fast as others, and a virtual machine is moved from the ones to the others as it runs.
     void measure(int member);
 
-    // For tests: from now on a wait takes so many nanoseconds, and is not measured.
-    static void assume(std::int64_t waiting);
+    static constexpr std::uint32_t never = ~std::uint32_t{0};
+    // For tests: from now on a wait takes so many nanoseconds, and is not measured; and teams part at a certain turn.
+    static void assume(std::int64_t waiting, std::uint32_t parting = never);
 
     // Whether a team is worth a try for steps of so many rows and so many multiplications a row: not where waiting takes as long as
     // what is saved, nor for a while after a team broke up.
     static bool promising(std::int64_t rows, std::int64_t multiplications);
 
 private:
+    struct counter;
+    std::uint32_t turns(int member) const;
+
     const int members_;
     const bool measures_;
-    std::atomic<int> arrived_{0};
-    std::atomic<std::uint32_t> turn_{0};
+    const std::unique_ptr<counter[]> counters_;
     std::atomic<bool> late_{false};
-    bool together_ = true;
+    // The turn at which the team parts. Member 0 alone decides, with its arrival.
+    std::atomic<std::uint32_t> parts_{never};
 };
 
 // Denormal numbers count as zero while this lives: they are up to a hundred times slower, and arise in every idle memory.

@@ -50,14 +50,42 @@ void store_units(real* to, vec a, i64 count) {
     else store_units(to, a, count);
 }
 
-// Waits for the team of a member, which has `team` (null: alone) and the blocks first .. last - 1 of all `blocks`. A member
-// that is no longer needed gets false; who goes on alone has all blocks from here on.
+// Tells the team of a member, which has `team` (null: alone) and the blocks first .. last - 1 of all `blocks`, that it is done.
+template <class Member>
+void arrive(Member& me) {
+    if (me.team == nullptr) return;
+    me.team->arrive(me.number);
+    me.waits = true;
+}
+
+// Waits until the others have arrived too. A member that is no longer needed gets false; who goes on alone has all blocks from
+// here on.
+template <class Member>
+bool wait(Member& me, i64 blocks) {
+    if (!std::exchange(me.waits, false) || me.team->wait(me.number)) return true;
+    me.team = nullptr, me.last = blocks;
+    return me.number == 0;
+}
+
 template <class Member>
 bool meet(Member& me, i64 blocks) {
-    if (me.team == nullptr || me.team->wait()) return true;
-    const bool stays = me.first == 0;
-    me.team = nullptr, me.first = 0, me.last = blocks;
-    return stays;
+    arrive(me);
+    return wait(me, blocks);
+}
+
+// c = start + a b, as `multiply`, where member 0 may not have waited yet: it begins with its own part of a, the first numbers of
+// each row.
+template <class Member>
+void multiply_in_team(Member& me, i64 blocks, i64 rows, term product, i64 panels, const real* const* start, i64 start_row,
+                      real* const* c) {
+    const auto [a, b, depth] = product;
+    if (!me.waits) return multiply(rows, a, panels, b, depth, start, start_row, c, panel);
+    const i64 known = me.last * panel;
+    multiply(rows, a, panels, b, known, start, start_row, c, panel);
+    wait(me, blocks);
+    const real* rest[widest];
+    for (i64 p = 0; p < panels; ++p) rest[p] = b[p] + known * panel;
+    multiply(rows, {a.data + known / panel * a.block, a.row, a.block}, panels, rest, depth - known, c, panel, c, panel);
 }
 
 // `count` objects of type T in a workspace, as numbers.
@@ -80,7 +108,7 @@ public:
 
     // One member's share of one slice: the blocks first .. last - 1 of all its rows. `number`: the member's among its team.
     void read(const slice& part, real* memory, i64 number, i64 first, i64 last, barrier* team) const {
-        member me{part, part.count(), first, last, team};
+        member me{part, part.count(), first, last, team, static_cast<int>(number)};
         me.block = me.rows * panel;
         me.places = reinterpret_cast<place*>(memory + number * numbers_for<place>(me.rows));
         memory += members_ * numbers_for<place>(me.rows);
@@ -93,10 +121,15 @@ public:
         i64 active = me.rows;
         for (i64 step = 0; step < part.steps; ++step) {
             while (length(me, active - 1) <= step) --active;
-            if (step % chunk_ == 0) me.joined = joins(me, active);
+            if (step % chunk_ == 0) {
+                if (!wait(me, w_.blocks)) return;
+                me.joined = joins(me, active);
+                if (!me.joined) project(me, step, active);
+            }
             if (me.joined) lay_out(me, step, active);
-            else if (step % chunk_ == 0) project(me, step, active);
             if (!advance(me, step, active)) return;
+            finish(me, step + 1, active);
+            arrive(me);
             std::swap(me.fed, me.next);
         }
         clear_padding(me);
@@ -113,6 +146,8 @@ private:
         const slice& part;
         i64 rows, first, last;
         barrier* team;  // null: alone
+        int number;     // among the team
+        bool waits = false;  // has told the others that it is done, and not waited for them yet
         place* places = nullptr;
         bool joined = false;  // whether x W and h U are one sum, until the chunk ends
         real *z = nullptr, *x = nullptr, *fed = nullptr, *next = nullptr, *reset_memory = nullptr, *hidden = nullptr, *cell = nullptr;
@@ -244,7 +279,7 @@ private:
         return by_rows(s_.x.at(b, position(s_, s_.lengths[b], step)), s_.reverse ? -s_.x.time : s_.x.time);
     }
 
-    // One step of the first `active` rows. False as `meet`.
+    // One step of the first `active` rows. False as `wait`.
     bool advance(member& me, i64 step, i64 active) const {
         for (i64 row = 0; row < active; ++row) {
             const i64 b = me.part.rows.data()[row], t = position(s_, s_.lengths[b], step);
@@ -256,15 +291,11 @@ private:
         };
         if constexpr (Cell::resets) {
             constexpr i64 last = Cell::hidden_gates - 1;
-            first_product<last>(me, step, active, [&](i64 u) { open(me, step, active, u); });
-            if (!meet(me, w_.blocks)) return false;
-            in_blocks(me, step, active, {last, 1, me.joined ? me.x : nullptr, me.reset_memory}, move_units);
-        } else {
-            first_product<Cell::hidden_gates>(me, step, active, move_units);
+            if (!first_product<last>(me, step, active, [&](i64 u) { open(me, step, active, u); })) return false;
+            arrive(me);
+            return in_blocks(me, step, active, {last, 1, me.joined ? me.x : nullptr, me.reset_memory}, move_units);
         }
-        if (!meet(me, w_.blocks)) return false;
-        finish(me, step + 1, active);
-        return true;
+        return first_product<Cell::hidden_gates>(me, step, active, move_units);
     }
 
     // What is added to z for the hidden gates `gate` .. `gate` + `gates` - 1: x W and fed U, null what is not; with x W alone it goes
@@ -274,26 +305,41 @@ private:
         const real *x, *fed;
     };
 
-    // The product of h with the first `gates` gates, and then the units.
+    // The product of h with the first `gates` gates, and then the units. False as `wait`.
     template <i64 gates, class Units>
-    void first_product(const member& me, i64 step, i64 active, Units units_of) const {
+    bool first_product(member& me, i64 step, i64 active, Units units_of) const {
         constexpr i64 shared = std::min(shared_gates<Cell>, gates);
         if (!me.joined) return in_blocks(me, step, active, {0, gates, nullptr, me.fed}, units_of);
         if constexpr (shared == gates) return in_blocks(me, step, active, {0, gates, me.x, me.fed}, units_of);
         const auto none = [](i64) {};
-        in_blocks(me, step, active, {0, shared, me.x, me.fed}, none);
-        in_blocks(me, step, active, {shared, gates - shared, me.x, nullptr}, none);
-        in_blocks(me, step, active, {shared, gates - shared, nullptr, me.fed}, units_of);
+        return in_blocks(me, step, active, {0, shared, me.x, me.fed}, none) &&
+               in_blocks(me, step, active, {shared, gates - shared, me.x, nullptr}, none) &&
+               in_blocks(me, step, active, {shared, gates - shared, nullptr, me.fed}, units_of);
     }
 
-    // z += a product, or where joined b + it, and then the units, block after block.
+    // z += a product, or where joined b + it, and then the units, block after block. False as `wait`.
     template <class Units>
-    void in_blocks(const member& me, i64 step, i64 active, product of, Units units_of) const {
+    bool in_blocks(member& me, i64 step, i64 active, product of, Units units_of) const {
+        if (me.number > 0 && !wait(me, w_.blocks)) return false;
+        const i64 first = me.first, last = me.last;
+        in_blocks(me, step, active, of, first, last, units_of);
+        if (me.last > last) in_blocks(me, step, active, of, last, me.last, units_of);  // the team has parted meanwhile
+        return true;
+    }
+
+    // The same for the blocks first_block .. last_block - 1. Every other step goes through the weights the other way round, as what
+    // was read last is still in the first-level cache. What member 0 multiplies first is its own part of h, before it waits for
+    // the rest.
+    template <class Units>
+    void in_blocks(member& me, i64 step, i64 active, product of, i64 first_block, i64 last_block, Units units_of) const {
         const i64 gates = of.gates, at_once = panels_at_once(active);
         const operand x{of.x, panel, me.block}, fed{of.fed, panel, me.block};
-        i64 finished = me.first;
-        for (i64 from = me.first * gates; from < me.last * gates; from += at_once) {
-            const i64 count = std::min(at_once, me.last * gates - from);
+        const bool turned = step % 2 == 1;
+        const i64 rounds = ((last_block - first_block) * gates + at_once - 1) / at_once;
+        i64 unfinished = turned ? last_block : first_block;
+        for (i64 round = 0; round < rounds; ++round) {
+            const i64 from = first_block * gates + (turned ? rounds - 1 - round : round) * at_once;
+            const i64 count = std::min(at_once, last_block * gates - from);
             const real *input[widest], *hidden[widest], *start[widest];
             real* c[widest];
             for (i64 p = 0; p < count; ++p) {
@@ -305,8 +351,10 @@ private:
             const term both[] = {{x, input, w_.input_size}, {fed, hidden, w_.hidden_size}};
             const term *const first = of.x == nullptr ? both + 1 : both, *const last = of.fed == nullptr ? both + 1 : both + 2;
             if (me.joined) multiply(active, first, last, count, start, 0, c, panel);
-            else multiply(active, fed, count, hidden, w_.hidden_size, start, panel, c, panel);
-            for (; (finished + 1) * gates <= from + count; ++finished) units_of(finished);  // their sums are still in the cache
+            else multiply_in_team(me, w_.blocks, active, both[1], count, start, panel, c);
+            // units whose sums are complete, and still in the cache
+            if (turned) for (; unfinished > first_block && (unfinished - 1) * gates >= from; --unfinished) units_of(unfinished - 1);
+            else for (; (unfinished + 1) * gates <= from + count; ++unfinished) units_of(unfinished);
         }
     }
 

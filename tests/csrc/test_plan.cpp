@@ -63,7 +63,8 @@ static void test_team(int members, bool late) {
         for (int round = 1; round <= 200; ++round) {
             met.fetch_add(1);
             if (late && member == 1 && round == 100) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-            const bool stay = team.wait();
+            team.arrive(member);
+            const bool stay = team.wait(member);
             (stay ? together : apart).fetch_add(1);
             if (!stay) return;
             check(met.load() >= round * members, "a member goes on before all have come");

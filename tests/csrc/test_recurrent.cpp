@@ -270,6 +270,19 @@ static void try_all(const kernels& level, const problem& p, unsigned seed) {
     }
 }
 
+// Teams that part at any of their turns: member 0 goes on alone, and nothing of it can be seen.
+static void try_parting(const kernels& level, const problem& p) {
+    const recurrent<float>& loops = level.cells[static_cast<int>(p.cell)];
+    const auto whole = solve<float>(loops, p, p.lookup, 1);
+    const auto last = static_cast<std::uint32_t>(2 * p.time + 3);
+    for (int threads = 2; threads <= 4; ++threads)
+        for (std::uint32_t turn = 1; turn <= last; ++turn) {
+            barrier::assume(0, turn);
+            hold_bits(solve<float>(loops, p, p.lookup, threads), whole, p, level.isa, "where a team parts changes");
+        }
+    barrier::assume(0);
+}
+
 static problem random_problem(cell_kind cell, i64 panel, unsigned& seed) {
     const i64 sizes[] = {1, 3, panel - 1, panel, panel + 1, 2 * panel + 3};
     problem p{cell, sizes[draw(seed, 6)], sizes[draw(seed, 6)], draw(seed, 12), {}};
@@ -294,11 +307,12 @@ static void try_cell(const kernels& level, cell_kind cell, i64 random_cases) {
     };
     // Enough work for four threads: many rows, which are dealt out, and few with many weights, which a team shares.
     const i64 wide = std::max<i64>(2 * panel + 1, 33), heavy = 4 * 400'000 / (wide * (wide + 7));
-    problem dealt{cell, 7, wide, std::max<i64>(2, heavy / 17), std::vector<i64>(17)}, shared{cell, 101, 200, 5, {5, 0, 4, 5}};
+    problem dealt{cell, 7, wide, std::max<i64>(2, heavy / 17), std::vector<i64>(17)}, shared{cell, 101, 200, 5, {5, 0, 4}};
     for (std::size_t b = 0; b < 17; ++b) dealt.lengths[b] = b % 5 == 0 ? dealt.time : dealt.time - static_cast<i64>(b) % dealt.time;
     const problem alone{cell, 101, 200, 14, {14}};
     for (problem p : {dealt, shared, alone}) edges.push_back(p), p.reverse = p.mask = true, edges.push_back(p);
     for (problem& p : edges) try_all(level, p, seed);
+    for (const problem& p : {shared, alone}) try_parting(level, p);
     for (i64 i = 0; i < random_cases; ++i) {
         const problem p = random_problem(cell, panel, seed);
         try_all(level, p, seed);
