@@ -26,10 +26,10 @@ static void apply(elementwise f, const input& x, const output& y) {
 }
 
 template <class real>
-sequence<real> sequence_of(i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch, i64 x_time,
+sequence<real> sequence_of(i64 batch, i64 time, const i64* lengths, bool reverse, int threads, address x, i64 x_batch, i64 x_time,
                            address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
                            i64 mask_row, address ids, i64 ids_batch, i64 ids_time, address table, i64 table_row) {
-    return {batch, time, reinterpret_cast<const i64*>(lengths), reverse, threads,
+    return {batch, time, lengths, reverse, threads,
             {reinterpret_cast<const real*>(x), x_batch, x_time},
             {reinterpret_cast<const i64*>(ids), ids_batch, ids_time},
             {reinterpret_cast<const real*>(table), table_row},
@@ -43,7 +43,9 @@ void forward(const layer<real>& w, i64 batch, i64 time, address lengths, bool re
              i64 x_time, address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
              i64 mask_row, address outputs, i64 outputs_batch, i64 outputs_time, address last_hidden, address last_cell,
              address gates, address cells, address ids, i64 ids_batch, i64 ids_time, address table, i64 table_row) {
-    const auto s = sequence_of<real>(batch, time, lengths, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
+    std::vector<i64> full;
+    const i64* each = lengths_of(lengths, batch, time, full);
+    const auto s = sequence_of<real>(batch, time, each, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
                                      first_cell, first_cell_row, mask, mask_row, ids, ids_batch, ids_time, table, table_row);
     nb::gil_scoped_release unlocked;
     w.loops->forward(*w.weights, s,
@@ -59,7 +61,9 @@ void backward(const layer<real>& w, i64 batch, i64 time, address lengths, bool r
               address grad_last_cell, address grad_x, address grad_input, address grad_hidden, address grad_bias,
               address grad_bias_candidate, address grad_first_hidden, address grad_first_cell, address ids, i64 ids_batch,
               i64 ids_time, address table, i64 table_row, address grad_table, i64 table_rows) {
-    const auto s = sequence_of<real>(batch, time, lengths, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
+    std::vector<i64> full;
+    const i64* each = lengths_of(lengths, batch, time, full);
+    const auto s = sequence_of<real>(batch, time, each, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
                                      first_cell, first_cell_row, mask, mask_row, ids, ids_batch, ids_time, table, table_row);
     const readings<real> read = {{reinterpret_cast<real*>(outputs), outputs_batch, outputs_time}, {}, {},
                                  reinterpret_cast<real*>(gates), reinterpret_cast<real*>(cells)};

@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "int8_dispatch.h"
 #include "kernels.h"
@@ -45,6 +46,13 @@ struct layer {
     template <class number>
     rows_of<number> rows(address at) const { return {reinterpret_cast<number*>(at), hidden_size}; }
 };
+
+// The lengths at an address, or where there is none all T steps for each row, kept in `full`.
+inline const i64* lengths_of(address lengths, i64 batch, i64 time, std::vector<i64>& full) {
+    if (lengths != 0) return reinterpret_cast<const i64*>(lengths);
+    full.assign(static_cast<std::size_t>(batch), time);
+    return full.data();
+}
 
 struct matrix {
     std::unique_ptr<packed<float>> panels;

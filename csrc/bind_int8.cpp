@@ -35,7 +35,8 @@ void forward_int8(const int8_layer& w, i64 batch, i64 time, address lengths, boo
                   i64, address outputs, i64 outputs_batch, i64 outputs_time, address last_hidden, address last_cell,
                   address gates, address cells) {
     if (mask != 0 || gates != 0 || cells != 0) throw std::invalid_argument("with int8 weights there are answers alone: no mask, no gates, no cells");
-    const sequence<float> s = {batch, time, reinterpret_cast<const i64*>(lengths), reverse, threads,
+    std::vector<i64> full;
+    const sequence<float> s = {batch, time, lengths_of(lengths, batch, time, full), reverse, threads,
                                {reinterpret_cast<const float*>(x), x_batch, x_time}, {}, {},
                                {reinterpret_cast<const float*>(first_hidden), first_hidden_row},
                                {reinterpret_cast<const float*>(first_cell), first_cell_row}, {}};

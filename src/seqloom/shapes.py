@@ -43,6 +43,7 @@ __all__ = [
     "RNNState",
     "Source",
     "StackState",
+    "Start",
     "State",
     "Tokens",
     "Trace",
@@ -69,6 +70,8 @@ class LSTMState(NamedTuple):
 
 
 State = RNNState | LSTMState
+# A first state, or its kind alone, for zeros.
+Start = State | type[RNNState] | type[LSTMState]
 
 
 class BidirectionalState(NamedTuple):

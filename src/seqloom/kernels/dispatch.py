@@ -14,7 +14,7 @@ from seqloom.errors import ConfigError, ShapeError
 from seqloom.kernels import fused_attention, fused_cpu, gpu, native, reference
 from seqloom.kernels.recurrence import CELLS, name_of
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Attended, Float, Int, Source, State, Tokens, Trace
+from seqloom.shapes import Attended, Float, Int, Source, Start, State, Tokens, Trace
 
 PATHS = ("reference", "fused_cpu", "gpu")
 NO_CORE = native.reason()  # found once: torch.compile cannot follow an import
@@ -27,7 +27,7 @@ class Path(NamedTuple):
     reason: str
 
 
-def choose(step: Step, p: CellParameters, x: Tensor, state: State, *, record: bool = False) -> Path:
+def choose(step: Step, p: CellParameters, x: Tensor, state: Start, *, record: bool = False) -> Path:
     """The path that `run` takes when given the same.
 
     Raises ConfigError where SEQLOOM_KERNELS names a path that does not exist, or one that cannot do this.
@@ -87,7 +87,7 @@ def which(layer: Module, x: Tensor) -> Path:
     for part in parts:
         # Asked about no rows, so that no number is drawn for dropout or for a random first state.
         like = x.new_empty(0, 1, part.input_size)
-        path = choose(part.step(), part.parameters_of_cell(batch=0), like, part.first(batch=0))
+        path = choose(part.step(), part.parameters_of_cell(batch=0), like, part.start(batch=0))
         found.setdefault(path, type(part).__name__)
     reasons = (f"{name}, {x.dtype} on {x.device}: {path.reason}" for path, name in found.items())
     return Path(" + ".join(dict.fromkeys(path.name for path in found)), "; ".join(reasons))
@@ -97,18 +97,22 @@ def run(
     step: Step,
     p: CellParameters,
     x: Float[Tensor, "B T I"] | Tokens,
-    lengths: Int[Tensor, " B"],
-    state: State,
+    lengths: Int[Tensor, " B"] | None,
+    state: Start,
     *,
     reverse: bool = False,
     record: bool = False,
 ) -> tuple[Float[Tensor, "B T H"], State, Trace | None]:
-    """Read `x` by the path of `choose`. Arguments and results: `reference.run`."""
+    """Read `x` by the path of `choose`: all of it without `lengths`, from zeros where only the kind of state is given.
+
+    Other arguments and results: `reference.run`.
+    """
     path = choose(step, p, x.vectors if isinstance(x, Tokens) else x, state, record=record).name
     if path == "fused_cpu":
         return fused_cpu.run(step, p, x, lengths, state, reverse=reverse, record=record)
     if isinstance(x, Tokens):
         x = x.spelled_out()
+    lengths, state = reference.spelled_out(p, x, lengths, state)
     if path == "gpu":
         outputs, last = gpu.run(step, p, x, lengths, state, reverse=reverse)
         return outputs, last, None
@@ -146,11 +150,11 @@ def _against_both(p: CellParameters) -> str:
     return ""
 
 
-def _against_cpu(step: Step, p: CellParameters, x: Tensor, state: State, *, record: bool) -> str:
+def _against_cpu(step: Step, p: CellParameters, x: Tensor, state: Start, *, record: bool) -> str:
     """Why the compiled core cannot do this; empty where it can."""
     if NO_CORE:
         return NO_CORE
-    unlike = _unlike_float32([part for part in p if part is not None], [x, *state])
+    unlike = _unlike_float32([part for part in p if part is not None], [x, *_paths(state)])
     if unlike:
         return unlike
     if not _is_cell(name_of(step), p, x, state):
@@ -202,15 +206,20 @@ def _narrowed(tensor: Tensor) -> bool:
     return tensor.dtype in (torch.bfloat16, torch.float16) and torch.is_autocast_enabled("cpu")
 
 
-def _is_cell(cell: str | None, p: CellParameters, x: Tensor, state: State) -> bool:
+def _paths(state: Start) -> tuple[Tensor, ...]:
+    """The numbers of a first state: none where it is zeros."""
+    return () if isinstance(state, type) else state
+
+
+def _is_cell(cell: str | None, p: CellParameters, x: Tensor, state: Start) -> bool:
     """Whether the core has this cell, and all sizes are its own, as it trusts; the reference says what is wrong."""
     if cell is None:
         return False
     known, hidden = CELLS[cell], p.weight_hidden.shape[0]
     columns = max(1, len(known.gates)) * hidden
-    rows = [*state] if p.hidden_mask is None else [*state, p.hidden_mask]
+    rows = _paths(state) if p.hidden_mask is None else (*_paths(state), p.hidden_mask)
     return (
-        type(state) is known.state
+        known.state in (state, type(state))
         and p.weight_input.shape == (x.shape[-1], columns)
         and p.weight_hidden.shape == (hidden, columns)
         and (p.bias is None or p.bias.shape == (columns,))
@@ -219,7 +228,7 @@ def _is_cell(cell: str | None, p: CellParameters, x: Tensor, state: State) -> bo
     )
 
 
-def _against_gpu(step: Step, p: CellParameters, x: Tensor, state: State, *, record: bool) -> str:
+def _against_gpu(step: Step, p: CellParameters, x: Tensor, state: Start, *, record: bool) -> str:
     """Why cuDNN cannot do this; empty where it can."""
     if not x.is_cuda or not torch.backends.cudnn.enabled or not torch._C._has_cudnn:
         return f"x is on {x.device}, where torch has no cuDNN, or it is switched off"
@@ -229,6 +238,6 @@ def _against_gpu(step: Step, p: CellParameters, x: Tensor, state: State, *, reco
         return "cuDNN shows no gates"
     if fused_cpu.observed():
         return "torch compiles the cell's equations"
-    if x.shape[1] == 0 or any(part.dtype != x.dtype for part in (p.weight_input, *state)):
+    if x.shape[1] == 0 or any(part.dtype != x.dtype for part in (p.weight_input, *_paths(state))):
         return "cuDNN reads no empty batch, and one dtype at a time"
     return ""

@@ -18,49 +18,50 @@ from seqloom.kernels.linear import fits, linear
 from seqloom.kernels.packing import pack, table
 from seqloom.kernels.recurrence import CELLS, Operands, Reading, Results, compute, differentiate, name_of
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Float, Int, State, Tokens, Trace
+from seqloom.shapes import Float, Int, Start, State, Tokens, Trace
 
 
 def run(
     step: Step,
     p: CellParameters,
     x: Float[Tensor, "B T I"] | Tokens,
-    lengths: Int[Tensor, " B"],
-    state: State,
+    lengths: Int[Tensor, " B"] | None,
+    state: Start,
     *,
     reverse: bool = False,
     record: bool = False,
 ) -> tuple[Float[Tensor, "B T H"], State, Trace | None]:
-    """As `reference.run`, for what `dispatch.choose` lets through. Always in float32: autocast changes nothing."""
+    """As `dispatch.run`, for what `dispatch.choose` lets through. Always in float32: autocast changes nothing."""
     cell = name_of(step)
     assert cell is not None
     if isinstance(x, Tokens):
         x = Tokens(x.ids, x.vectors.float())
-        if observed():  # the graph of a compiler has one way to read
-            x = x.spelled_out()
+    if observed():  # the graph of a compiler has one way to read
+        x = x.spelled_out() if isinstance(x, Tokens) else x
+        lengths, state = reference.spelled_out(p, x, lengths, state)
     o = operands(p, x, lengths, state)
     results = _results(Reading(cell, reverse), o, record=record)
     last = (results.last_hidden,) if results.last_cell is None else (results.last_hidden, results.last_cell)
-    return results.outputs, type(state)(*last), _trace(cell, results) if record else None
+    return results.outputs, CELLS[cell].state(*last), _trace(cell, results) if record else None
 
 
-def operands(p: CellParameters, x: Tensor | Tokens, lengths: Tensor, state: State) -> Operands:
+def operands(p: CellParameters, x: Tensor | Tokens, lengths: Tensor | None, state: Start) -> Operands:
     """What `run` was given, as the compiled core takes it: float32, and a row of the batch in each row."""
     weight_input, bias, ids = p.weight_input, p.bias, None
     if isinstance(x, Tokens):
         ids, x = x.ids, _table(x.vectors, weight_input, bias)
         weight_input, bias = p.weight_hidden.new_empty(0, weight_input.shape[1]), None
     rows = ((x if ids is None else ids).shape[0], p.weight_hidden.shape[0])
-    cell = getattr(state, "cell", None)
+    hidden, cell = (None, None) if isinstance(state, type) else (state.hidden, getattr(state, "cell", None))
     return Operands(
         x=x.float(),
-        lengths=_expanded(lengths.long(), rows[:1]),
+        lengths=None if lengths is None else _expanded(lengths.long(), rows[:1]),
         weight_input=weight_input,
         weight_hidden=p.weight_hidden,
         bias=bias,
         bias_candidate=p.bias_candidate,
         mask=None if p.hidden_mask is None else _expanded(p.hidden_mask, rows),
-        first_hidden=_expanded(state.hidden.float(), rows),
+        first_hidden=None if hidden is None else _expanded(hidden.float(), rows),
         first_cell=None if cell is None else _expanded(cell.float(), rows),
         ids=ids,
     )
@@ -148,8 +149,9 @@ def _by_reference(
         o = Operands(*views(o))  # type: ignore[arg-type]
         x, weight_input = _spelled_out(o)
         p = CellParameters(weight_input, o.weight_hidden, o.bias, bias_candidate=o.bias_candidate, hidden_mask=o.mask)
-        first = known.state(*(part for part in (o.first_hidden, o.first_cell) if part is not None))
-        outputs, last, trace = reference.run(known.step, p, x, o.lengths, first, reverse=reading.reverse, record=True)
+        given = [part for part in (o.first_hidden, o.first_cell) if part is not None]
+        lengths, first = reference.spelled_out(p, x, o.lengths, known.state(*given) if given else known.state)
+        outputs, last, trace = reference.run(known.step, p, x, lengths, first, reverse=reading.reverse, record=True)
         assert trace is not None
         results = [outputs, last.hidden, getattr(last, "cell", None), *trace.gates.values(), trace.cell]
     gates = [None] * len(trace.gates) if gradients[3] is None else gradients[3].unbind(2)[: len(trace.gates)]

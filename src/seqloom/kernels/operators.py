@@ -71,7 +71,7 @@ def _recurrent_fake(cell: str, reverse: bool, save: bool, *operands: Any) -> tup
 def _recurrent_backward(cell: str, reverse: bool, wanted: Sequence[bool], *tensors: Any) -> tuple[Tensor, ...]:
     o, (outputs, gates, cells), gradients = _checked(tensors[:9]), tensors[9:12], tensors[12:]
     reading, weights = Reading(cell, reverse), pack(cell, o)
-    results = Results(outputs, o.first_hidden, o.first_cell, gates, cells)
+    results = Results(outputs, outputs, None, gates, cells)  # last states are not read
     if CELLS[cell].saved and not gates.numel():  # an exported program saves nothing, but may be trained on
         results = compute(reading, o, weights, save=True)
     found = differentiate(reading, o, weights, results, gradients, (*wanted, False))[:9]
@@ -118,9 +118,9 @@ torch.library.register_autograd("seqloom::recurrent_backward", _go_back_twice)
 def _checked(operands: Sequence[Any]) -> Operands:
     """Where a graph is traced the lengths have no values yet, so they are checked here, before the core trusts them."""
     o = Operands(*operands)
-    time = o.x.shape[1]
-    if len(o.lengths) and not 0 <= int(o.lengths.min()) <= int(o.lengths.max()) <= time:
-        raise LengthError(f"lengths lie in {int(o.lengths.min())}..{int(o.lengths.max())}. They must lie in 0..{time}.")
+    lengths, time = operands[1], o.x.shape[1]
+    if len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= time:
+        raise LengthError(f"lengths lie in {int(lengths.min())}..{int(lengths.max())}. They must lie in 0..{time}.")
     return o
 
 

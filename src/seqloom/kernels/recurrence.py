@@ -52,17 +52,17 @@ class Operands(NamedTuple):
     """What is read. A gradient is found for all but `lengths`, `mask` and `ids`.
 
     Where `ids` are given, `x` is a table (R, G) of products: row `ids[b, t]` is x W + b of that step, and there is no
-    input weight (of no rows) nor bias.
+    input weight (of no rows) nor bias. Without `lengths` all steps are read, without a first state it is zeros.
     """
 
     x: Float[Tensor, "..."]
-    lengths: Int[Tensor, " B"]
+    lengths: Int[Tensor, " B"] | None
     weight_input: Float[Tensor, "I G"]
     weight_hidden: Float[Tensor, "H G"]
     bias: Float[Tensor, " G"] | None
     bias_candidate: Float[Tensor, " H"] | None
     mask: Float[Tensor, "B H"] | None
-    first_hidden: Float[Tensor, "B H"]
+    first_hidden: Float[Tensor, "B H"] | None
     first_cell: Float[Tensor, "B H"] | None
     ids: Int[Tensor, "B T"] | None = None
 
@@ -112,14 +112,14 @@ def empty(*shape: int) -> Tensor:
 
 def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: bool = False) -> Results:
     """Read the batch with packed `weights`; `save` keeps what `differentiate` needs, `blank` with zeros at padding."""
-    (batch, hidden), time = o.first_hidden.shape, (o.x if o.ids is None else o.ids).shape[1]
+    (batch, time), hidden = (o.x if o.ids is None else o.ids).shape[:2], o.weight_hidden.shape[0]
     known = CELLS[reading.cell]
     has_cell = known.state is LSTMState
-    new = o.first_hidden.new_zeros if blank and has_padding(o.lengths, time) else empty
+    new = o.weight_hidden.new_zeros if blank and o.lengths is not None and has_padding(o.lengths, time) else empty
     results = Results(
         outputs=empty(batch, time, hidden),
-        last_hidden=o.first_hidden.new_empty(batch, hidden),
-        last_cell=o.first_hidden.new_empty(batch, hidden) if has_cell else None,
+        last_hidden=empty(batch, hidden),
+        last_cell=empty(batch, hidden) if has_cell else None,
         gates=new(batch, time, known.saved, hidden) if save and known.saved else None,
         cells=new(batch, time, hidden) if save and has_cell else None,
     )
@@ -199,13 +199,14 @@ class _Source(NamedTuple):
 
 def _source(reading: Reading, o: Operands, weights: Any) -> _Source:
     x = in_rows(o.x)
-    lengths, first_hidden = o.lengths.contiguous(), in_rows(o.first_hidden)
+    lengths = None if o.lengths is None else o.lengths.contiguous()
+    first_hidden = None if o.first_hidden is None else in_rows(o.first_hidden)
     first_cell = None if o.first_cell is None else in_rows(o.first_cell)
     mask = None if o.mask is None else in_rows(o.mask)
     arguments = (
         weights,
         *(x if o.ids is None else o.ids).shape[:2],
-        lengths.data_ptr(),
+        address(lengths),
         reading.reverse,
         torch.get_num_threads(),
         *(_placed(x) if o.ids is None else (0, 0, 0)),

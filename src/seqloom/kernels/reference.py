@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seqloom.cells import AttentionParameters, CellParameters, attend, project
-from seqloom.shapes import Attended, Float, Int, Source, State, Tokens, Trace, reverse_within, valid_steps
+from seqloom.shapes import Attended, Float, Int, Source, Start, State, Tokens, Trace, reverse_within, valid_steps
 
 # Each step takes and returns its own kind of state; the loop only passes it on.
 Step = Callable[[CellParameters, Tensor, Any], tuple[Any, Any]]
@@ -51,6 +51,18 @@ def run(
             gates.append(opened)
     outputs = _over_time([s.hidden for s in states], padding, like=state.hidden)
     return outputs, state, _trace(states, gates, padding, like=state) if record else None
+
+
+def spelled_out(
+    p: CellParameters, x: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None, state: Start
+) -> tuple[Int[Tensor, " B"], State]:
+    """The lengths, all T where they are None, and the first state, zeros where only its kind is given."""
+    batch, time = x.shape[:2]
+    if lengths is None:
+        lengths = torch.full((batch,), time, dtype=torch.int64, device=x.device)
+    if isinstance(state, type):
+        state = state(*(p.weight_hidden.new_zeros(batch, p.weight_hidden.shape[0]) for _ in state._fields))
+    return lengths, state
 
 
 def run_attending(

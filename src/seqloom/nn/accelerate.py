@@ -17,7 +17,7 @@ from seqloom.cells import CellParameters, gru_reset_after_step, lstm_step, simpl
 from seqloom.errors import ConfigError
 from seqloom.kernels.reference import Step
 from seqloom.nn.recurrent import ACTIVATIONS
-from seqloom.shapes import Float, Int, LSTMState, RNNState, State
+from seqloom.shapes import Float, Int, LSTMState, RNNState, Start, State
 
 Model = TypeVar("Model", bound=nn.Module)
 Paths = list[Tensor]  # a state as torch keeps it: hidden, for an LSTM cell too, each (layers x directions N, B, H)
@@ -77,10 +77,9 @@ class AcceleratedBase(nn.RNNBase):
         """The weights of the first layer, which `kernels.which` judges all by; they are the same for every `batch`."""
         return self._cell("_l0")
 
-    def first(self, *, batch: int) -> State:
-        """The state before the first step where none is given: zeros (B, H)."""
-        zeros = self.parameters_of_cell(batch=batch).weight_hidden.new_zeros(batch, self.hidden_size)
-        return self.state_type(*(zeros for _ in self.state_type._fields))
+    def start(self, *, batch: int) -> Start:
+        """What the first step starts from where no state is given: zeros."""
+        return self.state_type
 
     def _cell(self, suffix: str) -> CellParameters:
         """The weights of a layer and direction as the cell takes them, by torch's suffix, such as `_l0_reverse`."""
@@ -115,7 +114,7 @@ class AcceleratedBase(nn.RNNBase):
         if not self._fits(input, first) or torch.is_autocast_enabled("cpu"):
             return False
         x = (values if values.dim() == 2 else values[0])[None]  # one row tells for all
-        state = self.first(batch=1)
+        state: Start = self.state_type
         if first is not None:
             state = self.state_type(*(path[0].view(-1, self.hidden_size)[:1] for path in first))
         return kernels.choose(self.step(), self.parameters_of_cell(batch=1), x, state).name in FASTER_THAN_TORCH
@@ -151,17 +150,13 @@ class AcceleratedBase(nn.RNNBase):
         self, x: Float[Tensor, "T B I"], first: Paths | None, *, lengths: Int[Tensor, " B"] | None = None
     ) -> tuple[Float[Tensor, "T B H"], Paths]:
         """Read `x` by one layer after the other, each in its directions, with dropout between them while training."""
-        time, batch, _ = x.shape
-        if lengths is None:
-            lengths = torch.full((batch,), time, dtype=torch.int64, device=x.device)
-        zeros = self.first(batch=batch)
         last: list[State] = []
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
                 x = dropout(x, self.dropout)
             readings = []
             for suffix in ("", "_reverse")[: 1 + self.bidirectional]:
-                start = zeros if first is None else self.state_type(*(path[len(last)] for path in first))
+                start = self.state_type if first is None else self.state_type(*(path[len(last)] for path in first))
                 p = self._cell(f"_l{layer}{suffix}")
                 outputs, state, _ = kernels.run(self.step(), p, x.transpose(0, 1), lengths, start, reverse=bool(suffix))
                 readings.append(outputs.transpose(0, 1))

@@ -18,7 +18,18 @@ from seqloom.errors import ConfigError, ShapeError, nearest
 from seqloom.kernels.reference import Step
 from seqloom.nn.initialise import INITS, Init, initialise_hidden, initialise_input
 from seqloom.nn.stream import PRECISIONS, Precision, Stream
-from seqloom.shapes import Float, LSTMState, RNNState, State, Tokens, Trace, check_input, check_lengths, check_like
+from seqloom.shapes import (
+    Float,
+    LSTMState,
+    RNNState,
+    Start,
+    State,
+    Tokens,
+    Trace,
+    check_input,
+    check_lengths,
+    check_like,
+)
 
 Activation = Literal["tanh", "relu", "leaky_relu"]
 InitialState = Literal["zeros", "random", "learned"]
@@ -150,6 +161,10 @@ class Recurrent(nn.Module, ABC):
             return self.state_type(*(path.normal_(std=RANDOM_STATE_SCALE) for path in zeros))
         return self.state_type(*zeros)
 
+    def start(self, *, batch: int) -> Start:
+        """What `kernels.run` starts from where no state is given: that of `first`, zeros by their kind alone."""
+        return self.state_type if self.initial_state == "zeros" else self.first(batch=batch)
+
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}, init={self.init}, initial_state={self.initial_state}"
 
@@ -160,9 +175,10 @@ class Recurrent(nn.Module, ABC):
         check_input(x, input_size=self.input_size, like=self.weight_input, layer=layer)
         steps = x.ids if isinstance(x, Tokens) else x
         batch = steps.shape[0]
-        start = self.first(batch=batch) if state is None else self._check_state(state, batch=batch)
+        known = None if lengths is None else check_lengths(lengths, steps)
+        start = self.start(batch=batch) if state is None else self._check_state(state, batch=batch)
         p = self.parameters_of_cell(batch=batch)
-        return kernels.run(self.step(), p, x, check_lengths(lengths, steps), start, reverse=reverse, record=record)
+        return kernels.run(self.step(), p, x, known, start, reverse=reverse, record=record)
 
     def _check_state(self, state: State, *, batch: int) -> State:
         expected = self.state_type.__name__

@@ -149,36 +149,35 @@ def _reader(layer: "Recurrent", state: State, x: Float[Tensor, "B 1 I"], weights
     """How a step like `x` is read: the path of `kernels.choose`, with what it needs made ready. Raises ConfigError."""
     p = layer.parameters_of_cell(batch=0)  # of no rows: no number is drawn for dropout
     p = CellParameters._make(None if part is None else part.detach() for part in p)._replace(hidden_mask=None)
-    ones = torch.ones(x.shape[0], dtype=torch.int64, device=x.device)
     path = kernels.choose(layer.step(), p, x, state)
     if path.name == "fused_cpu":
-        return _by_core(layer.step(), fused_cpu.operands(p, x, ones, state), weights)
+        return _by_core(layer.step(), fused_cpu.operands(p, x, None, state), weights)
     if weights == "int8":
         raise ConfigError(
             f'{type(layer).__name__}.stream: weights are "int8", which only the compiled core reads, but '
             f'{path.reason}. Use weights="float32".'
         )
     kept = CellParameters._make(None if part is None else part.clone() for part in p)
-    return _by_cell(layer.step(), kept, ones)
+    return _by_cell(layer.step(), kept)
 
 
 def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
     """One call of the core, which changes the state in place: only x and the outputs are new."""
     cell = name_of(step)
     assert cell is not None
-    core, (batch, _, size), hidden, ones = native.core(), o.x.shape, o.weight_hidden.shape[0], o.lengths
+    core, (batch, _, size), hidden = native.core(), o.x.shape, o.weight_hidden.shape[0]
     packed, forward = (pack(cell, o), core.forward) if weights == "float32" else (pack_int8(cell, o), core.forward_int8)
 
     def read(x: Tensor, state: State) -> tuple[Tensor, State]:
         if x.dim() == 2:
-            time, lengths, outputs = 1, ones, torch.empty_like(state.hidden)
+            time, outputs = 1, torch.empty_like(state.hidden)
         else:
-            time, lengths = x.shape[1], ones * x.shape[1]
+            time = x.shape[1]
             outputs = state.hidden.new_empty(batch, time, hidden)
         at, cell_at = state[0].data_ptr(), state[-1].data_ptr()  # the same where there is no cell: not read then
         # fmt: off
         forward(
-            packed, batch, time, lengths.data_ptr(), False, torch.get_num_threads(), x.data_ptr(), time * size, size,
+            packed, batch, time, 0, False, torch.get_num_threads(), x.data_ptr(), time * size, size,
             at, hidden, cell_at, hidden, 0, 0, outputs.data_ptr(), time * hidden, hidden, at, cell_at, 0, 0,
         )
         # fmt: on
@@ -187,13 +186,13 @@ def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
     return read
 
 
-def _by_cell(step: Step, p: CellParameters, ones: Tensor) -> Reader:
+def _by_cell(step: Step, p: CellParameters) -> Reader:
     """The cell's own equations, or cuDNN."""
 
     def read(x: Tensor, state: State) -> tuple[Tensor, State]:
         steps = x[:, None] if x.dim() == 2 else x
         with torch.no_grad():
-            outputs, after, _ = kernels.run(step, p, steps, ones * steps.shape[1], state)
+            outputs, after, _ = kernels.run(step, p, steps, None, state)
         return outputs[:, 0] if x.dim() == 2 else outputs, after
 
     return read
