@@ -8,9 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 
 from seqloom.kernels import native
 from seqloom.nn import AttentionPool, last_pool, max_pool, mean_pool
+from seqloom.shapes import valid_steps
 
 LENGTHS = torch.tensor([5, 0, 2, 1])
 POOLS = {
@@ -46,6 +48,32 @@ def test_the_largest_is_of_real_steps_even_where_all_are_negative(padding: float
         steps = values[row, :length].tolist()
         expected = [max(unit) for unit in zip(*steps, strict=True)] if length else [0.0] * 3
         assert max_pool(values, LENGTHS)[row].tolist() == expected
+        assert max_pool(values.clone().requires_grad_(), LENGTHS)[row].tolist() == expected
+
+
+@pytest.mark.parametrize("padding", [0.0, 100.0, math.nan])
+def test_of_equal_largest_steps_the_first_has_the_gradient(padding: float) -> None:
+    values = torch.randint(0, 2, (4, 33, 17), dtype=torch.float64).requires_grad_()
+    lengths = torch.tensor([33, 0, 1, 20])
+    beyond = ~valid_steps(lengths, 33)[..., None]
+    weights = torch.randn(4, 17, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(max_pool(values.masked_fill(beyond, padding), lengths), values, weights)
+    wanted = torch.zeros_like(values)
+    for row, length in enumerate(lengths.tolist()):
+        for unit in range(17 if length else 0):
+            steps = values[row, :length, unit].tolist()
+            wanted[row, steps.index(max(steps)), unit] = weights[row, unit]
+    torch.testing.assert_close(gradient, wanted, rtol=0, atol=0)
+
+
+def test_the_largest_is_differentiated_forwards_too() -> None:
+    values, along = torch.randn(2, 5, 3, dtype=torch.float64), torch.randn(2, 5, 3, dtype=torch.float64)
+    for read in (values, values.clone().requires_grad_()):
+        with forward_ad.dual_level():
+            tangent = forward_ad.unpack_dual(max_pool(forward_ad.make_dual(read, along), torch.tensor([5, 2]))).tangent
+        for row, length in enumerate((5, 2)):
+            places = values[row, :length].argmax(dim=0)
+            assert tangent[row].tolist() == along[row, places, range(3)].tolist()
 
 
 @pytest.mark.parametrize("padding", [0.0, 100.0, math.nan])

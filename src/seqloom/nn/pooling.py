@@ -13,11 +13,16 @@ def mean_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Fl
 
 
 def max_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-    """The largest value of each unit over the real steps."""
+    """The largest value of each unit over the real steps. Of equal ones the first has the gradient."""
     if not outputs.shape[1]:
         return outputs.sum(dim=1)
-    valid = valid_steps(lengths, outputs.shape[1])[..., None]
-    largest = outputs.masked_fill(~valid, -torch.inf).amax(dim=1)
+    padding = ~valid_steps(lengths, outputs.shape[1])[..., None]
+    if outputs.requires_grad and torch.is_grad_enabled():
+        # By its place: the way back of amax reads and writes all steps several times.
+        places = outputs.detach().masked_fill(padding, -torch.inf).max(dim=1, keepdim=True).indices
+        largest = outputs.gather(1, places).squeeze(1)
+    else:
+        largest = outputs.masked_fill(padding, -torch.inf).amax(dim=1)
     return torch.where(lengths[:, None] > 0, largest, 0)
 
 

@@ -77,6 +77,7 @@ class Recurrent(nn.Module, ABC):
         self.weight_input = nn.Parameter(torch.empty(input_size, columns))
         self.weight_hidden = nn.Parameter(torch.empty(hidden_size, columns))
         self.bias = nn.Parameter(torch.empty(columns)) if bias else None
+        self.bias_candidate: nn.Parameter | None = None  # of the GRU alone
         self.norm_input = nn.Parameter(torch.empty(columns)) if layer_norm else None
         self.norm_hidden = nn.Parameter(torch.empty(columns)) if layer_norm else None
         learned = len(self.state_type._fields) if initial_state == "learned" else 0
@@ -144,6 +145,7 @@ class Recurrent(nn.Module, ABC):
             bias=self.bias,
             norm_input=self.norm_input,
             norm_hidden=self.norm_hidden,
+            bias_candidate=self.bias_candidate,
             hidden_mask=mask,
         )
 
@@ -313,9 +315,6 @@ class GRU(Recurrent):
 
     def step(self) -> Step:
         return gru_reset_after_step if self.reset_after else gru_step
-
-    def parameters_of_cell(self, *, batch: int) -> CellParameters:
-        return super().parameters_of_cell(batch=batch)._replace(bias_candidate=self.bias_candidate)
 
 
 def _check_size(layer: str, name: str, size: int) -> None:
