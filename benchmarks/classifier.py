@@ -1,9 +1,9 @@
 """A classifier of sentences and reviews, trained: the same model of plain torch layers, of seqloom's, and accelerated.
 
 Embedding 128, LSTM, GRU or SimpleRNN 128 in both directions, the largest output of each unit over time, dropout 0.3,
-linear; Adam 1e-3, fused, for unfused it takes most of a step on every side; rows of like length together. All sides
-train on the same batches with the same first weights, in turns of a few batches, so that what disturbs one disturbs
-all. Needs SEQLOOM_DATA.
+linear; Adam 1e-3, fused as `seqloom train` has it, and for torch's own layers also as torch makes it where nothing is
+said, one parameter after the other; rows of like length together. All sides train on the same batches with the same
+first weights, in turns of a few batches, so that what disturbs one disturbs all. Needs SEQLOOM_DATA.
 """
 
 import csv
@@ -32,6 +32,8 @@ from seqloom.nn import from_torch, max_pool
 
 SIZE, BATCH, MIXED, MOST_WORDS, VOCABULARY = 128, 64, 50, 400, 20_000
 PADDING, UNKNOWN, NEVER, DROPPED = 0, 1, -1e4, 0.3
+UNFUSED = "unfused"
+PACKED, PADDED = ("torch packed", f"torch packed, {UNFUSED}"), ("torch padded", f"torch padded, {UNFUSED}")
 TARGETS = {"sst2": 0.80, "imdb": 0.85}  # accuracy on the rows for validation that each side must reach
 
 
@@ -134,9 +136,9 @@ class Own(nn.Module):
 class Trained:
     """A model in training: its optimiser, and a clock that runs only while it trains."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, fused: bool = True) -> None:
         self.model = model
-        self.optimiser = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
+        self.optimiser = torch.optim.Adam(model.parameters(), 1e-3, fused=fused)
         self.seconds = 0.0
         self.turns: list[Sample] = []  # seconds a token
         self.curve: list[tuple[float, float]] = []  # seconds of training, accuracy
@@ -176,12 +178,13 @@ class Plan(NamedTuple):
 
 
 def sides(cell: str, words: int) -> dict[str, Trained]:
-    """The five ways to train the same first weights."""
+    """The seven ways to train the same first weights."""
     torch.manual_seed(0)
     layer = KINDS[cell](SIZE, SIZE, bidirectional=True, batch_first=True)
     first = Packed(layer, words)
     models: dict[str, nn.Module] = {"seqloom": Ours(from_torch(layer), words), "seqloom train": Own(first, words)}
-    for name, kind in {"seqloom accelerate": Packed, "torch packed": Packed, "torch padded": Padded}.items():
+    kinds = {"seqloom accelerate": Packed, **dict.fromkeys(PACKED, Packed), **dict.fromkeys(PADDED, Padded)}
+    for name, kind in kinds.items():
         models[name] = kind(KINDS[cell](SIZE, SIZE, bidirectional=True, batch_first=True), words)
         models[name].load_state_dict(first.state_dict())
     ours = {name: value for name, value in first.state_dict().items() if not name.startswith("layer.")}
@@ -190,7 +193,7 @@ def sides(cell: str, words: int) -> dict[str, Trained]:
         seqloom.accelerate(models["seqloom accelerate"])
     else:
         del models["seqloom accelerate"]
-    return {name: Trained(model) for name, model in models.items()}
+    return {name: Trained(model, fused=UNFUSED not in name) for name, model in models.items()}
 
 
 def measure(name: str, cell: str, *, plan: Plan, without: Sequence[str] = ()) -> dict[str, Any]:

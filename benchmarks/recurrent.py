@@ -27,7 +27,7 @@ PARTS = ("layers", "memory", "training")
 SHORT_CASES = (CASES[0], next(case for case in CASES if case.kind == "step"))
 MEMORY_CASES = (CASES[1], next(case for case in CASES if case.kind == "reviews"))
 # torch takes minutes for a few packed batches of reviews: its backward pass clears a whole gradient at every step.
-TOO_SLOW = {"imdb": ("torch packed",)}
+TOO_SLOW = {"imdb": classifier.PACKED}
 RACES: dict[str, tuple[Cell, ...]] = {"sst2": CELLS, "imdb": ()}  # on imdb a race of all sides would take an hour
 FEW = classifier.Plan(turn=2, turns=3)
 

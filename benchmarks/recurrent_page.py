@@ -46,7 +46,7 @@ MB above what was held before the step, and bytes a token that the forward pass 
 TRAINING = """
 ## Training a classifier from end to end
 Embedding 128, one layer of 128 in both directions, the largest output over time; batches of 64 rows of like length,
-torch's fused Adam on every side.
+torch's fused Adam; *unfused*: Adam as torch makes it where nothing is said, a parameter after the other.
 Tokens a second on the same batches in turns, and seconds of training until the rows for validation are scored as high
 as the target for the first time. *seqloom*: our layer and pooling in the torch model. *train*: the same model as
 `seqloom train` makes it, which reads each different word of a batch once. *accelerate*: the packed torch model after

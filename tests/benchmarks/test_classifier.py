@@ -37,6 +37,11 @@ def test_turns_end_with_the_plan() -> None:
     assert sum(len(turn) for turn in turns(given, Plan(turn=3, epochs=2))) == 2 * len(list(batches(given, seed=0)))
 
 
+def test_only_the_sides_named_so_have_an_optimiser_as_torch_makes_it() -> None:
+    fused = {name: trained.optimiser.defaults["fused"] for name, trained in sides("GRU", words=30).items()}
+    assert [name for name, is_fused in fused.items() if not is_fused] == [classifier.PACKED[1], classifier.PADDED[1]]
+
+
 @pytest.mark.parametrize("cell", GATES)
 def test_all_sides_start_with_the_same_answers(cell: str) -> None:
     batch = next(iter(batches(rows(64), seed=0)))
@@ -44,11 +49,14 @@ def test_all_sides_start_with_the_same_answers(cell: str) -> None:
     for name, trained in sides(cell, words=30).items():
         with torch.no_grad():
             answers[name] = trained.model.eval()(batch.words, batch.lengths)
-    padded = answers.pop("torch padded")
-    assert len(answers) == 4
+    padded = [answers.pop(name) for name in classifier.PADDED]
+    assert torch.equal(*padded)
+    assert len(answers) == 5
     for name, found in answers.items():
         torch.testing.assert_close(found, answers["torch packed"], rtol=1e-4, atol=1e-5, msg=name)
-    assert not torch.allclose(padded, answers["torch packed"], atol=1e-6)  # its backward reading starts in the padding
+    assert not torch.allclose(
+        padded[0], answers["torch packed"], atol=1e-6
+    )  # its backward reading starts in the padding
 
 
 def test_a_race_gives_speeds_and_the_time_to_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,8 +68,8 @@ def test_a_race_gives_speeds_and_the_time_to_the_target(tmp_path: Path, monkeypa
     monkeypatch.setitem(classifier.TARGETS, "sst2", 0.99)
     data = read("sst2")
     assert (len(data.train), data.words, len(data.train[0].words)) == (200, 7, 3)
-    result = measure("sst2", "SimpleRNN", plan=Plan(turn=2, epochs=20, scored_every=1), without=("torch packed",))
-    assert set(result["sides"]) == {"seqloom", "seqloom train", "seqloom accelerate", "torch padded"}
+    result = measure("sst2", "SimpleRNN", plan=Plan(turn=2, epochs=20, scored_every=1), without=classifier.PACKED)
+    assert set(result["sides"]) == {"seqloom", "seqloom train", "seqloom accelerate", *classifier.PADDED}
     for side in result["sides"].values():
         assert 0 < side["seconds_to_target"] <= side["curve"][-1][0] + 0.01
         assert side["tokens_per_second"] > 0
