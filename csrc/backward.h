@@ -57,14 +57,14 @@ private:
         place* places = nullptr;
         // carried, fed: the two parts of the gradient of h, by the cell and by the product U. [block], as hidden in forward
         real *carried = nullptr, *fed = nullptr, *d_cell = nullptr, *d_reset_memory = nullptr;
-        // [gate][block]: of the pre-activations of one step, in the order of the transposed products. The next step's lie elsewhere in
-        // a team, whose members may still read them.
+        // [gate][block]: of the pre-activations of one step, in the order of the transposed products. A team has those of the next step
+        // elsewhere, as others may still read this step's.
         real *d_hidden_gates = nullptr, *d_next_gates = nullptr;
         i64 block = 0;
     };
     static constexpr i64 together = Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
 
-    // Gates whose gradients have a place: those of one step, in a team of two.
+    // Gates whose gradients have a place: those of one step; in a team, of two steps.
     i64 gradients_kept() const { return (members_ > 1 ? 2 : 1) * Cell::hidden_gates; }
 
     i64 row_of(const member& me, i64 row) const { return me.part.rows.data()[row]; }
@@ -123,7 +123,7 @@ private:
         const operand left{d, panel, me.block};
         const i64 depth = w_.blocks * gates * panel;
         const i64 at_once = panels_at_once(active);
-        for (i64 from = me.first, count; from < me.last; from += count) {  // with `last`, where the team parts
+        for (i64 from = me.first, count; from < me.last; from += count) {  // me.last grows where the team parts
             count = std::min(at_once, me.last - from);
             const real *b[widest], *start[widest];
             real* at[widest];

@@ -99,12 +99,13 @@ bool worth_waking(std::int64_t multiplications) {
     return multiplications >= many || now - before < awake;
 }
 
-// Found for one to seven rows of SimpleRNN, LSTM and GRU, where a wait takes 70 ns and where it takes 300. One row has no other
-// way than a team. More can be dealt out, and then a team only spares them a part of the weights.
+// Found for one to seven rows of SimpleRNN, LSTM and GRU, where a wait takes 70 ns and where it takes 300. More rows can be dealt
+// out instead, each with all weights, and the more there are the less a team spares them.
 bool barrier::promising(std::int64_t rows, std::int64_t multiplications) {
     constexpr std::int64_t known_for = 1'000 * millisecond, near = 50;
     const std::int64_t now = nanoseconds();
-    if (now < alone_until.load(std::memory_order_relaxed)) return false;
+    const bool assumed = measured_at.load(std::memory_order_relaxed) == std::numeric_limits<std::int64_t>::max();
+    if (!assumed && now < alone_until.load(std::memory_order_relaxed)) return false;
     const bool known = now - measured_at.load(std::memory_order_relaxed) < known_for;
     const std::int64_t waiting = known ? wait_takes.load(std::memory_order_relaxed) : near;
     return multiplications >= rows * std::max<std::int64_t>(20'000, 350 * waiting - 8'000);
@@ -153,14 +154,12 @@ std::uint32_t barrier::turns(int member) const {
 }
 
 void barrier::arrive(int member) {
-    constexpr std::int64_t pause = 20 * millisecond;  // without teams
     if (members_ == 1) return;
     std::atomic<std::uint32_t>& mine = counters_[static_cast<std::size_t>(member)].turns;
     const std::uint32_t turn = mine.load(std::memory_order_relaxed) + 1;
     if (member == 0 && parts_.load(std::memory_order_relaxed) == never) {
-        const bool late = late_.load(std::memory_order_relaxed);
-        if (late) alone_until.store(nanoseconds() + pause, std::memory_order_relaxed);
-        if (late || turn == parts_at.load(std::memory_order_relaxed)) parts_.store(turn, std::memory_order_relaxed);  // seen with the turn
+        const bool now = late_.load(std::memory_order_relaxed) || turn == parts_at.load(std::memory_order_relaxed);
+        if (now) parts_.store(turn, std::memory_order_relaxed);  // seen with the turn
     }
     mine.store(turn, std::memory_order_release);
 }
@@ -168,6 +167,7 @@ void barrier::arrive(int member) {
 bool barrier::wait(int member) {
     constexpr int patience = 8000;       // pauses, some 200 microseconds: the system itself takes tens
     constexpr int first_patience = 50'000;  // the others may have to be woken; they are waited for in any case
+    constexpr std::int64_t pause = 20 * millisecond;  // without teams
     if (members_ == 1) return true;
     const std::uint32_t turn = turns(member);
     const int enough = turn == 1 ? first_patience : patience;
@@ -180,11 +180,11 @@ bool barrier::wait(int member) {
                 asm volatile("isb");  // about as long as a pause of the others
 #endif
             } else {
-                late_.store(true, std::memory_order_relaxed);
+                if (!late_.exchange(true, std::memory_order_relaxed)) alone_until.store(nanoseconds() + pause, std::memory_order_relaxed);
                 std::this_thread::yield();  // a partner that lost its processor comes back only when we give ours up
             }
         }
-    return turn < parts_.load(std::memory_order_relaxed);  // at a later turn, where the others are ahead, this one will hear of it
+    return turn < parts_.load(std::memory_order_relaxed);  // that member 0, ahead, parts at a later turn is heard of then
 }
 
 #if defined(__x86_64__)

@@ -29,7 +29,7 @@ bool worth_waking(std::int64_t multiplications);
 // longer than all of the work takes: then the team breaks up, and member 0 goes on alone.
 //
 // Each member counts its turns in memory that no other writes: to say that it is done costs it nothing, and only who looks pays
-// for the way between two processors. Between the two it may do what needs no other.
+// for the way between two processors. Between `arrive` and `wait` it may do what needs no other.
 class barrier {
 public:
     explicit barrier(int members);
@@ -45,7 +45,8 @@ public:
     void measure(int member);
 
     static constexpr std::uint32_t never = ~std::uint32_t{0};
-    // For tests: from now on a wait takes so many nanoseconds, and is not measured; and teams part at a certain turn.
+    // For tests: from now on a wait takes so many nanoseconds, and is not measured; teams part at a certain turn, and are tried
+    // again at once.
     static void assume(std::int64_t waiting, std::uint32_t parting = never);
 
     // Whether a team is worth a try for steps of so many rows and so many multiplications a row: not where waiting takes as long as

@@ -2,8 +2,8 @@
 //
 // Rows are dealt to slices with equal numbers of steps; a slice needs no other slice, so there is no waiting in time. Within a
 // slice rows are sorted by length, longest first: those still being read are the first `active`, finished ones cost nothing.
-// Where rows are few and their weights are many, all members share one slice and each computes its own blocks of units, with a
-// barrier after each product. Neither choice can be seen in the results: each number is made by one member in one order.
+// Where rows are few and their weights are many, all members share one slice and each computes its own blocks of units; they meet
+// before each product. Neither choice can be seen in the results: each number is made by one member in one order.
 //
 // A loop over rows keeps in variables of its own all that it reads: the compiler must believe that a vector, once stored, may have
 // changed any member of any object, and would fetch each of them anew, row after row (a seventh to a quarter of the time of
@@ -353,7 +353,7 @@ private:
             if (me.joined) multiply(active, first, last, count, start, 0, c, panel);
             else multiply_in_team(me, w_.blocks, active, both[1], count, start, panel, c);
             // units whose sums are complete, and still in the cache
-            if (turned) for (; unfinished > first_block && (unfinished - 1) * gates >= from; --unfinished) units_of(unfinished - 1);
+            if (turned) for (; (unfinished - 1) * gates >= from; --unfinished) units_of(unfinished - 1);
             else for (; (unfinished + 1) * gates <= from + count; ++unfinished) units_of(unfinished);
         }
     }

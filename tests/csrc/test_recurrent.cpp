@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "plan.h"
 #include "threads.h"
 
 #if defined(__x86_64__)
@@ -270,16 +271,18 @@ static void try_all(const kernels& level, const problem& p, unsigned seed) {
     }
 }
 
-// Teams that part at any of their turns: member 0 goes on alone, and nothing of it can be seen.
-static void try_parting(const kernels& level, const problem& p) {
+// A team that parts at its turns first .. last, one after the other: member 0 goes on alone, and nothing of it can be seen.
+static void try_parting(const kernels& level, const problem& p, int threads, std::uint32_t first, std::uint32_t last) {
     const recurrent<float>& loops = level.cells[static_cast<int>(p.cell)];
+    const i64 blocks = (p.hidden + 2 * level.lanes - 1) / (2 * level.lanes);
+    worth_waking(0);
+    const plan shared(p.batch(), p.lengths.data(), threads, p.hidden * p.gates() * (p.input + p.hidden), blocks);
+    check(shared.members == threads, p, level.isa, "no team as large as the test wants");
     const auto whole = solve<float>(loops, p, p.lookup, 1);
-    const auto last = static_cast<std::uint32_t>(2 * p.time + 3);
-    for (int threads = 2; threads <= 4; ++threads)
-        for (std::uint32_t turn = 1; turn <= last; ++turn) {
-            barrier::assume(0, turn);
-            hold_bits(solve<float>(loops, p, p.lookup, threads), whole, p, level.isa, "where a team parts changes");
-        }
+    for (std::uint32_t turn = first; turn <= last; ++turn) {
+        barrier::assume(0, turn);
+        hold_bits(solve<float>(loops, p, p.lookup, threads), whole, p, level.isa, "where a team parts changes");
+    }
     barrier::assume(0);
 }
 
@@ -312,7 +315,12 @@ static void try_cell(const kernels& level, cell_kind cell, i64 random_cases) {
     const problem alone{cell, 101, 200, 14, {14}};
     for (problem p : {dealt, shared, alone}) edges.push_back(p), p.reverse = p.mask = true, edges.push_back(p);
     for (problem& p : edges) try_all(level, p, seed);
-    for (const problem& p : {shared, alone}) try_parting(level, p);
+    for (const problem& p : {shared, alone})
+        for (int threads = 2; threads <= 3; ++threads) try_parting(level, p, threads, 1, static_cast<std::uint32_t>(2 * p.time + 3));
+    // Around the end of the first chunk of steps, 96 of them: a meeting or two a step.
+    const problem chunks{cell, 101, 200, 99, {99}};
+    try_parting(level, chunks, 2, 96, 99);
+    try_parting(level, chunks, 2, 192, 196);
     for (i64 i = 0; i < random_cases; ++i) {
         const problem p = random_problem(cell, panel, seed);
         try_all(level, p, seed);

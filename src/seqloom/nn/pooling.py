@@ -13,7 +13,7 @@ def mean_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Fl
 
 
 def max_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-    """The largest value of each unit over the real steps. Of equal ones the first has the gradient."""
+    """The largest value of each unit over the real steps. Of equal ones the first has the gradient, going back."""
     if not outputs.shape[1]:
         return outputs.sum(dim=1)
     padding = ~valid_steps(lengths, outputs.shape[1])[..., None]
