@@ -66,6 +66,7 @@ def test_of_equal_largest_steps_the_first_has_the_gradient(padding: float) -> No
     torch.testing.assert_close(gradient, wanted, rtol=0, atol=0)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own
 def test_the_largest_is_differentiated_forwards_too() -> None:
     values, along = torch.randn(2, 5, 3, dtype=torch.float64), torch.randn(2, 5, 3, dtype=torch.float64)
     for read in (values, values.clone().requires_grad_()):
