@@ -54,9 +54,8 @@ def test_all_sides_start_with_the_same_answers(cell: str) -> None:
     assert len(answers) == 5
     for name, found in answers.items():
         torch.testing.assert_close(found, answers["torch packed"], rtol=1e-4, atol=1e-5, msg=name)
-    assert not torch.allclose(
-        padded[0], answers["torch packed"], atol=1e-6
-    )  # its backward reading starts in the padding
+    # Its backward reading starts in the padding.
+    assert not torch.allclose(padded[0], answers["torch packed"], atol=1e-6)
 
 
 def test_a_race_gives_speeds_and_the_time_to_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
