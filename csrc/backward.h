@@ -148,7 +148,7 @@ private:
         const bool is_masked = static_cast<bool>(s_.mask);
         for (i64 row = 0; row < active; ++row) {
             const place at_row = places[row];
-            if (row + ahead < active) saved.expect(places[row + ahead]);
+            if (row + ahead < active) saved.expect(places[row + ahead]), kept.expect(places[row + ahead]);
             for (i64 lane = 0; lane < panel; lane += lanes) {
                 const i64 at = row * panel + lane, left = count - lane;
                 unit_gradient x = saved.template gather<whole>(at_row, lane, left);
@@ -228,6 +228,11 @@ private:
             : of_tokens(pass.d_ + u * pass.tokens_ * panel), of_step(me.d_hidden_gates + u * me.block),
               slot_size(pass.w_.blocks * pass.tokens_ * panel), gate_size(pass.w_.blocks * me.block) {}
 
+        // Asks for where `put` will write: memory that other members have read since.
+        __attribute__((always_inline)) void expect(const place& later) const {
+            for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) prefetch<true>(of_tokens + slot * slot_size + later.rank * panel);
+        }
+
         void put(i64 slot, const place& at, i64 row, i64 lane, vec a) const {
             store(of_tokens + slot * slot_size + at.rank * panel + lane, a);
             const i64 gate = Cell::slots == Cell::hidden_gates || slot < 2 ? slot : slot - 1;
@@ -277,14 +282,13 @@ public:
     void make(real* memory, i64 member, i64 members) const {
         if (g_.x != nullptr) inputs(member, members);
         if (g_.table != nullptr) table(member, members);
-        const i64 tiles = all_tiles();
-        const i64 from = tiles * member / members, to = tiles * (member + 1) / members;
+        const i64 from = first_tile(member, members), to = first_tile(member + 1, members);
         if (from == to) return;
         for (i64 tile = from; tile < to; ++tile) clear(tile);
         for (i64 token = 0; token < tokens_; token += depth) {
             const i64 count = std::min(depth, tokens_ - token);
             gather(from, to, token, count, memory);
-            // Panels of d one group after the other, each for all tiles: they stay in the first-level cache.
+            // Panels of d one group after the other, each for all tiles: they stay in the caches.
             const i64 all = Cell::slots * w_.blocks;
             for (i64 first = 0; first < all; first += at_once)
                 for (i64 tile = from; tile < to; ++tile)
@@ -293,7 +297,7 @@ public:
     }
 
 private:
-    static constexpr i64 depth = 256;  // tokens of one round
+    static constexpr i64 depth = 512;  // tokens of one round
     static constexpr i64 at_once = panels_at_once(tallest), rows_at_once = 8 * tallest;
     enum source { from_x, from_hidden, from_reset_memory };
 
@@ -303,6 +307,25 @@ private:
         return a == from_reset_memory && !Cell::resets ? 0 : (w_.hidden_size + tallest) / tallest;
     }
     i64 all_tiles() const { return tiles_of(from_x) + tiles_of(from_hidden) + tiles_of(from_reset_memory); }
+
+    // The first tile of a member, where all have as much to multiply: the tiles of one operand go with more gates than another's.
+    i64 first_tile(i64 member, i64 members) const {
+        i64 all = 0;
+        for (source a : {from_x, from_hidden, from_reset_memory}) all += tiles_of(a) * gates_of(a);
+        i64 tile = 0, before = all * member / members;
+        for (source a : {from_x, from_hidden, from_reset_memory}) {
+            const i64 here = tiles_of(a) * gates_of(a);
+            if (before < here) return tile + before / gates_of(a);
+            tile += tiles_of(a), before -= here;
+        }
+        return tile;
+    }
+
+    static i64 gates_of(source a) {
+        if (a == from_x) return Cell::input_gates;
+        if (a == from_reset_memory) return 1;
+        return Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
+    }
 
     // Which operand a tile reads, and its first row there.
     std::pair<source, i64> place(i64 tile) const {
@@ -489,19 +512,19 @@ private:
 template <class Cell>
 void backward(const packed<real>& weights, const sequence<real>& s, const readings<real>& r, const gradients<real>& g) {
     const auto& w = static_cast<const panels<Cell>&>(weights);
-    w.prepare_back(g.x != nullptr);
+    w.prepare_back(g.x != nullptr, s.threads);
     const plan p = plan_for(w, s);
     const token_order all(s.batch, s.lengths, s.reverse, p);
     const i64 d_size = workspace::rounded(Cell::slots * w.blocks * all.count() * panel);
-    const i64 for_loop = memory_of(backward_pass<Cell>(w, s, r, g, all, p.members, nullptr), p);
-    const i64 for_weights = weight_gradients<Cell>(w, s, r, g, all, nullptr).memory();
-    workspace space(d_size + std::max(for_loop, p.threads() * for_weights));
-    real *d = space.take(d_size), *memory = space.take(std::max(for_loop, p.threads() * for_weights));
-    over_slices(backward_pass<Cell>(w, s, r, g, all, p.members, d), p, w.blocks, memory);
+    workspace space(d_size);
+    real* const d = space.take(d_size);
+    const backward_pass<Cell> pass(w, s, r, g, all, p.members, d);
     const weight_gradients<Cell> after(w, s, r, g, all, d);
+    const members_memory memory(p.threads(), std::max(memory_of(pass, p), after.memory()));
+    over_slices(pass, p, w.blocks, memory);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        after.make(memory + member * for_weights, member, members);
+        after.make(memory.of(member), member, members);
     });
 }
 

@@ -79,9 +79,9 @@ void backward(const layer<real>& w, i64 batch, i64 time, address lengths, bool r
 template <class real>
 void add_recurrent(nb::module_& module, const char* name) {
     nb::class_<layer<real>>(module, name, "The weights of one layer, copied into the order that the time loop reads.")
-        .def(nb::init<const std::string&, i64, i64, address, std::pair<i64, i64>, address, std::pair<i64, i64>, address, address>(),
+        .def(nb::init<const std::string&, i64, i64, address, std::pair<i64, i64>, address, std::pair<i64, i64>, address, address, int>(),
              "cell"_a, "input_size"_a, "hidden_size"_a, "weight_input"_a, "weight_input_strides"_a, "weight_hidden"_a,
-             "weight_hidden_strides"_a, "bias"_a, "bias_candidate"_a);
+             "weight_hidden_strides"_a, "bias"_a, "bias_candidate"_a, "threads"_a = 1);
     module.def("forward", &forward<real>, "Read sequences: csrc/recurrent.h says what every argument is.",
                "w"_a, "batch"_a, "time"_a, "lengths"_a, "reverse"_a, "threads"_a, "x"_a, "x_stride_batch"_a,
                "x_stride_time"_a, "first_hidden"_a, "first_hidden_stride"_a, "first_cell"_a, "first_cell_stride"_a,

@@ -34,13 +34,13 @@ struct layer {
     std::unique_ptr<packed<real>> weights;
 
     layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides, address hidden,
-          std::pair<i64, i64> hidden_strides, address bias, address bias_candidate)
+          std::pair<i64, i64> hidden_strides, address bias, address bias_candidate, int threads)
         : loops(cells<real>() + cell_number(cell)), hidden_size(hidden_size) {
         if (hidden_size < 1 || hidden == 0 || (input_size < 1) != (input == 0)) throw std::invalid_argument("a layer needs weights");
         weights = loops->pack({static_cast<cell_kind>(cell_number(cell)), input_size, hidden_size,
                                reinterpret_cast<const real*>(input), input_strides.first, input_strides.second,
                                reinterpret_cast<const real*>(hidden), hidden_strides.first, hidden_strides.second,
-                               reinterpret_cast<const real*>(bias), reinterpret_cast<const real*>(bias_candidate)});
+                               reinterpret_cast<const real*>(bias), reinterpret_cast<const real*>(bias_candidate), threads});
     }
 
     template <class number>

@@ -26,7 +26,7 @@ struct int8_layer {
         weights = loops->pack({static_cast<cell_kind>(kind), input_size, hidden_size, reinterpret_cast<const float*>(input),
                                input_strides.first, input_strides.second, reinterpret_cast<const float*>(hidden),
                                hidden_strides.first, hidden_strides.second, reinterpret_cast<const float*>(bias),
-                               reinterpret_cast<const float*>(bias_candidate)});
+                               reinterpret_cast<const float*>(bias_candidate), 1});
     }
 };
 

@@ -15,10 +15,8 @@ public:
 
     matrix(const real* b, i64 row, i64 column, i64 depth, i64 columns, int threads)
         : depth(depth), columns(columns), data_(panels_of(columns) * depth * panel) {
-        const i64 all = panels_of(columns), useful = std::min<i64>(threads, 1 + 4 * depth * columns / worth_a_thread);
-        parallel(static_cast<int>(useful), [&](i64 member, i64 members) {
-            for (i64 v = all * member / members; v < all * (member + 1) / members; ++v)
-                pack_panel(b + v * panel * column, row, column, depth, std::min(panel, columns - v * panel), data_.data() + v * depth * panel);
+        share_out(panels_of(columns), data_.count(), threads, [&](i64 v) {
+            pack_panel(b + v * panel * column, row, column, depth, std::min(panel, columns - v * panel), data_.data() + v * depth * panel);
         });
     }
 
@@ -130,7 +128,7 @@ public:
     }
 
 private:
-    static constexpr i64 round = 256, at_once = panels_at_once(tallest);
+    static constexpr i64 round = 512, at_once = panels_at_once(tallest);
     static constexpr i64 tile_size = tallest * round + 16;  // a cache line apart from a power of two: all tiles are written together
 
     i64 tiles() const { return (depth_ + tallest) / tallest; }  // with the row of ones that makes the sums

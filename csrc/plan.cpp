@@ -8,6 +8,7 @@ namespace seqloom {
 
 slice::slice() = default;
 slice::slice(slice&&) noexcept = default;
+slice& slice::operator=(slice&&) noexcept = default;
 slice::~slice() = default;
 plan::~plan() = default;
 token_order::~token_order() = default;
@@ -27,19 +28,28 @@ plan::plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::in
         if (alone || members > 1) useful = 1;
     }
     slices_.resize(static_cast<std::size_t>(std::max<std::int64_t>(1, std::min(useful, batch))));
-    // In runs of rows alike: what two threads write would else alternate in memory, and each would fetch the other's.
-    const std::size_t run = std::max<std::size_t>(1, order_.size() / (8 * slices_.size()));
+    // What two threads write side by side, each would fetch from the other: the longer the runs of rows, the better, where that
+    // leaves none of them much longer at work.
+    if (deal(lengths, 1) > 1.03) deal(lengths, 8);
+}
+
+double plan::deal(const std::int64_t* lengths, std::size_t runs) {
+    for (slice& part : slices_) part = slice();
+    const std::size_t run = std::max<std::size_t>(1, (order_.size() + runs * slices_.size() - 1) / (runs * slices_.size()));
     std::vector<std::int64_t> load(slices_.size());
+    std::int64_t all = 0;
     std::ptrdiff_t least = 0;
     for (std::size_t rank = 0; rank < order_.size(); ++rank) {
         const std::int64_t b = order_[rank];
         if (rank % run == 0) least = std::min_element(load.begin(), load.end()) - load.begin();
-        load[static_cast<std::size_t>(least)] += lengths[b] + 1;
+        load[static_cast<std::size_t>(least)] += lengths[b] + 1, all += lengths[b] + 1;
         slice& part = slices_[static_cast<std::size_t>(least)];
         part.rows.push_back(b);
         part.ranks.push_back(static_cast<std::int64_t>(rank));
         part.steps = std::max(part.steps, lengths[b]);
     }
+    const std::int64_t most = *std::max_element(load.begin(), load.end());
+    return static_cast<double>(most) * static_cast<double>(load.size()) / static_cast<double>(all);
 }
 
 token_order::token_order(std::int64_t batch, const std::int64_t* lengths, bool reverse, const plan& p)

@@ -15,6 +15,7 @@ struct slice {
 
     slice();
     slice(slice&&) noexcept;
+    slice& operator=(slice&&) noexcept;
     ~slice();
     std::int64_t count() const { return static_cast<std::int64_t>(rows.size()); }
 };
@@ -36,6 +37,9 @@ public:
     const std::int64_t* order() const { return order_.data(); }  // all rows, longest first
 
 private:
+    // Deals the rows to the slices, each in so many runs of rows alike. How much longer than the mean the busiest is at work.
+    double deal(const std::int64_t* lengths, std::size_t runs);
+
     std::vector<std::int64_t> order_;
     std::vector<slice> slices_;
 };

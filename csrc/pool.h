@@ -9,6 +9,9 @@ namespace seqloom {
 // Two cache lines, which processors fetch together: what two threads write must lie that far apart.
 constexpr std::int64_t lines = 128;
 
+// Bytes: from there on memory new from the system costs more than looking through the pool.
+constexpr std::int64_t worth_pooling = std::int64_t{512} << 10;
+
 // Memory of `bytes` or up to twice as many, not set, at a multiple of `lines` bytes.
 struct block {
     void *data, *from;

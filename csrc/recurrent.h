@@ -41,6 +41,7 @@ struct weights {
     std::int64_t hidden_row, hidden_column;
     const real* bias;            // (G,) or null
     const real* bias_candidate;  // (H,) or null: inside the reset of gru_reset_after
+    int threads;                 // that may pack them
 };
 
 // The weights of one layer, copied into the order that the time loop reads.

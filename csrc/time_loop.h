@@ -443,27 +443,25 @@ plan plan_for(const panels<Cell>& w, const sequence<real>& s) {
     return {s.batch, s.lengths, s.threads, w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size), w.blocks};
 }
 
-// Numbers of memory that a pass over all slices works in.
+// Numbers of memory that a member of a pass over all slices works in; a team works in that of its first.
 template <class Pass>
 i64 memory_of(const Pass& pass, const plan& p) {
     i64 memory = 0;
-    for (i64 i = 0; i < p.slices(); ++i) memory += pass.memory(p.at(i).count());
+    for (i64 i = 0; i < p.slices(); ++i) memory = std::max(memory, pass.memory(p.at(i).count()));
     return memory;
 }
 
 // Runs `pass.read(slice, memory, member, first block, last block, team)` for every slice of the plan, on the plan's threads.
 template <class Pass>
-void over_slices(const Pass& pass, const plan& p, i64 blocks, real* memory) {
+void over_slices(const Pass& pass, const plan& p, i64 blocks, const members_memory& memory) {
     barrier team(p.members);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
         if (p.members > 1 && members == p.members) {
             team.measure(member);
-            return pass.read(p.at(0), memory, member, blocks * member / members, blocks * (member + 1) / members, &team);
+            return pass.read(p.at(0), memory.of(0), member, blocks * member / members, blocks * (member + 1) / members, &team);
         }
-        real* own = memory;
-        for (i64 i = 0; i < p.slices(); own += pass.memory(p.at(i++).count()))
-            if (i % members == member) pass.read(p.at(i), own, 0, 0, blocks, nullptr);
+        for (i64 i = member; i < p.slices(); i += members) pass.read(p.at(i), memory.of(member), 0, 0, blocks, nullptr);
     });
 }
 
@@ -472,8 +470,7 @@ void forward(const packed<real>& weights, const sequence<real>& s, const reading
     const auto& w = static_cast<const panels<Cell>&>(weights);
     const plan p = plan_for(w, s);
     const forward_pass<Cell> pass(w, s, r, p);
-    workspace space(memory_of(pass, p));
-    over_slices(pass, p, w.blocks, space.take(memory_of(pass, p)));
+    over_slices(pass, p, w.blocks, members_memory(p.threads(), memory_of(pass, p)));
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

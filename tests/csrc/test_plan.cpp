@@ -33,6 +33,31 @@ static bool all_rows(const plan& p, std::int64_t rows) {
     return std::accumulate(seen.begin(), seen.end(), 0) == rows && *std::min_element(seen.begin(), seen.end()) == 1;
 }
 
+// How much more there is to read in one slice than in another, as a share, and whether a slice has its rows from one run of all.
+struct dealt {
+    double unlike;
+    bool in_one_run;
+    explicit dealt(const plan& p, const std::vector<std::int64_t>& lengths) : unlike(0), in_one_run(true) {
+        std::vector<double> steps;
+        for (std::int64_t i = 0; i < p.slices(); ++i) {
+            const slice& part = p.at(i);
+            steps.push_back(0);
+            for (std::int64_t row : part.rows) steps.back() += static_cast<double>(lengths[static_cast<std::size_t>(row)]);
+            in_one_run = in_one_run && part.ranks.back() - part.ranks.front() + 1 == part.count();
+        }
+        unlike = 1 - *std::min_element(steps.begin(), steps.end()) / *std::max_element(steps.begin(), steps.end());
+    }
+};
+
+static void test_deals() {
+    std::vector<std::int64_t> lengths(64, 100);
+    const dealt alike(plan(64, lengths.data(), 2, 100'000, 8), lengths);
+    check(alike.in_one_run && alike.unlike == 0, "rows of one length are not dealt in one run a slice");
+    for (std::size_t b = 0; b < lengths.size(); ++b) lengths[b] = 1 + static_cast<std::int64_t>(b * b) / 10;
+    const dealt unlike(plan(64, lengths.data(), 2, 100'000, 8), lengths);
+    check(!unlike.in_one_run && unlike.unlike < 0.1, "rows of unlike lengths are not dealt evenly");
+}
+
 static void sleep_past_awake() { std::this_thread::sleep_for(std::chrono::milliseconds(8)); }
 
 static void test_plans() {
@@ -80,6 +105,7 @@ static void test_team(int members, bool late) {
 
 int main() {
     test_plans();
+    test_deals();
     for (int members : {1, 2, 3, 4}) test_team(members, false);
     for (int members : {2, 3}) test_team(members, true);
     std::printf("plan: %s\n", failures == 0 ? "right" : "wrong");

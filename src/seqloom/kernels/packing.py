@@ -4,6 +4,7 @@ Whether they are is seen from the numbers themselves, by a hash that costs a fra
 changes made by its own operations, but not those made through `.data`, a NumPy view or another process.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -135,7 +136,7 @@ def _looked_at(
 
 
 def _pack(cell: str, o: Operands) -> Any:
-    return _made(native.core().Weights, cell, o)
+    return _made(functools.partial(native.core().Weights, threads=torch.get_num_threads()), cell, o)
 
 
 def _made(kind: Callable[..., Any], cell: str, o: Operands) -> Any:
