@@ -86,10 +86,11 @@ private:
     // One step back of the first `active` rows. False as `wait`.
     bool retreat(member& me, i64 step, i64 active) const {
         for (i64 row = 0; row < active; ++row) me.places[row] = find(me, step, row);
-        for (i64 u = me.first; u < me.last; ++u) {
-            if (units(u) == panel) unmove<true>(me, active, u);
-            else unmove<false>(me, active, u);
-        }
+        for (i64 row = 0; row < active; ++row)  // a row's blocks lie side by side, which the processor foresees
+            for (i64 u = me.first; u < me.last; ++u) {
+                if (units(u) == panel) unmove<true>(me, active, row, u);
+                else unmove<false>(me, active, row, u);
+            }
         arrive(me);
         if constexpr (Cell::resets) {
             const real* const d = me.d_hidden_gates + together * w_.blocks * me.block;
@@ -138,29 +139,26 @@ private:
 
     // `whole`: all units of the block are there.
     template <bool whole>
-    void unmove(const member& me, i64 active, i64 u) const {
+    void unmove(const member& me, i64 active, i64 row, i64 u) const {
         const i64 count = whole ? panel : units(u), unit_at = u * panel;
         const saved_steps saved(*this, unit_at);
         const kept_gradients kept(*this, me, u);
         real *const carried = me.carried + u * me.block, *const d_cell = me.d_cell + u * me.block;
         const real* const back = me.fed + u * me.block;
-        const place* const places = me.places;
+        const place at_row = me.places[row];
         const bool is_masked = static_cast<bool>(s_.mask);
-        for (i64 row = 0; row < active; ++row) {
-            const place at_row = places[row];
-            if (row + ahead < active) saved.expect(places[row + ahead]), kept.expect(places[row + ahead]);
-            for (i64 lane = 0; lane < panel; lane += lanes) {
-                const i64 at = row * panel + lane, left = count - lane;
-                unit_gradient x = saved.template gather<whole>(at_row, lane, left);
-                const vec fed = load(back + at);
-                x.d_hidden = load(carried + at) + (is_masked ? fed * mask_of(me, row, unit_at + lane, left) : fed);
-                if (at_row.d_outputs != nullptr) x.d_hidden = x.d_hidden + load_units<whole>(at_row.d_outputs + unit_at + lane, left);
-                if constexpr (Cell::has_cell) x.d_cell = load(d_cell + at);
-                Cell::unmove(x);
-                store(carried + at, x.d_carried);
-                if constexpr (Cell::has_cell) store(d_cell + at, x.d_cell);
-                for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) kept.put(slot, at_row, row, lane, x.d_z[slot]);
-            }
+        if (row + 1 < active) saved.expect(me.places[row + 1]), kept.expect(me.places[row + 1]);
+        for (i64 lane = 0; lane < panel; lane += lanes) {
+            const i64 at = row * panel + lane, left = count - lane;
+            unit_gradient x = saved.template gather<whole>(at_row, lane, left);
+            const vec fed = load(back + at);
+            x.d_hidden = load(carried + at) + (is_masked ? fed * mask_of(me, row, unit_at + lane, left) : fed);
+            if (at_row.d_outputs != nullptr) x.d_hidden = x.d_hidden + load_units<whole>(at_row.d_outputs + unit_at + lane, left);
+            if constexpr (Cell::has_cell) x.d_cell = load(d_cell + at);
+            Cell::unmove(x);
+            store(carried + at, x.d_carried);
+            if constexpr (Cell::has_cell) store(d_cell + at, x.d_cell);
+            for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) kept.put(slot, at_row, row, lane, x.d_z[slot]);
         }
     }
 
