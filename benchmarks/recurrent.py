@@ -19,6 +19,7 @@ from benchmarks.cases import CASES, MODES, Case, Cell, Task
 from benchmarks.in_process import SIDES
 from benchmarks.machine import keep, stolen_seconds
 from benchmarks.measure import Limits, compare, peak_gflops
+from benchmarks.parts import least_seconds
 from benchmarks.sides import Elsewhere, Here, Side, say
 from benchmarks.worker import PEERS
 
@@ -106,7 +107,8 @@ def layers(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             say(_line(result))
             versions = {peer.name: peer.versions for peer in peers if peer.versions}
             stolen = round(stolen_seconds() - stolen, 2)
-            yield result | {"peaks": now, "stolen_seconds": stolen, "versions": versions}
+            found = {"peaks": now, "parts_seconds": least_seconds(task), "stolen_seconds": stolen}
+            yield result | found | {"versions": versions}
     finally:
         for peer in peers:
             peer.close()

@@ -20,21 +20,22 @@ H; "train" is the forward pass and the gradients of the input and of all weights
 (packing is timed, padding the outputs back is not). *step*: one step called from Python, its state carried on. % of
 peak counts useful work alone, 2·tokens·(I + H)·gates·H a direction and three times that for training, over what the
 processor does at multiply-adds in the same run; *at most*: torch's time over ours if we computed at that peak and did
-nothing else, which no kernel can exceed. † fewer than {few} undisturbed samples. – cannot do it, or was not
-there.
+nothing else, which no kernel can exceed; *by parts*: torch's time over that of our products and activations, each
+measured alone with all it needs in the nearest caches (`benchmarks/parts.py`): beyond it only a faster product leads.
+† fewer than {few} undisturbed samples. – cannot do it, or was not there.
 
 ![Time of the peers over time of seqloom, case by case](benchmarks.svg)
 
-| cell | case | mode | seqloom, ms | % of peak | torch | at most | {columns} |
-| --- | --- | --- | --- | --- | --- | --- |{rule}
+| cell | case | mode | seqloom, ms | % of peak | torch | at most | by parts | {columns} |
+| --- | --- | --- | --- | --- | --- | --- | --- |{rule}
 """
 NARROW = """
 ## The same without AVX-512
 Both sides held to what most laptops have:
 `SEQLOOM_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2`.
 
-| cell | case | mode | seqloom, ms | % of peak | torch | at most | torch packed |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| cell | case | mode | seqloom, ms | % of peak | torch | at most | by parts | torch packed |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 MEMORY = """
 ## Memory of a training step
@@ -124,7 +125,10 @@ def _against_torch(result: Result) -> list[str]:
     torch = min(TORCH, key=lambda name: _ratio(result, name) or float("inf"))
     milliseconds = f"{1e3 * ours['median']:.3g}{_doubt(ours, 'seqloom')}"
     cells = [result["cell"], result["case"], result["mode"], milliseconds, f"{ours['percent_of_peak']:.0f}"]
-    return [*cells, _shown(result, torch), f"{100 * _least(result, TORCH) / ours['percent_of_peak']:.3g}"]
+    least = _least(result, TORCH)
+    parts = result.get("parts_seconds")  # None where rows are too few to measure them
+    by_parts = "–" if parts is None else f"{least * ours['median'] / parts:.3g}"
+    return [*cells, _shown(result, torch), f"{100 * least / ours['percent_of_peak']:.3g}", by_parts]
 
 
 def _shown(result: Result, name: str) -> str:
