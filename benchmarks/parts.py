@@ -1,7 +1,7 @@
-"""What the parts of a reading take when each is alone and at its best: the whole of them can hardly take less.
+"""What the parts of a reading take when each is alone and at its best: an estimate of the least that the whole takes.
 
-The products of one step by one thread, of its share of the rows and with the weights at hand; those of the inputs; and
-the activations, from the first-level cache. What else a layer does (reading and writing states, sharing out, Python)
+The products of one step by one thread, of its share of the rows and over and over with the same weights; those of the
+inputs; and the activations, from the first-level cache. The other processors are idle meanwhile. What else a layer does (reading and writing states, sharing out, Python)
 counts as nothing, and so do the activations' gradients. Where a layer makes one sum of both products, it spares the way
 of the first through the caches, which is counted here.
 """

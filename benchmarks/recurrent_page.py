@@ -21,7 +21,7 @@ H; "train" is the forward pass and the gradients of the input and of all weights
 peak counts useful work alone, 2·tokens·(I + H)·gates·H a direction and three times that for training, over what the
 processor does at multiply-adds in the same run; *at most*: torch's time over ours if we computed at that peak and did
 nothing else, which no kernel can exceed; *by parts*: torch's time over that of our products and activations, each
-measured alone with all it needs in the nearest caches (`benchmarks/parts.py`): beyond it only a faster product leads.
+measured alone, over and over (`benchmarks/parts.py`): an estimate of what is left to gain without a faster product.
 † fewer than {few} undisturbed samples. – cannot do it, or was not there.
 
 ![Time of the peers over time of seqloom, case by case](benchmarks.svg)

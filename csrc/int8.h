@@ -479,7 +479,7 @@ void int8_forward(const packed<real>& weights, const sequence<real>& s, const re
     // Four of these products cost what one of floats does.
     const plan p(s.batch, s.lengths, s.threads, w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size) / 4, w.blocks);
     const int8_pass<Cell> pass(w, s, r, p);
-    over_slices(pass, p, w.blocks, members_memory(p.threads(), memory_of(pass, p)));
+    over_slices(pass, p, w.blocks, members_memory(p.slices(), memory_of(pass, p)));
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

@@ -54,7 +54,7 @@ private:
     block* pooled_ = nullptr;
 };
 
-// The memory of one call, kept for the next call of this thread unless it is large.
+// The memory of one call, kept for the next call of this thread; large memory goes back to the pool.
 class workspace {
 public:
     explicit workspace(i64 count) {
@@ -85,13 +85,15 @@ private:
     real* next_;
 };
 
-// The memory that each member of a call works in by itself, kept likewise and at the same places, whatever the call: what a member
-// wrote last is still in the caches of its own processor, while what another wrote would have to come from there.
+// The memory that each member of a call works in by itself, kept likewise, and at the same places while no call needs more: what a
+// member wrote last is still in the caches of its own processor, while what another wrote would have to come from there.
 class members_memory {
 public:
     members_memory(i64 members, i64 count) {
         kept_memory& kept = of_this_thread();
-        const i64 stride = std::max(kept.stride, workspace::rounded(count));
+        const i64 own = workspace::rounded(count);
+        i64 stride = std::max(kept.stride, own);
+        if (members * stride > workspace::keep) stride = own;  // one large call is no reason for many members to have as much
         if (kept.all.count() < members * stride) kept.all = numbers(members * stride);
         kept.stride = stride;
         first_ = kept.all.data(), stride_ = stride;

@@ -30,12 +30,14 @@ plan::plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::in
     slices_.resize(static_cast<std::size_t>(std::max<std::int64_t>(1, std::min(useful, batch))));
     // What two threads write side by side, each would fetch from the other: the longer the runs of rows, the better, where that
     // leaves none of them much longer at work.
-    if (deal(lengths, 1) > 1.03) deal(lengths, 8);
+    const double in_one_run = deal(lengths, 1);
+    if (in_one_run > 1.03 && deal(lengths, 8) >= in_one_run) deal(lengths, 1);
 }
 
 double plan::deal(const std::int64_t* lengths, std::size_t runs) {
     for (slice& part : slices_) part = slice();
-    const std::size_t run = std::max<std::size_t>(1, (order_.size() + runs * slices_.size() - 1) / (runs * slices_.size()));
+    const std::size_t all_runs = runs * slices_.size();
+    const std::size_t run = runs == 1 ? (order_.size() + all_runs - 1) / all_runs : std::max<std::size_t>(1, order_.size() / all_runs);
     std::vector<std::int64_t> load(slices_.size());
     std::int64_t all = 0;
     std::ptrdiff_t least = 0;
@@ -49,7 +51,7 @@ double plan::deal(const std::int64_t* lengths, std::size_t runs) {
         part.steps = std::max(part.steps, lengths[b]);
     }
     const std::int64_t most = *std::max_element(load.begin(), load.end());
-    return static_cast<double>(most) * static_cast<double>(load.size()) / static_cast<double>(all);
+    return static_cast<double>(most) * static_cast<double>(load.size()) / static_cast<double>(std::max<std::int64_t>(1, all));
 }
 
 token_order::token_order(std::int64_t batch, const std::int64_t* lengths, bool reverse, const plan& p)

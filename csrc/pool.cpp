@@ -37,6 +37,18 @@ block* lift(std::atomic<block*>& place) {
     return found;
 }
 
+// Advises huge pages for memory that is about to be written for the first time, where the system offers them.
+void prefer_huge_pages(void* from, std::int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    constexpr std::uintptr_t huge = std::uintptr_t{2} << 20;
+    const auto begin = (reinterpret_cast<std::uintptr_t>(from) + huge - 1) / huge * huge;
+    const auto end = (reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(bytes)) / huge * huge;
+    if (from != nullptr && begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+    (void)from, (void)bytes;
+#endif
+}
+
 }  // namespace
 
 block* take_block(std::int64_t bytes) {
@@ -75,17 +87,6 @@ void give_block(block* done) noexcept {
         kept.fetch_sub(old->bytes, std::memory_order_relaxed);
         release(old);
     }
-}
-
-void prefer_huge_pages(void* from, std::int64_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    constexpr std::uintptr_t huge = std::uintptr_t{2} << 20;
-    const auto begin = (reinterpret_cast<std::uintptr_t>(from) + huge - 1) / huge * huge;
-    const auto end = (reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(bytes)) / huge * huge;
-    if (from != nullptr && begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#else
-    (void)from, (void)bytes;
-#endif
 }
 
 }  // namespace seqloom

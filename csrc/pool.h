@@ -24,7 +24,4 @@ block* take_block(std::int64_t bytes);
 // Keeps it for a later call, while all that are kept stay below a limit. From any thread; safe in a child after fork.
 void give_block(block* done) noexcept;
 
-// Advises huge pages for memory that is about to be written for the first time, where the system offers them.
-void prefer_huge_pages(void* from, std::int64_t bytes);
-
 }  // namespace seqloom

@@ -470,7 +470,7 @@ void forward(const packed<real>& weights, const sequence<real>& s, const reading
     const auto& w = static_cast<const panels<Cell>&>(weights);
     const plan p = plan_for(w, s);
     const forward_pass<Cell> pass(w, s, r, p);
-    over_slices(pass, p, w.blocks, members_memory(p.threads(), memory_of(pass, p)));
+    over_slices(pass, p, w.blocks, members_memory(p.slices(), memory_of(pass, p)));
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

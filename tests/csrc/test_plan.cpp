@@ -50,9 +50,15 @@ struct dealt {
 };
 
 static void test_deals() {
-    std::vector<std::int64_t> lengths(64, 100);
+    std::vector<std::int64_t> lengths(66, 100);
     const dealt alike(plan(64, lengths.data(), 2, 100'000, 8), lengths);
     check(alike.in_one_run && alike.unlike == 0, "rows of one length are not dealt in one run a slice");
+    for (std::int64_t rows : {26, 33, 34, 66}) {
+        const plan p(rows, lengths.data(), 4, 100'000, 8);
+        std::int64_t most = 0;
+        for (std::int64_t i = 0; i < p.slices(); ++i) most = std::max(most, p.at(i).count());
+        check(most == (rows + 3) / 4, "rows of one length are dealt unevenly");
+    }
     for (std::size_t b = 0; b < lengths.size(); ++b) lengths[b] = 1 + static_cast<std::int64_t>(b * b) / 10;
     const dealt unlike(plan(64, lengths.data(), 2, 100'000, 8), lengths);
     check(!unlike.in_one_run && unlike.unlike < 0.1, "rows of unlike lengths are not dealt evenly");

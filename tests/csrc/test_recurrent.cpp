@@ -150,7 +150,7 @@ static answer<real> solve(const recurrent<real>& level, const problem& p, bool l
     const buffer<real> W = matrix<real>(p, I, 2), U = matrix<real>(p, H, 3), b = vector<real>(p.bias && !p.lookup ? G : 0, 4), d = vector<real>(second ? H : 0, 5);
     const i64 input_row = p.transposed ? 1 : G, hidden_row = p.transposed ? 1 : G;
     const auto w = level.pack({p.cell, lookup ? 0 : I, H, lookup ? nullptr : W.data(), input_row, p.transposed ? I : 1, U.data(), hidden_row,
-                               p.transposed ? H : 1, b.data(), d.data()});
+                               p.transposed ? H : 1, b.data(), d.data(), threads});
     sequence<real> s{};
     buffer<i64> lengths(B), ids(lookup ? B * T : 0);
     std::copy(p.lengths.begin(), p.lengths.end(), lengths.data());
@@ -307,6 +307,7 @@ static void try_cell(const kernels& level, cell_kind cell, i64 random_cases) {
         {cell, 3, 5, 4, {0, 0, 0}},
         {cell, 2, panel + 1, 5, {0, 5, 1, 0, 4}},
         {cell, 9, 2 * panel + 1, 1, {1, 1}},
+        {cell, 3, 5, 41, std::vector<i64>(26, 41)},  // more tokens than two rounds of the weights' gradients
     };
     // Enough work for four threads: many rows, which are dealt out, and few with many weights, which a team shares.
     const i64 wide = std::max<i64>(2 * panel + 1, 33), heavy = 4 * 400'000 / (wide * (wide + 7));
