@@ -1,9 +1,9 @@
 """What the parts of a reading take when each is alone and at its best: an estimate of the least that the whole takes.
 
 The products of one step by one thread, of its share of the rows and over and over with the same weights; those of the
-inputs; and the activations, from the first-level cache. The other processors are idle meanwhile. What else a layer does (reading and writing states, sharing out, Python)
-counts as nothing, and so do the activations' gradients. Where a layer makes one sum of both products, it spares the way
-of the first through the caches, which is counted here.
+inputs; and the activations, from the first-level cache. The other processors are idle meanwhile. What else a layer does
+(reading and writing states, sharing out, Python) counts as nothing, and so do the activations' gradients. Where a layer
+makes one sum of both products, it spares the way of the first through the caches, which is counted here.
 """
 
 import time
