@@ -57,13 +57,18 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def count_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     runs: list[str] = []
-    run = kernels.run
+    run, run_both = kernels.run, kernels.run_both
 
     def counted(step: Any, *arguments: Any, **options: Any) -> Any:
         runs.append("reverse" if options.get("reverse") else "forward")
         return run(step, *arguments, **options)
 
+    def counted_both(steps: Any, *arguments: Any) -> Any:
+        runs.extend(["forward", "reverse"])
+        return run_both(steps, *arguments)
+
     monkeypatch.setattr(kernels, "run", counted)
+    monkeypatch.setattr(kernels, "run_both", counted_both)
     return runs
 
 

@@ -1,7 +1,7 @@
 """Which path a layer takes: decided here, in one function, explained by `which`, forced by SEQLOOM_KERNELS."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import Module, Parameter
 
 from seqloom.cells import AttentionParameters, CellParameters
 from seqloom.errors import ConfigError, ShapeError
-from seqloom.kernels import fused_attention, fused_cpu, gpu, native, reference
+from seqloom.kernels import both_ways, fused_attention, fused_cpu, gpu, native, reference
 from seqloom.kernels.recurrence import CELLS, name_of
 from seqloom.kernels.reference import Step
 from seqloom.shapes import Attended, Float, Int, Source, Start, State, Tokens, Trace
@@ -119,6 +119,26 @@ def run(
     return reference.run(step, p, x, lengths, state, reverse=reverse, record=record)
 
 
+def run_both(
+    steps: Sequence[Step],
+    parameters: Sequence[CellParameters],
+    x: Float[Tensor, "B T I"] | Tokens,
+    lengths: Int[Tensor, " B"] | None,
+    states: Sequence[Start],
+) -> tuple[Float[Tensor, "B T HH"], tuple[State, State]]:
+    """Read `x` forward with the first cell, and back to front with the second: two of `run`, their outputs in one."""
+    ways = tuple(zip(steps, parameters, states, strict=True))
+    if _are_alike(steps, parameters) and not fused_cpu.observed():
+        vectors = x.vectors if isinstance(x, Tokens) else x
+        if all(choose(step, p, vectors, state).name == "fused_cpu" for step, p, state in ways):
+            return both_ways.run(steps[0], parameters, x, lengths, states)
+    read, back = (
+        run(step, p, x, lengths, state, reverse=reverse)
+        for reverse, (step, p, state) in zip((False, True), ways, strict=True)
+    )
+    return torch.cat([read[0], back[0]], dim=-1), (read[1], back[1])
+
+
 def run_attending(
     step: Step,
     p: CellParameters,
@@ -209,6 +229,12 @@ def _narrowed(tensor: Tensor) -> bool:
 def _paths(state: Start) -> tuple[Tensor, ...]:
     """The numbers of a first state: none where it is zeros."""
     return () if isinstance(state, type) else state
+
+
+def _are_alike(steps: Sequence[Step], parameters: Sequence[CellParameters]) -> bool:
+    """Whether two readings have the same cell of the same size."""
+    cells, sizes = set(map(name_of, steps)), {p.weight_hidden.shape for p in parameters}
+    return len(cells) == len(sizes) == 1
 
 
 def _is_cell(cell: str | None, p: CellParameters, x: Tensor, state: Start) -> bool:

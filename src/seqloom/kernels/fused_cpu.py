@@ -129,7 +129,7 @@ class _Recurrence(Function):
             results = Results(outputs, outputs, None, gates, cells)
             found = differentiate(ctx.reading, o, ctx.weights, results, gradients, wanted)
         else:
-            found = _by_reference(ctx.reading, o, gradients, wanted)
+            found = by_reference(ctx.reading, o, gradients, wanted)
         return None, None, *found
 
 
@@ -140,10 +140,10 @@ def plain(gradients: Sequence[Tensor | None]) -> bool:
     return all(gradient is None or torch._C._has_storage(gradient) for gradient in gradients)
 
 
-def _by_reference(
+def by_reference(
     reading: Reading, o: Operands, gradients: Sequence[Tensor | None], wanted: Sequence[bool]
 ) -> list[Tensor | None]:
-    """The same gradients by the reference, as differentiable as it is."""
+    """The gradients of `differentiate` by the reference, as differentiable as it is; two more, of gates and cells."""
     known, again = CELLS[reading.cell], torch.is_grad_enabled()
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         o = Operands(*views(o))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ both give the same bits. Everything is float32 on the CPU; the core trusts the s
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -112,28 +112,30 @@ def empty(*shape: int) -> Tensor:
 
 def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: bool = False) -> Results:
     """Read the batch with packed `weights`; `save` keeps what `differentiate` needs, `blank` with zeros at padding."""
-    (batch, time), hidden = (o.x if o.ids is None else o.ids).shape[:2], o.weight_hidden.shape[0]
-    known = CELLS[reading.cell]
-    has_cell = known.state is LSTMState
-    new = o.weight_hidden.new_zeros if blank and o.lengths is not None and has_padding(o.lengths, time) else empty
-    results = Results(
-        outputs=empty(batch, time, hidden),
-        last_hidden=empty(batch, hidden),
-        last_cell=empty(batch, hidden) if has_cell else None,
-        gates=new(batch, time, known.saved, hidden) if save and known.saved else None,
-        cells=new(batch, time, hidden) if save and has_cell else None,
-    )
-    source = _source(reading, o, weights)
-    native.core().forward(
-        *source.arguments,
-        *_placed(results.outputs),
-        address(results.last_hidden),
-        address(results.last_cell),
-        address(results.gates),
-        address(results.cells),
-        *source.looked_up,
-    )
+    batch, time, hidden = _sizes(o)
+    results = _room(reading, o, empty(batch, time, hidden), save=save, blank=blank)
+    call = _forward(reading, o, weights, results, threads=torch.get_num_threads())
+    native.core().forward(*call.arguments)
     return results
+
+
+def compute_both(
+    cell: str, both: Sequence[Operands], weights: Sequence[Any], *, save: bool
+) -> tuple[Float[Tensor, "B T HH"], list[Results]]:
+    """Read the batch in both directions: the outputs side by side, and of each reading its results, a half of them."""
+    batch, time, hidden = _sizes(both[0])
+    joint = empty(batch, time, 2 * hidden)
+    results = [
+        _room(Reading(cell, reverse), o, outputs, save=save, blank=False)
+        for reverse, o, outputs in zip((False, True), both, halves(joint), strict=True)
+    ]
+    core, threads = native.core(), torch.get_num_threads()
+    calls = [
+        _forward(Reading(cell, reverse), o, packed, read, threads=1 if threads == 2 else threads)
+        for reverse, o, packed, read in zip((False, True), both, weights, results, strict=True)
+    ]
+    _run_both(core.forward_call if threads == 2 else core.forward, calls)
+    return joint, results
 
 
 def differentiate(
@@ -149,14 +151,114 @@ def differentiate(
     `gradients` are those of outputs, last_hidden and last_cell, None where nothing comes back; of `results` only
     outputs, gates and cells are read.
     """
-    grad_outputs = None if gradients[0] is None else in_rows(gradients[0])
-    grad_hidden, grad_cell = (None if g is None else g.resolve_neg().contiguous() for g in gradients[1:3])
-    found = [
+    found = _wanted(o, wanted)
+    call = _backward(reading, o, weights, results, (gradients, found), threads=torch.get_num_threads())
+    native.core().backward(*call.arguments)
+    return found
+
+
+def differentiate_both(
+    cell: str,
+    both: Sequence[Operands],
+    weights: Sequence[Any],
+    results: Sequence[Results],
+    gradients: Sequence[Sequence[Tensor | None]],
+    wanted: Sequence[Sequence[bool]],
+) -> list[list[Tensor | None]]:
+    """What `differentiate` finds for each of two readings."""
+    found = [_wanted(o, want) for o, want in zip(both, wanted, strict=True)]
+    core, threads = native.core(), torch.get_num_threads()
+    calls = [
+        _backward(Reading(cell, reverse), o, packed, read, ways, threads=1 if threads == 2 else threads)
+        for reverse, o, packed, read, ways in zip(
+            (False, True), both, weights, results, zip(gradients, found, strict=True), strict=True
+        )
+    ]
+    _run_both(core.backward_call if threads == 2 else core.backward, calls)
+    return found
+
+
+def halves(x: Float[Tensor, "B T HH"]) -> tuple[Float[Tensor, "B T H"], Float[Tensor, "B T H"]]:
+    """The two halves of the last axis, where they are."""
+    half = x.shape[-1] // 2
+    return x[..., :half], x[..., half:]
+
+
+class _Call(NamedTuple):
+    """What the core is called with, and the tensors that keep the addresses alive until it returns."""
+
+    arguments: tuple[Any, ...]
+    tensors: tuple[Tensor | None, ...]
+
+
+def _run_both(function: Callable[..., Any], calls: Sequence[_Call]) -> None:
+    """One call after the other with all threads; or, where `function` makes them ready, each with one of two threads.
+
+    Two threads that share no rows do not wait for each other, and each reads one direction's weights alone.
+    """
+    made = [function(*call.arguments) for call in calls]
+    if made[0] is not None:
+        native.core().run_both(*made)
+
+
+def _sizes(o: Operands) -> tuple[int, int, int]:
+    """B, T and H."""
+    batch, time = (o.x if o.ids is None else o.ids).shape[:2]
+    return batch, time, o.weight_hidden.shape[0]
+
+
+def _room(reading: Reading, o: Operands, outputs: Tensor, *, save: bool, blank: bool) -> Results:
+    """Results around `outputs`, not yet written."""
+    batch, time, hidden = _sizes(o)
+    known = CELLS[reading.cell]
+    has_cell = known.state is LSTMState
+    new = o.weight_hidden.new_zeros if blank and o.lengths is not None and has_padding(o.lengths, time) else empty
+    return Results(
+        outputs=outputs,
+        last_hidden=empty(batch, hidden),
+        last_cell=empty(batch, hidden) if has_cell else None,
+        gates=new(batch, time, known.saved, hidden) if save and known.saved else None,
+        cells=new(batch, time, hidden) if save and has_cell else None,
+    )
+
+
+def _forward(reading: Reading, o: Operands, weights: Any, results: Results, *, threads: int) -> _Call:
+    source = _source(reading, o, weights, threads=threads)
+    arguments = (
+        *source.arguments,
+        *_placed(results.outputs),
+        address(results.last_hidden),
+        address(results.last_cell),
+        address(results.gates),
+        address(results.cells),
+        *source.looked_up,
+    )
+    return _Call(arguments, source.tensors)
+
+
+def _wanted(o: Operands, wanted: Sequence[bool]) -> list[Tensor | None]:
+    """Tensors for the gradients that are wanted, not yet written."""
+    return [
         empty(*operand.shape) if operand is not None and want else None for operand, want in zip(o, wanted, strict=True)
     ]
+
+
+def _backward(
+    reading: Reading,
+    o: Operands,
+    weights: Any,
+    results: Results,
+    ways: tuple[Sequence[Tensor | None], Sequence[Tensor | None]],
+    *,
+    threads: int,
+) -> _Call:
+    """`ways`: the gradients that come back, and the tensors of those that are found."""
+    gradients, found = ways
+    grad_outputs = None if gradients[0] is None else in_rows(gradients[0])
+    grad_hidden, grad_cell = (None if g is None else g.resolve_neg().contiguous() for g in gradients[1:3])
     new = Operands(*found)  # type: ignore[arg-type]
-    source = _source(reading, o, weights)
-    native.core().backward(
+    source = _source(reading, o, weights, threads=threads)
+    arguments = (
         *source.arguments,
         *_placed(results.outputs),
         address(results.gates),
@@ -179,7 +281,7 @@ def differentiate(
         *source.looked_up,
         *((0, 0) if o.ids is None else (address(new.x), o.x.shape[0])),
     )
-    return found
+    return _Call(arguments, (*source.tensors, grad_outputs, grad_hidden, grad_cell))
 
 
 def in_rows(x: Tensor) -> Tensor:
@@ -197,7 +299,7 @@ class _Source(NamedTuple):
     tensors: tuple[Tensor | None, ...]
 
 
-def _source(reading: Reading, o: Operands, weights: Any) -> _Source:
+def _source(reading: Reading, o: Operands, weights: Any, *, threads: int) -> _Source:
     x = in_rows(o.x)
     lengths = None if o.lengths is None else o.lengths.contiguous()
     first_hidden = None if o.first_hidden is None else in_rows(o.first_hidden)
@@ -208,7 +310,7 @@ def _source(reading: Reading, o: Operands, weights: Any) -> _Source:
         *(x if o.ids is None else o.ids).shape[:2],
         address(lengths),
         reading.reverse,
-        torch.get_num_threads(),
+        threads,
         *(_placed(x) if o.ids is None else (0, 0, 0)),
         *_by_row(first_hidden),
         *_by_row(first_cell),

@@ -146,6 +146,10 @@ class AcceleratedBase(nn.RNNBase):
         read = PackedSequence(outputs[steps, rows], batch_sizes, order, order_back)
         return read, self._as_hx(_in_order(last, order_back))
 
+    def _start(self, first: Paths | None, number: int) -> Start:
+        """What a reading starts from, the readings counted as in a state."""
+        return self.state_type if first is None else self.state_type(*(path[number] for path in first))
+
     def _read(
         self, x: Float[Tensor, "T B I"], first: Paths | None, *, lengths: Int[Tensor, " B"] | None = None
     ) -> tuple[Float[Tensor, "T B H"], Paths]:
@@ -154,14 +158,16 @@ class AcceleratedBase(nn.RNNBase):
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
                 x = dropout(x, self.dropout)
-            readings = []
-            for suffix in ("", "_reverse")[: 1 + self.bidirectional]:
-                start = self.state_type if first is None else self.state_type(*(path[len(last)] for path in first))
-                p = self._cell(f"_l{layer}{suffix}")
-                outputs, state, _ = kernels.run(self.step(), p, x.transpose(0, 1), lengths, start, reverse=bool(suffix))
-                readings.append(outputs.transpose(0, 1))
+            suffixes = (f"_l{layer}", f"_l{layer}_reverse")[: 1 + self.bidirectional]
+            starts = [self._start(first, len(last) + way) for way in range(len(suffixes))]
+            cells, steps = list(map(self._cell, suffixes)), x.transpose(0, 1)
+            if self.bidirectional:
+                outputs, states = kernels.run_both([self.step()] * 2, cells, steps, lengths, starts)
+                last.extend(states)
+            else:
+                outputs, state, _ = kernels.run(self.step(), cells[0], steps, lengths, starts[0])
                 last.append(state)
-            x = torch.cat(readings, dim=-1) if self.bidirectional else readings[0]
+            x = outputs.transpose(0, 1)
         return x, [torch.stack(paths) for paths in zip(*last, strict=True)]
 
 

@@ -7,7 +7,7 @@ the last real step of each row. `layer.trace(x, lengths)` returns every state an
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from seqloom.nn.initialise import INITS, Init, initialise_hidden, initialise_inp
 from seqloom.nn.stream import PRECISIONS, Precision, Stream
 from seqloom.shapes import (
     Float,
+    Int,
     LSTMState,
     RNNState,
     Start,
@@ -133,21 +134,26 @@ class Recurrent(nn.Module, ABC):
     def parameters_of_cell(self, *, batch: int) -> CellParameters:
         """The weights as the cell takes them, with this sequence's recurrent dropout mask where training draws one."""
         mask: Tensor | None = None
-        weight_hidden: Tensor = self.weight_hidden
+        weight_hidden: Tensor = self._own("weight_hidden")
         if self.training and self.weight_dropout:
             weight_hidden = kernels.dropout(weight_hidden, self.weight_dropout)
         if self.training and self.recurrent_dropout:
             kept = 1 - self.recurrent_dropout
             mask = self.weight_hidden.new_empty(batch, self.hidden_size).bernoulli_(kept) / kept
         return CellParameters(
-            weight_input=self.weight_input,
+            weight_input=self._own("weight_input"),
             weight_hidden=weight_hidden,
-            bias=self.bias,
+            bias=self._own("bias"),
             norm_input=self.norm_input,
             norm_hidden=self.norm_hidden,
             bias_candidate=self.bias_candidate,
             hidden_mask=mask,
         )
+
+    def _own(self, name: str) -> Any:
+        """The attribute `name`: a parameter four times as fast as through torch's own search, which a call feels."""
+        found = self._parameters.get(name)
+        return getattr(self, name) if found is None else found
 
     def first(self, *, batch: int) -> State:
         """The state before the first step, (B, H) a path.
@@ -173,14 +179,20 @@ class Recurrent(nn.Module, ABC):
     def _run(
         self, x: Tensor | Tokens, lengths: Lengths, state: State | None, *, reverse: bool, record: bool
     ) -> tuple[Tensor, State, Trace | None]:
+        p, known, start = self.ready(x, lengths, state)
+        return kernels.run(self.step(), p, x, known, start, reverse=reverse, record=record)
+
+    def ready(
+        self, x: Steps, lengths: Lengths, state: State | None
+    ) -> tuple[CellParameters, Int[Tensor, " B"] | None, Start]:
+        """What `kernels.run` takes beside `x` to read it, checked. Raises ShapeError or LengthError."""
         layer = type(self).__name__
-        check_input(x, input_size=self.input_size, like=self.weight_input, layer=layer)
+        check_input(x, input_size=self.input_size, like=self._own("weight_input"), layer=layer)
         steps = x.ids if isinstance(x, Tokens) else x
         batch = steps.shape[0]
         known = None if lengths is None else check_lengths(lengths, steps)
         start = self.start(batch=batch) if state is None else self._check_state(state, batch=batch)
-        p = self.parameters_of_cell(batch=batch)
-        return kernels.run(self.step(), p, x, known, start, reverse=reverse, record=record)
+        return self.parameters_of_cell(batch=batch), known, start
 
     def _check_state(self, state: State, *, batch: int) -> State:
         expected = self.state_type.__name__

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from seqloom import kernels
 from seqloom.errors import ConfigError, ShapeError
 from seqloom.nn.dropout import Dropout, SequenceDropout
 from seqloom.nn.recurrent import Lengths, Recurrent, Steps
@@ -50,11 +51,17 @@ class Bidirectional(nn.Module):
 
         Returns outputs (B, T, 2H) and the final state of each reading. Raises ShapeError or LengthError.
         """
-        first, last = _both(state)
-        ahead, ahead_state = self.forward_layer(x, lengths, first)
-        back, back_state = self.backward_layer(x, lengths, last, reverse=True)
-        outputs = torch.cat([ahead, back], dim=-1)
-        return outputs, BidirectionalState(forward=ahead_state, backward=back_state)
+        layers, (first, last) = (self.forward_layer, self.backward_layer), _both(state)
+        if not any(map(_watched, layers)):
+            ahead, lengths, start = layers[0].ready(x, lengths, first)
+            back, _, end = layers[1].ready(x, lengths, last)
+            outputs, states = kernels.run_both(
+                [layer.step() for layer in layers], (ahead, back), x, lengths, (start, end)
+            )
+            return outputs, BidirectionalState(*states)
+        read, read_state = layers[0](x, lengths, first)
+        read_back, back_state = layers[1](x, lengths, last, reverse=True)
+        return torch.cat([read, read_back], dim=-1), BidirectionalState(forward=read_state, backward=back_state)
 
     def trace(self, x: Steps, lengths: Lengths = None, state: BidirectionalState | None = None) -> BidirectionalTrace:
         """The trace of each reading, both in the order of the sequence."""
@@ -197,6 +204,14 @@ def _check_sizes(layers: Sequence[Recurrent | Bidirectional], *, residual: bool)
                 f"Stack: residual adds the input of layer {number} (size {above.input_size}) to its output (size "
                 f"{above.output_size}). Give it equal sizes, or residual=False."
             )
+
+
+def _watched(layer: Recurrent) -> bool:
+    """Whether `layer` must be called itself: it has hooks or a `forward` of its own, or a compiler looks on."""
+    own = type(layer).forward is not Recurrent.forward or "forward" in vars(layer)
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    anywhere: bool = nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
+    return torch.compiler.is_compiling() or own or anywhere or any(hooks)
 
 
 def _both(state: BidirectionalState | None) -> tuple[State | None, State | None]:
