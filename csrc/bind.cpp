@@ -197,6 +197,19 @@ static void cross_entropy(i64 words, i64 tokens, address logits, address targets
                             reinterpret_cast<float*>(losses), reinterpret_cast<float*>(sums), threads});
 }
 
+static void max_pool(i64 batch, i64 time, i64 units, address lengths, address x, i64 x_batch, i64 x_time, address largest, address places,
+                     int threads) {
+    nb::gil_scoped_release unlocked;
+    active().max_pool(batch, time, units, reinterpret_cast<const i64*>(lengths), {reinterpret_cast<const float*>(x), x_batch, x_time},
+                      reinterpret_cast<float*>(largest), reinterpret_cast<std::int32_t*>(places), threads);
+}
+
+static void max_pool_backward(i64 batch, i64 time, i64 units, address places, address gradient, address of_x, int threads) {
+    nb::gil_scoped_release unlocked;
+    active().max_pool_backward(batch, time, units, reinterpret_cast<const std::int32_t*>(places), reinterpret_cast<const float*>(gradient),
+                               reinterpret_cast<float*>(of_x), threads);
+}
+
 static double fma_peak(int threads) {
     nb::gil_scoped_release unlocked;
     std::vector<double> each(static_cast<std::size_t>(threads), 0);
@@ -248,5 +261,9 @@ NB_MODULE(_core, module) {
                "threads"_a, "c = a' d, and the column sums of d.");
     module.def("cross_entropy", &cross_entropy, "words"_a, "tokens"_a, "logits"_a, "targets"_a, "smoothing"_a, "weight"_a, "losses"_a,
                "sums"_a, "threads"_a, "The loss of a softmax, and its gradient over the logits: csrc/kernels.h.");
+    module.def("max_pool", &max_pool, "batch"_a, "time"_a, "units"_a, "lengths"_a, "x"_a, "x_stride_batch"_a, "x_stride_time"_a, "largest"_a,
+               "places"_a, "threads"_a, "The largest of each unit over time: csrc/kernels.h says what every argument is.");
+    module.def("max_pool_backward", &max_pool_backward, "batch"_a, "time"_a, "units"_a, "places"_a, "gradient"_a, "of_x"_a, "threads"_a,
+               "The gradient of x, zero but at the places.");
     module.def("fma_peak", &fma_peak, "threads"_a, "Billions of float operations a second: what no kernel can exceed.");
 }

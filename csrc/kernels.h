@@ -52,6 +52,15 @@ struct kernels {
     // The likeliest token of each row of such logits and its log-probability, to the bit as `log_softmax` has them; of equal ones
     // the first. Token 0 and NaN where one of them is NaN.
     void (*likeliest)(std::int64_t rows, std::int64_t words, const float* z, std::int64_t* tokens, float* scores, int threads);
+    // Of x (B, T, H) the largest of each unit over the first lengths[b] steps, of which none beyond them is read; 0 where there are
+    // none. Lengths below 0 count as 0, above T as T. `places` (B, H) are their steps, of equal ones and of NaNs the first, -1 where
+    // there is none; or null. T is 2^24 at most. largest is (B, H); both are contiguous and written.
+    void (*max_pool)(std::int64_t batch, std::int64_t time, std::int64_t units, const std::int64_t* lengths, const steps_of<const float>& x,
+                     float* largest, std::int32_t* places, int threads);
+    // The gradient of x, (B, T, H), written: `gradient` (B, H) at its places, of which those beyond 0..T-1 are none, and zero
+    // elsewhere. All are contiguous.
+    void (*max_pool_backward)(std::int64_t batch, std::int64_t time, std::int64_t units, const std::int32_t* places, const float* gradient,
+                              float* of_x, int threads);
     std::uint64_t (*fingerprint)(const void* from, std::int64_t bytes);  // csrc/fingerprint.h
     double (*multiply_adds)(std::int64_t rounds);  // the seconds that `rounds` independent fma on a whole vector take
     std::int64_t lanes;

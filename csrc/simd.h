@@ -37,6 +37,7 @@ namespace seqloom::SEQLOOM_LEVEL {
 //   minus_magnitude(v)   -|v|                   with_sign(m, s)        |m| with the sign of s
 //   where_negative(s, a, b)   a where the sign bit of s is set, else b
 //   where_positive(s, a, b)   a where s > 0, else b; b where s is NaN
+//   where_above(x, y, a, b)   a where x > y or x alone is NaN, else b: what max over time takes, the first of equals and of NaNs
 //   scale(a, n)      a 2^n, rounded once, for whole n in -226..127; anything for other n
 #if defined(__AVX512F__)
 
@@ -68,6 +69,10 @@ inline vec where_negative(vec s, vec a, vec b) {
 inline vec where_positive(vec s, vec a, vec b) {
     return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(s.v, _mm512_setzero_ps(), _CMP_GT_OQ), b.v, a.v)};
 }
+inline vec where_above(vec x, vec y, vec a, vec b) {
+    const __mmask16 above = _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(y.v, y.v, _CMP_ORD_Q), x.v, y.v, _CMP_NLE_UQ);
+    return {_mm512_mask_blend_ps(above, b.v, a.v)};
+}
 inline vec scale(vec a, vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -94,6 +99,9 @@ inline vec where_negative(vec s, vec a, vec b) { return {_mm256_blendv_ps(b.v, a
 inline vec where_positive(vec s, vec a, vec b) {
     return {_mm256_blendv_ps(b.v, a.v, _mm256_cmp_ps(s.v, _mm256_setzero_ps(), _CMP_GT_OQ))};
 }
+inline vec where_above(vec x, vec y, vec a, vec b) {
+    return {_mm256_blendv_ps(b.v, a.v, _mm256_and_ps(_mm256_cmp_ps(x.v, y.v, _CMP_NLE_UQ), _mm256_cmp_ps(y.v, y.v, _CMP_ORD_Q)))};
+}
 inline vec power_of_two(vec n) {
     const __m256i biased = _mm256_cvtps_epi32(_mm256_add_ps(n.v, _mm256_set1_ps(127.0f)));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
@@ -118,6 +126,9 @@ inline vec minus_magnitude(vec a) { return {vnegq_f32(vabsq_f32(a.v))}; }
 inline vec with_sign(vec m, vec s) { return {vbslq_f32(vdupq_n_u32(0x80000000u), s.v, m.v)}; }
 inline vec where_negative(vec s, vec a, vec b) { return {vbslq_f32(vcltzq_s32(vreinterpretq_s32_f32(s.v)), a.v, b.v)}; }
 inline vec where_positive(vec s, vec a, vec b) { return {vbslq_f32(vcgtzq_f32(s.v), a.v, b.v)}; }
+inline vec where_above(vec x, vec y, vec a, vec b) {
+    return {vbslq_f32(vbicq_u32(vceqq_f32(y.v, y.v), vcleq_f32(x.v, y.v)), a.v, b.v)};
+}
 inline vec power_of_two(vec n) {
     return {vreinterpretq_f32_s32(vshlq_n_s32(vcvtnq_s32_f32(vaddq_f32(n.v, vdupq_n_f32(127.0f))), 23))};
 }
@@ -168,6 +179,7 @@ inline vec minus_magnitude(vec a) { return {from_bits(bits(a.v) | 0x80000000u)};
 inline vec with_sign(vec m, vec s) { return {from_bits((bits(m.v) & 0x7fffffffu) | (bits(s.v) & 0x80000000u))}; }
 inline vec where_negative(vec s, vec a, vec b) { return bits(s.v) >> 31 ? a : b; }
 inline vec where_positive(vec s, vec a, vec b) { return s.v > 0 ? a : b; }
+inline vec where_above(vec x, vec y, vec a, vec b) { return !(x.v <= y.v) && y.v == y.v ? a : b; }
 inline vec power_of_two(vec n) {
     // Adding 2^23 leaves the whole number in the low bits: defined for NaN too, where a cast to int is not.
     return {from_bits(bits(n.v + (127.0f + 8388608.0f)) << 23)};

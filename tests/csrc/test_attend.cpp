@@ -1,5 +1,5 @@
-// Runs attention, the dense product and the loss of a softmax of every level that runs here on buffers that have exactly their
-// size, under the sanitisers: a number read or written beyond any of them ends the program. What must not be read is NaN; what
+// Runs attention, the dense product, the loss of a softmax and the largest over time of every level that runs here on buffers that
+// have exactly their size, under the sanitisers: a number read or written beyond any of them ends the program. What must not be read is NaN; what
 // must be written is NaN before. The number of threads and a row alone are compared to the bit.
 #include <algorithm>
 #include <array>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "threads.h"
 
 using i64 = std::int64_t;
 using namespace seqloom;
@@ -235,6 +236,62 @@ static void try_log_softmax(const kernels& level, i64 rows, i64 words) {
     for (i64 v = 0; v < words; ++v) check(std::isnan(broken[v]), level.isa, "what is no number shows in all of its row");
 }
 
+// The largest over time and its gradient: the first of equals and of NaNs, nothing beyond a length, gaps between steps; with and
+// without places, and on several threads. Lengths that are none count as the nearest that is one.
+static void try_max_pool(const kernels& level, i64 rows, i64 steps, i64 units, i64 gap) {
+    const i64 apart = units + gap;
+    buffer x(rows * steps * apart - (rows * steps > 0 ? gap : 0)), gradient = filled(rows * units, 9);
+    std::vector<i64> lengths;
+    for (i64 b = 0; b < rows; ++b) {
+        lengths.push_back(b == 0 ? steps + 9 : b == 1 ? -3 : (b * 5) % (steps + 1));
+        const i64 real_steps = std::min(std::max(lengths.back(), i64{0}), steps);
+        for (i64 t = 0; t < real_steps; ++t)
+            for (i64 i = 0; i < units; ++i) {
+                const i64 place = (b * steps + t) * apart + i;
+                x[place] = place % 61 == 7 ? std::numeric_limits<float>::quiet_NaN() : std::round(2 * number(place));
+            }
+    }
+    using step_numbers = std::vector<std::int32_t>;
+    const auto solve = [&](int threads, buffer& largest, step_numbers* places) {
+        worth_waking(0);
+        level.max_pool(rows, steps, units, lengths.data(), {x.data(), steps * apart, apart}, largest.data(), places != nullptr ? places->data() : nullptr, threads);
+    };
+    const auto go_back = [&](int threads, const step_numbers& places) {
+        buffer of_x(rows * steps * units);
+        worth_waking(0);
+        level.max_pool_backward(rows, steps, units, places.data(), gradient.data(), of_x.data(), threads);
+        return of_x;
+    };
+    buffer largest(rows * units);
+    step_numbers places(static_cast<std::size_t>(rows * units), -7);
+    solve(1, largest, &places);
+    const buffer of_x = go_back(1, places);
+    for (i64 b = 0; b < rows; ++b)
+        for (i64 i = 0; i < units; ++i) {
+            const auto at = [&](i64 t) { return x[(b * steps + t) * apart + i]; };
+            i64 place = -1;
+            for (i64 t = 0; t < std::min(lengths[static_cast<std::size_t>(b)], steps); ++t)
+                if (place < 0 || at(t) > at(place) || (std::isnan(at(t)) && !std::isnan(at(place)))) place = t;
+            const float got = largest[b * units + i], wanted = place < 0 ? 0 : at(place);
+            check(places[static_cast<std::size_t>(b * units + i)] == place, level.isa, "the place of the largest");
+            check(std::isnan(wanted) ? std::isnan(got) : got == wanted, level.isa, "the largest");
+            for (i64 t = 0; t < steps; ++t)
+                check(of_x[(b * steps + t) * units + i] == (t == place ? gradient[b * units + i] : 0), level.isa, "the gradient is at the place of the largest");
+        }
+    for (int threads = 1; threads <= 4; ++threads) {
+        buffer other(rows * units), alone(rows * units);
+        step_numbers places_of(places.size(), -7);
+        solve(threads, other, &places_of);
+        solve(threads, alone, nullptr);
+        check(other.same(largest) && places_of == places, level.isa, "the number of threads changes the largest");
+        check(alone.same(largest), level.isa, "the largest needs no places");
+        check(go_back(threads, places).same(of_x), level.isa, "the number of threads changes a gradient of the largest");
+    }
+    for (std::int32_t& place : places) place = static_cast<std::int32_t>(steps);
+    const buffer none = go_back(2, places);
+    for (i64 i = 0; i < none.size(); ++i) check(none[i] == 0, level.isa, "a step that is none has no gradient");
+}
+
 int main() {
     for (const kernels* level : runnable()) {
         for (const auto& [score, prepared] : {std::array<bool, 2>{true, true}, {true, false}, {false, false}})
@@ -250,7 +307,10 @@ int main() {
         for (const auto& [rows, words] : {std::array<i64, 2>{1, 1}, {3, 7}, {0, 5}, {2, 64}, {40, 1003}, {5, 8000}}) try_log_softmax(*level, rows, words);
         for (const float smoothing : {0.0f, 0.1f})
             for (const auto& [words, tokens] : {std::array<i64, 2>{1, 1}, {2, 3}, {5, 0}, {300, 1}, {129, 70}, {2000, 37}}) try_loss(*level, words, tokens, smoothing);
-        std::printf("%-7s attention, dense products and losses: %d failed so far\n", level->isa, failures);
+        for (const i64 gap : {0, 3})
+            for (const auto& [rows, steps, units] : {std::array<i64, 3>{1, 1, 1}, {0, 4, 5}, {4, 0, 5}, {5, 7, 3}, {9, 11, 17}, {3, 20, 33}, {4, 9, 64}, {4, 9, 200}, {20, 40, 300}, {1, 150, 1030}})
+                try_max_pool(*level, rows, steps, units, gap);
+        std::printf("%-7s attention, dense products, losses and the largest over time: %d failed so far\n", level->isa, failures);
     }
     return failures == 0 ? 0 : 1;
 }
