@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from seqloom.kernels import pooling as core
 from seqloom.nn.linear import Linear
 from seqloom.shapes import Float, Int, valid_steps
 
@@ -14,6 +15,8 @@ def mean_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Fl
 
 def max_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
     """The largest value of each unit over the real steps. Of equal ones the first has the gradient, going back."""
+    if core.fits(outputs, lengths):
+        return core.max_pool(outputs, lengths)
     if not outputs.shape[1]:
         return outputs.sum(dim=1)
     padding = ~valid_steps(lengths, outputs.shape[1])[..., None]
