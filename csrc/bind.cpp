@@ -56,6 +56,7 @@ struct forward_call final : call {
     std::vector<i64> full;
 
     explicit forward_call(const layer<real>& weights) : w(weights) {}
+    forward_call(forward_call&&) = default;  // and no copy, whose lengths would be the original's
     void run() const override { w.loops->forward(*w.weights, s, r); }
 };
 
@@ -68,6 +69,7 @@ struct backward_call final : call {
     std::vector<i64> full;
 
     explicit backward_call(const layer<real>& weights) : w(weights) {}
+    backward_call(backward_call&&) = default;  // and no copy, whose lengths would be the original's
     void run() const override { w.loops->backward(*w.weights, s, r, g); }
 };
 

@@ -165,9 +165,49 @@ def test_gradients_of_some_only(kind: str) -> None:
 
 
 @of_each_kind
-def test_gradients_can_be_differentiated_again(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_what_nothing_comes_back_from_has_no_gradient(kind: str, way: str) -> None:
+    layer, x = bidirectional(kind), inputs().requires_grad_()
+
+    def found() -> list[Tensor | None]:
+        _, state = layer(x, LENGTHS)
+        of_one = sum(path.square().sum() for path in getattr(state, way))
+        return list(torch.autograd.grad(of_one, [x, *layer.parameters()], allow_unused=True))
+
+    with with_threads(2):
+        ours = found()
+        with one_after_the_other(layer):
+            theirs = found()
+    assert sum(gradient is None for gradient in ours) == len(list(layer.backward_layer.parameters()))
+    assert_same_bits(ours, theirs)
+
+
+@of_each_kind
+def test_a_frozen_direction_is_no_part_of_the_graph(kind: str, joint: list[str]) -> None:
+    layer, x = bidirectional(kind), inputs()
+    layer.backward_layer.requires_grad_(requires_grad=False)
+    outputs, state = layer(x, LENGTHS)
+    assert [path.requires_grad for path in paths(state)] == [True] * len(state.forward) + [False] * len(state.backward)
+    weights = list(layer.forward_layer.parameters())
+    (first, *_) = torch.autograd.grad(outputs.square().sum(), weights, create_graph=True)
+    assert any(part.abs().sum() > 0 for part in torch.autograd.grad(first.square().sum(), weights))
+    layer.forward_layer.requires_grad_(requires_grad=False)
+    again, _ = layer(x, LENGTHS)
+    assert joint == ["both"] * 2
+    assert torch.equal(outputs, again)
+
+
+@of_each_kind
+@pytest.mark.parametrize("way", ["both", "forward"])
+def test_gradients_can_be_differentiated_again(kind: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def twice() -> list[Tensor]:
         layer, x = bidirectional(kind, 6), inputs().requires_grad_()
+        if way == "forward":
+            state = layer(x, LENGTHS)[1].forward
+            leaves = [x, *layer.forward_layer.parameters()]
+            first = torch.autograd.grad(state.hidden.square().sum(), leaves, create_graph=True)
+            again = torch.autograd.grad(sum(part.square().sum() for part in first), leaves)
+            return [part.detach() for part in (*first, *again)]
         outputs, state = layer(x, LENGTHS)
         torch.manual_seed(6)
         loss = (outputs * torch.randn(outputs.shape)).square().sum() + sum(path.sum() for path in paths(state))
@@ -215,6 +255,18 @@ def test_a_layer_with_a_forward_of_its_own_is_asked() -> None:
     outputs, _ = layer(inputs())
     quiet, _ = LSTM.forward(layer.forward_layer, inputs())
     assert torch.equal(outputs[..., :6], 2 * quiet)
+
+
+def test_a_layer_compiled_by_itself_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, called = bidirectional("gru"), []
+
+    def compiled(*arguments: Any, **options: Any) -> Any:
+        called.append("compiled")
+        return layer.forward_layer.forward(*arguments, **options)
+
+    monkeypatch.setattr(layer.forward_layer, "_compiled_call_impl", compiled)  # as its method compile() sets it
+    layer(inputs())
+    assert called == ["compiled"]
 
 
 def test_hooks_of_all_modules_see_both_layers() -> None:

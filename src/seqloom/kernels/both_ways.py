@@ -1,16 +1,19 @@
 """Both readings of a bidirectional layer by the compiled core: one node of torch's graph, outputs side by side.
 
 With two threads each reads in one direction, so that none waits for the other at the end of each, and each step's
-weights are fetched for all rows at once. The bits are those of one reading after the other.
+weights are fetched for all rows at once. The bits are those of one reading after the other. Being one node, both go
+back together, and the outputs are kept for that: after a change of them in place torch refuses to.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from seqloom.cells import CellParameters
+from seqloom.kernels import fused_cpu
 from seqloom.kernels.fused_cpu import by_reference, needs_gradient, operands, plain
 from seqloom.kernels.packing import pack
 from seqloom.kernels.recurrence import (
@@ -19,6 +22,7 @@ from seqloom.kernels.recurrence import (
     Reading,
     Results,
     compute_both,
+    differentiate,
     differentiate_both,
     halves,
     name_of,
@@ -37,10 +41,13 @@ def run(
     """As `dispatch.run_both`, for what `dispatch.choose` lets through in both directions, unobserved by a compiler."""
     cell = name_of(step)
     assert cell is not None
-    if isinstance(x, Tokens):
-        x = Tokens(x.ids, x.vectors.float())
+    x = Tokens(x.ids, x.vectors.float()) if isinstance(x, Tokens) else x.float()
     ahead, back = (operands(p, x, lengths, state) for p, state in zip(parameters, states, strict=True))
-    if needs_gradient(ahead) or needs_gradient(back):
+    if needs_gradient(ahead) != needs_gradient(back):  # a way that nobody learns is no node, and keeps nothing
+        ways = zip(parameters, states, (False, True), strict=True)
+        one, other = (fused_cpu.run(step, p, x, lengths, state, reverse=reverse) for p, state, reverse in ways)
+        return torch.cat([one[0], other[0]], dim=-1), (one[1], other[1])
+    if needs_gradient(ahead):
         outputs, *last = _BothWays.apply(cell, *ahead, *back)  # type: ignore[no-untyped-call]
     else:
         outputs, results = compute_both(cell, (ahead, back), (pack(cell, ahead), pack(cell, back)), save=False)
@@ -70,19 +77,25 @@ class _BothWays(Function):
         wanted = ctx.needs_input_grad[1 : 1 + half], ctx.needs_input_grad[1 + half :]
         of_outputs = (None, None) if gradients[0] is None else halves(gradients[0])
         ways = (of_outputs[0], *gradients[1:3]), (of_outputs[1], *gradients[3:5])
-        if plain(gradients):
-            kept = (gates, cells), (gates_back, cells_back)
-            results = [Results(y, y, None, *own) for y, own in zip(halves(outputs), kept, strict=True)]
+        kept = (gates, cells), (gates_back, cells_back)
+        results = [Results(y, y, None, *own) for y, own in zip(halves(outputs), kept, strict=True)]
+        come_back = [any(gradient is not None for gradient in way) for way in ways]
+        if all(come_back) and plain(gradients):
             ahead, back = differentiate_both(ctx.cell, both, ctx.weights, results, ways, wanted)
             if ctx.one_input and ahead[0] is not None and back[0] is not None:
                 ahead[0].add_(back[0])
                 back[0] = None
-        else:
-            ahead, back = (
-                by_reference(Reading(ctx.cell, reverse), o, (*way, None, None), want)
-                for reverse, o, way, want in zip((False, True), both, ways, wanted, strict=True)
-            )
-        return None, *ahead, *back
+            return None, *ahead, *back
+        found: list[Tensor | None] = []
+        for number, (o, way, want) in enumerate(zip(both, ways, wanted, strict=True)):
+            reading = Reading(ctx.cell, reverse=number == 1)
+            if not come_back[number]:
+                found += [None] * half
+            elif plain(gradients):
+                found += differentiate(reading, o, ctx.weights[number], results[number], way, want)
+            else:
+                found += by_reference(reading, o, (*way, None, None), want)
+        return None, *found
 
 
 def _operands(tensors: Sequence[Tensor | None]) -> tuple[Operands, Operands]:

@@ -128,7 +128,7 @@ def run_both(
 ) -> tuple[Float[Tensor, "B T HH"], tuple[State, State]]:
     """Read `x` forward with the first cell, and back to front with the second: two of `run`, their outputs in one."""
     ways = tuple(zip(steps, parameters, states, strict=True))
-    if _are_alike(steps, parameters) and not fused_cpu.observed():
+    if not fused_cpu.observed() and _are_alike(steps, parameters):
         vectors = x.vectors if isinstance(x, Tokens) else x
         if all(choose(step, p, vectors, state).name == "fused_cpu" for step, p, state in ways):
             return both_ways.run(steps[0], parameters, x, lengths, states)

@@ -158,7 +158,7 @@ def _made(kind: Callable[..., Any], cell: str, o: Operands) -> Any:
 def _keep(key: tuple[object, ...], made: _Packed) -> None:
     """Single operations on the dict only: other threads, and a process forked meanwhile, find it whole."""
     known = _kept.pop(key, None)
-    for old in tuple(_kept) if known is None or known.numbers < made.numbers else ():  # training packs the same again
+    for old in tuple(_kept) if known is None else ():  # training packs the same again and again, of one size
         if len(_kept) < KEPT and sum(kept.numbers for kept in tuple(_kept.values())) + made.numbers <= KEPT_NUMBERS:
             break
         _kept.pop(old, None)

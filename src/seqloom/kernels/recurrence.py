@@ -6,8 +6,8 @@ both give the same bits. Everything is float32 on the CPU; the core trusts the s
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -129,12 +129,11 @@ def compute_both(
         _room(Reading(cell, reverse), o, outputs, save=save, blank=False)
         for reverse, o, outputs in zip((False, True), both, halves(joint), strict=True)
     ]
-    core, threads = native.core(), torch.get_num_threads()
     calls = [
-        _forward(Reading(cell, reverse), o, packed, read, threads=1 if threads == 2 else threads)
+        _forward(Reading(cell, reverse), o, packed, read, threads=_threads_of_each())
         for reverse, o, packed, read in zip((False, True), both, weights, results, strict=True)
     ]
-    _run_both(core.forward_call if threads == 2 else core.forward, calls)
+    _run_both("forward", calls)
     return joint, results
 
 
@@ -167,14 +166,13 @@ def differentiate_both(
 ) -> list[list[Tensor | None]]:
     """What `differentiate` finds for each of two readings."""
     found = [_wanted(o, want) for o, want in zip(both, wanted, strict=True)]
-    core, threads = native.core(), torch.get_num_threads()
     calls = [
-        _backward(Reading(cell, reverse), o, packed, read, ways, threads=1 if threads == 2 else threads)
+        _backward(Reading(cell, reverse), o, packed, read, ways, threads=_threads_of_each())
         for reverse, o, packed, read, ways in zip(
             (False, True), both, weights, results, zip(gradients, found, strict=True), strict=True
         )
     ]
-    _run_both(core.backward_call if threads == 2 else core.backward, calls)
+    _run_both("backward", calls)
     return found
 
 
@@ -191,14 +189,23 @@ class _Call(NamedTuple):
     tensors: tuple[Tensor | None, ...]
 
 
-def _run_both(function: Callable[..., Any], calls: Sequence[_Call]) -> None:
-    """One call after the other with all threads; or, where `function` makes them ready, each with one of two threads.
+def _side_by_side() -> bool:
+    """Whether each direction has a thread of its own: with two. More of them share the rows of one direction."""
+    return torch.get_num_threads() == 2
 
-    Two threads that share no rows do not wait for each other, and each reads one direction's weights alone.
-    """
-    made = [function(*call.arguments) for call in calls]
-    if made[0] is not None:
-        native.core().run_both(*made)
+
+def _threads_of_each() -> int:
+    return 1 if _side_by_side() else torch.get_num_threads()
+
+
+def _run_both(name: Literal["forward", "backward"], calls: Sequence[_Call]) -> None:
+    core = native.core()
+    if _side_by_side():
+        make = core.forward_call if name == "forward" else core.backward_call
+        core.run_both(*(make(*call.arguments) for call in calls))
+    else:
+        for call in calls:
+            getattr(core, name)(*call.arguments)
 
 
 def _sizes(o: Operands) -> tuple[int, int, int]:

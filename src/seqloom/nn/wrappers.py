@@ -207,11 +207,13 @@ def _check_sizes(layers: Sequence[Recurrent | Bidirectional], *, residual: bool)
 
 
 def _watched(layer: Recurrent) -> bool:
-    """Whether `layer` must be called itself: it has hooks or a `forward` of its own, or a compiler looks on."""
+    """Whether `layer` must be called itself: a compiler looks on, or it has hooks or a way of its own to be called."""
+    if torch.compiler.is_compiling():
+        return True
     own = type(layer).forward is not Recurrent.forward or "forward" in vars(layer)
     hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
     anywhere: bool = nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
-    return torch.compiler.is_compiling() or own or anywhere or any(hooks)
+    return own or layer._compiled_call_impl is not None or anywhere or any(hooks)
 
 
 def _both(state: BidirectionalState | None) -> tuple[State | None, State | None]:
