@@ -394,15 +394,17 @@ def test_a_removed_folder_is_gone_at_once(tmp_path):
 
 
 def test_a_reader_racing_with_saves_only_ever_sees_whole_generations_in_order(tmp_path):
-    generations = [{"config.json": b"%d" % n, "weights.safetensors": b"%d" % n * 9000} for n in range(1000)]
-    replace_folder(tmp_path, generations[0])
+    def generation(number: int) -> dict[str, bytes]:
+        return {"config.json": b"%d" % number, "weights.safetensors": b"%d" % number * 9000}
+
+    replace_folder(tmp_path, generation(0))
     end = time.monotonic() + 1.5
 
     def save_again_and_again() -> int:
         saved = 0
         while time.monotonic() < end:
             saved += 1
-            replace_folder(tmp_path, generations[saved])
+            replace_folder(tmp_path, generation(saved))
         return saved
 
     counted: list[int] = []
@@ -412,11 +414,11 @@ def test_a_reader_racing_with_saves_only_ever_sees_whole_generations_in_order(tm
     while writer.is_alive():
         found = read(tmp_path)
         seen.append(int(found["config.json"]))
-        assert found == generations[seen[-1]]
+        assert found == generation(seen[-1])
     writer.join()
     assert seen == sorted(seen)
     assert len(set(seen)) > 5
-    assert read(tmp_path) == generations[counted[0]]
+    assert read(tmp_path) == generation(counted[0])
 
 
 def test_damage_that_is_gone_at_a_second_look_was_none(tmp_path, monkeypatch):

@@ -71,14 +71,23 @@ def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises StorageError where the folder cannot be written or another process holds its lock; it stays readable.
     """
     with lock_folder(folder), _writing(folder, files):
-        remove_temporaries(folder)
-        if os.path.lexists(folder / NEXT):
-            with contextlib.suppress(BundleError):  # a damaged left-over has nothing to give: the new set replaces it
-                _put_into_place(folder, _read_listed(folder / NEXT, None))
-            remove_folder(folder / NEXT)
+        finish_left_over(folder)
         write_folder(folder / NEXT, files)
         _put_into_place(folder, files)
         remove_folder(folder / NEXT)
+
+
+def finish_left_over(folder: Path) -> None:
+    """Put into place what a killed writer had committed, and remove what it had not.
+
+    Raises StorageError where the folder cannot be written or another process holds its lock.
+    """
+    with lock_folder(folder), _writing(folder, {}):
+        remove_temporaries(folder)
+        if os.path.lexists(folder / NEXT):
+            with contextlib.suppress(BundleError):  # a damaged left-over has nothing to give: a new set replaces it
+                _put_into_place(folder, _read_listed(folder / NEXT, None))
+            remove_folder(folder / NEXT)
 
 
 def write_file(path: Path, data: bytes) -> None:

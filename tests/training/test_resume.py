@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from seqloom import files
 from seqloom.bundle import Bundle, load_bundle
 from seqloom.errors import BundleError, Interrupted, TrainingError
 from seqloom.files import TEMPORARY
@@ -243,6 +244,36 @@ def test_a_damaged_newest_checkpoint_costs_one_interval_and_is_told(data: Path, 
 
 
 # What a resumed training must be
+
+
+def test_a_training_killed_while_its_last_files_go_into_place_has_them_there_when_resumed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, placed = files._put_into_place, []
+
+    def counted(folder: Path, found: dict[str, bytes]) -> None:
+        placed.append(folder)
+        put(folder, found)
+
+    monkeypatch.setattr(files, "_put_into_place", counted)
+    train(data, tmp_path / "expected")
+    left = len(placed)
+
+    def killed(folder: Path, found: dict[str, bytes]) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KilledError
+        put(folder, found)
+
+    monkeypatch.setattr(files, "_put_into_place", killed)
+    with pytest.raises(KilledError):
+        train(data, tmp_path / "out")
+    monkeypatch.setattr(files, "_put_into_place", put)
+    assert (tmp_path / "out" / files.NEXT).exists()
+    train(data, tmp_path / "out", resume=True)
+    assert not (tmp_path / "out" / files.NEXT).exists()
+    assert_same_model(tmp_path / "out", tmp_path / "expected")
 
 
 def test_a_finished_training_says_so_and_changes_nothing(data: Path, tmp_path: Path) -> None:

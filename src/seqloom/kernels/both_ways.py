@@ -8,19 +8,17 @@ back together, and the outputs are kept for that: after a change of them in plac
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from seqloom.cells import CellParameters
-from seqloom.kernels import fused_cpu
 from seqloom.kernels.fused_cpu import by_reference, needs_gradient, operands, plain
 from seqloom.kernels.packing import pack
 from seqloom.kernels.recurrence import (
     CELLS,
     Operands,
-    Reading,
     Results,
+    both_readings,
     compute_both,
     differentiate,
     differentiate_both,
@@ -38,16 +36,13 @@ def run(
     lengths: Int[Tensor, " B"] | None,
     states: Sequence[Start],
 ) -> tuple[Float[Tensor, "B T HH"], tuple[State, State]]:
-    """As `dispatch.run_both`, for what `dispatch.choose` lets through in both directions, unobserved by a compiler."""
+    """As `dispatch.run_both`, for what it lets through: both cells are alike, and both or none need a gradient."""
     cell = name_of(step)
     assert cell is not None
     x = Tokens(x.ids, x.vectors.float()) if isinstance(x, Tokens) else x.float()
     ahead, back = (operands(p, x, lengths, state) for p, state in zip(parameters, states, strict=True))
-    if needs_gradient(ahead) != needs_gradient(back):  # a way that nobody learns is no node, and keeps nothing
-        ways = zip(parameters, states, (False, True), strict=True)
-        one, other = (fused_cpu.run(step, p, x, lengths, state, reverse=reverse) for p, state, reverse in ways)
-        return torch.cat([one[0], other[0]], dim=-1), (one[1], other[1])
     if needs_gradient(ahead):
+        # torch has no types for it
         outputs, *last = _BothWays.apply(cell, *ahead, *back)  # type: ignore[no-untyped-call]
     else:
         outputs, results = compute_both(cell, (ahead, back), (pack(cell, ahead), pack(cell, back)), save=False)
@@ -87,8 +82,7 @@ class _BothWays(Function):
                 back[0] = None
             return None, *ahead, *back
         found: list[Tensor | None] = []
-        for number, (o, way, want) in enumerate(zip(both, ways, wanted, strict=True)):
-            reading = Reading(ctx.cell, reverse=number == 1)
+        for number, (reading, o, way, want) in enumerate(zip(both_readings(ctx.cell), both, ways, wanted, strict=True)):
             if not come_back[number]:
                 found += [None] * half
             elif plain(gradients):

@@ -130,7 +130,9 @@ def run_both(
     ways = tuple(zip(steps, parameters, states, strict=True))
     if not fused_cpu.observed() and _are_alike(steps, parameters):
         vectors = x.vectors if isinstance(x, Tokens) else x
-        if all(choose(step, p, vectors, state).name == "fused_cpu" for step, p, state in ways):
+        # A way that nobody learns is no node of a graph, and keeps nothing.
+        learned = {fused_cpu.needs_gradient((vectors, *p, *_paths(state))) for _, p, state in ways}
+        if len(learned) == 1 and all(choose(step, p, vectors, state).name == "fused_cpu" for step, p, state in ways):
             return both_ways.run(steps[0], parameters, x, lengths, states)
     read, back = (
         run(step, p, x, lengths, state, reverse=reverse)

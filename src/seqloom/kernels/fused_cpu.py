@@ -4,7 +4,7 @@ What the core cannot do, the reference does: where the gradient itself is differ
 gates, the batch is read again by the cell's equations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -82,9 +82,9 @@ def _expanded(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return x if x.shape == shape else x.expand(shape)
 
 
-def needs_gradient(o: Operands) -> bool:
-    """Whether a gradient of any operand is recorded now."""
-    return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in o)
+def needs_gradient(parts: Iterable[Tensor | None]) -> bool:
+    """Whether a gradient of any part is recorded now."""
+    return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)
 
 
 def observed() -> bool:

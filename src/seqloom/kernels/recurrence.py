@@ -119,6 +119,11 @@ def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: b
     return results
 
 
+def both_readings(cell: str) -> tuple[Reading, Reading]:
+    """How a bidirectional layer reads: forward, and from the last step back."""
+    return Reading(cell, reverse=False), Reading(cell, reverse=True)
+
+
 def compute_both(
     cell: str, both: Sequence[Operands], weights: Sequence[Any], *, save: bool
 ) -> tuple[Float[Tensor, "B T HH"], list[Results]]:
@@ -126,12 +131,12 @@ def compute_both(
     batch, time, hidden = _sizes(both[0])
     joint = empty(batch, time, 2 * hidden)
     results = [
-        _room(Reading(cell, reverse), o, outputs, save=save, blank=False)
-        for reverse, o, outputs in zip((False, True), both, halves(joint), strict=True)
+        _room(reading, o, outputs, save=save, blank=False)
+        for reading, o, outputs in zip(both_readings(cell), both, halves(joint), strict=True)
     ]
     calls = [
-        _forward(Reading(cell, reverse), o, packed, read, threads=_threads_of_each())
-        for reverse, o, packed, read in zip((False, True), both, weights, results, strict=True)
+        _forward(reading, o, packed, read, threads=_threads_of_each())
+        for reading, o, packed, read in zip(both_readings(cell), both, weights, results, strict=True)
     ]
     _run_both("forward", calls)
     return joint, results
@@ -167,9 +172,9 @@ def differentiate_both(
     """What `differentiate` finds for each of two readings."""
     found = [_wanted(o, want) for o, want in zip(both, wanted, strict=True)]
     calls = [
-        _backward(Reading(cell, reverse), o, packed, read, ways, threads=_threads_of_each())
-        for reverse, o, packed, read, ways in zip(
-            (False, True), both, weights, results, zip(gradients, found, strict=True), strict=True
+        _backward(reading, o, packed, read, (come, go), threads=_threads_of_each())
+        for reading, o, packed, read, come, go in zip(
+            both_readings(cell), both, weights, results, gradients, found, strict=True
         )
     ]
     _run_both("backward", calls)

@@ -146,12 +146,12 @@ class Recurrent(nn.Module, ABC):
             bias=self._own("bias"),
             norm_input=self.norm_input,
             norm_hidden=self.norm_hidden,
-            bias_candidate=self.bias_candidate,
+            bias_candidate=self._own("bias_candidate"),
             hidden_mask=mask,
         )
 
     def _own(self, name: str) -> Any:
-        """The attribute `name`: a parameter four times as fast as through torch's own search, which a call feels."""
+        """The attribute `name`: a parameter sooner than by torch's own search, which a call of a small layer feels."""
         found = self._parameters.get(name)
         return getattr(self, name) if found is None else found
 

@@ -212,6 +212,7 @@ def _watched(layer: Recurrent) -> bool:
         return True
     own = type(layer).forward is not Recurrent.forward or "forward" in vars(layer)
     hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    # torch has no types for it
     anywhere: bool = nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
     return own or layer._compiled_call_impl is not None or anywhere or any(hooks)
 

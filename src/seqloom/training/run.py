@@ -20,7 +20,7 @@ from seqloom.data.tag_targets import TagTargets
 from seqloom.data.targets import Target, Targets
 from seqloom.data.text_targets import TextTargets
 from seqloom.errors import BundleError, TrainingError
-from seqloom.files import lock_folder
+from seqloom.files import finish_left_over, lock_folder
 from seqloom.models import Forecaster, OneAnswer
 from seqloom.training.baselines import constant_target
 from seqloom.training.card import card_of
@@ -83,6 +83,7 @@ def train_model(
             for skipped in checkpoint.skipped:
                 report(Said(skipped))
             if (finished := _finished_bundle(folder, state)) is not None:
+                finish_left_over(folder)  # a kill while the last files went into place
                 report(Said(f"the training in {folder} has finished already, and nothing was changed"))
                 return finished
             report(Said(f"resumed at step {state.step:,}, in epoch {state.epoch + 1}"))
