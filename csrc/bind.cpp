@@ -1,17 +1,17 @@
 // The Python face of the core: checks what it is given and calls; nothing is computed here.
 //
-// The recurrent functions take addresses, for converting a tensor costs more than a step of a small layer. Their caller,
-// seqloom.kernels.fused_cpu, has checked shapes, dtypes and lengths; 0 stands for "not given".
+// The caller, seqloom.kernels, has checked shapes and lengths. Functions take tensors where csrc/bind_tensors.h reads them, or
+// addresses, where 0 stands for "not given".
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdlib>
 #include <exception>
 
-#include "bind.h"
-#include "pool.h"
+#include "bind_tensors.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -27,19 +27,6 @@ static void apply(elementwise f, const input& x, const output& y) {
     f(x.data(), y.data(), static_cast<i64>(x.size()));
 }
 
-template <class real>
-sequence<real> sequence_of(i64 batch, i64 time, const i64* lengths, bool reverse, int threads, address x, i64 x_batch, i64 x_time,
-                           address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
-                           i64 mask_row, address ids, i64 ids_batch, i64 ids_time, address table, i64 table_row) {
-    return {batch, time, lengths, reverse, threads,
-            {reinterpret_cast<const real*>(x), x_batch, x_time},
-            {reinterpret_cast<const i64*>(ids), ids_batch, ids_time},
-            {reinterpret_cast<const real*>(table), table_row},
-            {reinterpret_cast<const real*>(first_hidden), first_hidden_row},
-            {reinterpret_cast<const real*>(first_cell), first_cell_row},
-            {reinterpret_cast<const real*>(mask), mask_row}};
-}
-
 // One reading forward, or its way back, ready to be run. What it was given must outlive it, but not the lengths of rows that are
 // all read to the end.
 struct call {
@@ -48,65 +35,56 @@ struct call {
     virtual void run() const = 0;
 };
 
-template <class real>
 struct forward_call final : call {
-    const layer<real>& w;
-    sequence<real> s;
-    readings<real> r;
+    const layer& w;
+    sequence<float> s;
+    readings<float> r;
     std::vector<i64> full;
 
-    explicit forward_call(const layer<real>& weights) : w(weights) {}
+    explicit forward_call(const layer& weights) : w(weights) {}
     forward_call(forward_call&&) = default;  // and no copy, whose lengths would be the original's
     void run() const override { w.loops->forward(*w.weights, s, r); }
 };
 
-template <class real>
 struct backward_call final : call {
-    const layer<real>& w;
-    sequence<real> s;
-    readings<real> r;
-    gradients<real> g;
+    const layer& w;
+    sequence<float> s;
+    readings<float> r;
+    gradients<float> g;
     std::vector<i64> full;
 
-    explicit backward_call(const layer<real>& weights) : w(weights) {}
+    explicit backward_call(const layer& weights) : w(weights) {}
     backward_call(backward_call&&) = default;  // and no copy, whose lengths would be the original's
     void run() const override { w.loops->backward(*w.weights, s, r, g); }
 };
 
-template <class real>
-forward_call<real> forward(const layer<real>& w, i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch,
-                           i64 x_time, address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
-                           i64 mask_row, address outputs, i64 outputs_batch, i64 outputs_time, address last_hidden, address last_cell,
-                           address gates, address cells, address ids, i64 ids_batch, i64 ids_time, address table, i64 table_row) {
-    forward_call<real> made(w);
-    const i64* each = lengths_of(lengths, batch, time, made.full);
-    made.s = sequence_of<real>(batch, time, each, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
-                               first_cell, first_cell_row, mask, mask_row, ids, ids_batch, ids_time, table, table_row);
-    made.r = {{reinterpret_cast<real*>(outputs), outputs_batch, outputs_time}, w.template rows<real>(last_hidden),
-              w.template rows<real>(last_cell), reinterpret_cast<real*>(gates), reinterpret_cast<real*>(cells)};
+using numbers = place<float>;
+using read_only = place<const float>;
+using whole_numbers = place<const i64>;
+
+static forward_call forward(const layer& w, i64 batch, i64 time, whole_numbers lengths, bool reverse, int threads, read_only x,
+                            read_only first_hidden, read_only first_cell, read_only mask, numbers outputs, numbers last_hidden,
+                            numbers last_cell, numbers gates, numbers cells, whole_numbers ids, read_only table) {
+    forward_call made(w);
+    const i64* each = lengths_of(lengths.data, batch, time, made.full);
+    made.s = {batch, time, each, reverse, threads, x, ids, table, first_hidden, first_cell, mask};
+    made.r = {outputs, last_hidden, last_cell, gates.data, cells.data};
     made.multiplications = w.multiplications(made.s);
     return made;
 }
 
-template <class real>
-backward_call<real> backward(const layer<real>& w, i64 batch, i64 time, address lengths, bool reverse, int threads, address x, i64 x_batch,
-                             i64 x_time, address first_hidden, i64 first_hidden_row, address first_cell, i64 first_cell_row, address mask,
-                             i64 mask_row, address outputs, i64 outputs_batch, i64 outputs_time, address gates, address cells,
-                             address grad_outputs, i64 grad_outputs_batch, i64 grad_outputs_time, address grad_last_hidden,
-                             address grad_last_cell, address grad_x, address grad_input, address grad_hidden, address grad_bias,
-                             address grad_bias_candidate, address grad_first_hidden, address grad_first_cell, address ids, i64 ids_batch,
-                             i64 ids_time, address table, i64 table_row, address grad_table, i64 table_rows) {
-    backward_call<real> made(w);
-    const i64* each = lengths_of(lengths, batch, time, made.full);
-    made.s = sequence_of<real>(batch, time, each, reverse, threads, x, x_batch, x_time, first_hidden, first_hidden_row,
-                               first_cell, first_cell_row, mask, mask_row, ids, ids_batch, ids_time, table, table_row);
-    made.r = {{reinterpret_cast<real*>(outputs), outputs_batch, outputs_time}, {}, {},
-              reinterpret_cast<real*>(gates), reinterpret_cast<real*>(cells)};
-    made.g = {{reinterpret_cast<const real*>(grad_outputs), grad_outputs_batch, grad_outputs_time},
-              w.template rows<const real>(grad_last_hidden), w.template rows<const real>(grad_last_cell),
-              reinterpret_cast<real*>(grad_x), reinterpret_cast<real*>(grad_input), reinterpret_cast<real*>(grad_hidden),
-              reinterpret_cast<real*>(grad_table), table_rows, reinterpret_cast<real*>(grad_bias), reinterpret_cast<real*>(grad_bias_candidate),
-              w.template rows<real>(grad_first_hidden), w.template rows<real>(grad_first_cell)};
+static backward_call backward(const layer& w, i64 batch, i64 time, whole_numbers lengths, bool reverse, int threads, read_only x,
+                              read_only first_hidden, read_only first_cell, read_only mask, numbers outputs, numbers gates, numbers cells,
+                              read_only grad_outputs, read_only grad_last_hidden, read_only grad_last_cell, numbers grad_x,
+                              numbers grad_input, numbers grad_hidden, numbers grad_bias, numbers grad_bias_candidate,
+                              numbers grad_first_hidden, numbers grad_first_cell, whole_numbers ids, read_only table, numbers grad_table,
+                              i64 table_rows) {
+    backward_call made(w);
+    const i64* each = lengths_of(lengths.data, batch, time, made.full);
+    made.s = {batch, time, each, reverse, threads, x, ids, table, first_hidden, first_cell, mask};
+    made.r = {outputs, {}, {}, gates.data, cells.data};
+    made.g = {grad_outputs, grad_last_hidden, grad_last_cell, grad_x.data, grad_input.data, grad_hidden.data, grad_table.data, table_rows,
+              grad_bias.data, grad_bias_candidate.data, grad_first_hidden, grad_first_cell};
     made.multiplications = 2 * w.multiplications(made.s);
     return made;
 }
@@ -140,44 +118,31 @@ static void run_both(const call& first, const call& second) {
         if (one) std::rethrow_exception(one);
 }
 
-template <class real>
-void add_recurrent(nb::module_& module, const char* suffix) {
-    nb::class_<layer<real>>(module, (std::string("Weights") + suffix).c_str(), "The weights of one layer, copied into the order that the time loop reads.")
+static void add_recurrent(nb::module_& module) {
+    const auto none = [](const char* name) { return nb::arg(name).none() = nb::none(); };
+    nb::class_<layer>(module, "Weights", "The weights of one layer, copied into the order that the time loop reads.")
         .def(nb::init<const std::string&, i64, i64, address, std::pair<i64, i64>, address, std::pair<i64, i64>, address, address, int>(),
              "cell"_a, "input_size"_a, "hidden_size"_a, "weight_input"_a, "weight_input_strides"_a, "weight_hidden"_a,
              "weight_hidden_strides"_a, "bias"_a, "bias_candidate"_a, "threads"_a = 1);
-    nb::class_<forward_call<real>, call>(module, (std::string("Forward") + suffix).c_str());
-    nb::class_<backward_call<real>, call>(module, (std::string("Backward") + suffix).c_str());
+    nb::class_<forward_call, call>(module, "Forward");
+    nb::class_<backward_call, call>(module, "Backward");
     const auto add_forward = [&](const char* called, auto function, const char* says) {
-        module.def(called, function, says, "w"_a, "batch"_a, "time"_a, "lengths"_a, "reverse"_a, "threads"_a, "x"_a, "x_stride_batch"_a,
-                   "x_stride_time"_a, "first_hidden"_a, "first_hidden_stride"_a, "first_cell"_a, "first_cell_stride"_a,
-                   "mask"_a, "mask_stride"_a, "outputs"_a, "outputs_stride_batch"_a, "outputs_stride_time"_a, "last_hidden"_a,
-                   "last_cell"_a, "gates"_a, "cells"_a, "ids"_a = 0, "ids_stride_batch"_a = 0, "ids_stride_time"_a = 0,
-                   "table"_a = 0, "table_stride"_a = 0);
+        module.def(called, function, says, "w"_a, "batch"_a, "time"_a, "lengths"_a.none(), "reverse"_a, "threads"_a, "x"_a.none(),
+                   "first_hidden"_a.none(), "first_cell"_a.none(), "mask"_a.none(), "outputs"_a, "last_hidden"_a, "last_cell"_a.none(),
+                   "gates"_a.none(), "cells"_a.none(), none("ids"), none("table"));
     };
-    add_forward("forward", running(&forward<real>), "Read sequences: csrc/recurrent.h says what every argument is.");
-    add_forward("forward_call", &forward<real>, "The same, to be run by `run_both`. Keeps nothing alive.");
+    add_forward("forward", running(&forward), "Read sequences: csrc/recurrent.h says what every argument is.");
+    add_forward("forward_call", &forward, "The same, to be run by `run_both`. Keeps nothing alive.");
     const auto add_backward = [&](const char* called, auto function, const char* says) {
-        module.def(called, function, says, "w"_a, "batch"_a, "time"_a, "lengths"_a, "reverse"_a, "threads"_a, "x"_a, "x_stride_batch"_a,
-                   "x_stride_time"_a, "first_hidden"_a, "first_hidden_stride"_a, "first_cell"_a, "first_cell_stride"_a,
-                   "mask"_a, "mask_stride"_a, "outputs"_a, "outputs_stride_batch"_a, "outputs_stride_time"_a, "gates"_a,
-                   "cells"_a, "grad_outputs"_a, "grad_outputs_stride_batch"_a, "grad_outputs_stride_time"_a,
-                   "grad_last_hidden"_a, "grad_last_cell"_a, "grad_x"_a, "grad_weight_input"_a, "grad_weight_hidden"_a,
-                   "grad_bias"_a, "grad_bias_candidate"_a, "grad_first_hidden"_a, "grad_first_cell"_a, "ids"_a = 0,
-                   "ids_stride_batch"_a = 0, "ids_stride_time"_a = 0, "table"_a = 0, "table_stride"_a = 0, "grad_table"_a = 0,
+        module.def(called, function, says, "w"_a, "batch"_a, "time"_a, "lengths"_a.none(), "reverse"_a, "threads"_a, "x"_a.none(),
+                   "first_hidden"_a.none(), "first_cell"_a.none(), "mask"_a.none(), "outputs"_a, "gates"_a.none(), "cells"_a.none(),
+                   "grad_outputs"_a.none(), "grad_last_hidden"_a.none(), "grad_last_cell"_a.none(), "grad_x"_a.none(),
+                   "grad_weight_input"_a.none(), "grad_weight_hidden"_a.none(), "grad_bias"_a.none(), "grad_bias_candidate"_a.none(),
+                   "grad_first_hidden"_a.none(), "grad_first_cell"_a.none(), none("ids"), none("table"), none("grad_table"),
                    "table_rows"_a = 0);
     };
-    add_backward("backward", running(&backward<real>), "The gradients of what `forward` read and wrote.");
-    add_backward("backward_call", &backward<real>, "The same, to be run by `run_both`. Keeps nothing alive.");
-}
-
-// A tensor that gives its memory back for the next one of its size.
-static nb::ndarray<nb::pytorch, float> empty(const std::vector<std::size_t>& shape) {
-    std::size_t count = 1;
-    for (std::size_t size : shape) count *= size;
-    block* memory = take_block(static_cast<i64>(count * sizeof(float)));
-    const nb::capsule owner(memory, [](void* done) noexcept { give_block(static_cast<block*>(done)); });
-    return {static_cast<float*>(memory->data), shape.size(), shape.data(), owner};
+    add_backward("backward", running(&backward), "The gradients of what `forward` read and wrote.");
+    add_backward("backward_call", &backward, "The same, to be run by `run_both`. Keeps nothing alive.");
 }
 
 static void linear(const matrix& b, i64 rows, address a, i64 a_row, address start, address c, int threads, i64 start_row) {
@@ -226,6 +191,7 @@ static double fma_peak(int threads) {
 
 void add_int8(nb::module_& module);       // csrc/bind_int8.cpp
 void add_attention(nb::module_& module);  // csrc/bind_attend.cpp
+void add_tensors(nb::module_& module);    // csrc/bind_tensors.cpp
 
 NB_MODULE(_core, module) {
     module.doc() = "The compiled core of seqloom.";
@@ -246,12 +212,15 @@ NB_MODULE(_core, module) {
         "tanh", [](const input& x, const output& y) { apply(active().tanh, x, y); },
         "x"_a.noconvert(), "y"_a.noconvert(), "Write the hyperbolic tangent of x to y; y may be x.");
     module.def(
-        "fingerprint", [](address from, i64 bytes) { return active().fingerprint(reinterpret_cast<const void*>(from), bytes); },
-        "from"_a, "bytes"_a, "A hash of memory that changes when the memory does.");
-    module.def("empty", &empty, "shape"_a, "A tensor of this shape, not set, in memory that is kept for the next one.");
+        "variable",
+        [](const char* name, const char* otherwise) {
+            const char* value = std::getenv(name);
+            return std::string(value == nullptr ? otherwise : value);
+        },
+        "name"_a, "otherwise"_a, "The environment variable of this name, or `otherwise` where it is not set.");
+    add_tensors(module);
     nb::class_<call>(module, "Call", "A reading forward or its way back, made ready.");
-    add_recurrent<float>(module, "");
-    add_recurrent<double>(module, "64");
+    add_recurrent(module);
     module.def("run_both", &run_both, "first"_a, "second"_a, "Run two calls made for one thread, side by side where that pays.");
     add_int8(module);
     add_attention(module);

@@ -20,46 +20,35 @@ inline int cell_number(const std::string& name) {
     throw std::invalid_argument("no cell is named \"" + name + "\"");
 }
 
-template <class real>
-const recurrent<real>* cells();
-template <>
-inline const recurrent<float>* cells() { return active().cells; }
-template <>
-inline const recurrent<double>* cells() { return in_double(); }
-
 constexpr i64 gates_of_cell[] = {1, 1, 1, 4, 3, 3};  // in the order of cell_kind
 
-template <class real>
 struct layer {
-    const recurrent<real>* loops;
+    const recurrent<float>* loops;
     i64 hidden_size, multiplications_a_step;
-    std::unique_ptr<packed<real>> weights;
+    std::unique_ptr<packed<float>> weights;
 
     layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides, address hidden,
           std::pair<i64, i64> hidden_strides, address bias, address bias_candidate, int threads)
-        : loops(cells<real>() + cell_number(cell)), hidden_size(hidden_size),
+        : loops(active().cells + cell_number(cell)), hidden_size(hidden_size),
           multiplications_a_step(hidden_size * gates_of_cell[cell_number(cell)] * (input_size + hidden_size)) {
         if (hidden_size < 1 || hidden == 0 || (input_size < 1) != (input == 0)) throw std::invalid_argument("a layer needs weights");
         weights = loops->pack({static_cast<cell_kind>(cell_number(cell)), input_size, hidden_size,
-                               reinterpret_cast<const real*>(input), input_strides.first, input_strides.second,
-                               reinterpret_cast<const real*>(hidden), hidden_strides.first, hidden_strides.second,
-                               reinterpret_cast<const real*>(bias), reinterpret_cast<const real*>(bias_candidate), threads});
+                               reinterpret_cast<const float*>(input), input_strides.first, input_strides.second,
+                               reinterpret_cast<const float*>(hidden), hidden_strides.first, hidden_strides.second,
+                               reinterpret_cast<const float*>(bias), reinterpret_cast<const float*>(bias_candidate), threads});
     }
 
     // Of a reading of all rows.
-    i64 multiplications(const sequence<real>& s) const {
+    i64 multiplications(const sequence<float>& s) const {
         i64 steps = 0;
         for (i64 b = 0; b < s.batch; ++b) steps += s.lengths[b];
         return steps * multiplications_a_step;
     }
-
-    template <class number>
-    rows_of<number> rows(address at) const { return {reinterpret_cast<number*>(at), hidden_size}; }
 };
 
-// The lengths at an address, or where there is none all T steps for each row, kept in `full`.
-inline const i64* lengths_of(address lengths, i64 batch, i64 time, std::vector<i64>& full) {
-    if (lengths != 0) return reinterpret_cast<const i64*>(lengths);
+// The lengths that are given, or all T steps for each row, kept in `full`.
+inline const i64* lengths_of(const i64* lengths, i64 batch, i64 time, std::vector<i64>& full) {
+    if (lengths != nullptr) return lengths;
     full.assign(static_cast<std::size_t>(batch), time);
     return full.data();
 }

@@ -67,7 +67,7 @@ void add_attention(nb::module_& module) {
              "memory_size"_a, "compared"_a, "lengths"_a, "memory"_a, "memory_stride_batch"_a, "memory_stride_time"_a, "keys"_a,
              "keys_stride_batch"_a, "keys_stride_time"_a, "score"_a, "threads"_a);
     nb::class_<reader>(module, "Reader", "A cell that attends, one step of any rows at a time: csrc/reader.h says what every argument is.")
-        .def(nb::init<const layer<float>&, const matrix*, const matrix*, const matrix&, i64, i64, i64, i64, address, address, i64>(), "cell"_a,
+        .def(nb::init<const layer&, const matrix*, const matrix*, const matrix&, i64, i64, i64, i64, address, address, i64>(), "cell"_a,
              nb::arg("input").none(), nb::arg("query").none(), "context"_a, "input_size"_a, "memory_size"_a, "compared"_a, "columns"_a,
              "bias"_a, "vectors"_a, "words"_a, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>(), nb::keep_alive<1, 5>())
         .def("read", &read_step, "`weights` and what follows are written.", "source"_a, "rows"_a, "x"_a, "hidden"_a, "cell"_a, "weights"_a,

@@ -57,7 +57,7 @@ public:
 
     // `vectors`: those of the tokens, in one piece, or 0; they must outlive this. Without `input` they are what the cell's
     // input weights make of them, (words, columns), bias included; with it (words, input_size).
-    reader(const layer<float>& cell, const matrix* input, const matrix* query, const matrix& context, i64 input_size, i64 memory_size,
+    reader(const layer& cell, const matrix* input, const matrix* query, const matrix& context, i64 input_size, i64 memory_size,
            i64 compared, i64 columns, address bias, address vectors, i64 words)
         : hidden_size(cell.hidden_size), memory_size(memory_size), cell_(cell), input_(input), query_(query), context_(context),
           input_size_(input_size), compared_(compared), columns_(columns), bias_(copied(bias, columns)), vectors_(at<const float>(vectors)),
@@ -85,7 +85,7 @@ public:
     }
 
 private:
-    const layer<float>& cell_;
+    const layer& cell_;
     const matrix* input_;
     const matrix* query_;
     const matrix& context_;

@@ -265,12 +265,14 @@ def check_input(x: Tensor | Tokens, *, input_size: int, like: Tensor, layer: str
 
 def check_like(x: Tensor, like: Tensor, *, name: str) -> None:
     """Raise ShapeError unless `x`, called `name`, has the device and the dtype of the weights `like`."""
+    if x.device == like.device and x.dtype == like.dtype:
+        return
     if x.device != like.device:
         raise ShapeError(
             f"{name} is on {x.device} but the weights are on {like.device}. Move one of them: "
             f'.to("{like.device}") or layer.to("{x.device}").'
         )
-    if x.dtype != like.dtype and not torch.is_autocast_enabled(x.device.type):
+    if not torch.is_autocast_enabled(x.device.type):
         layer_too = f" or layer.to({x.dtype})" if x.is_floating_point() else ""
         raise ShapeError(
             f"{name} is {x.dtype} but the weights are {like.dtype}. Convert it: .to({like.dtype}){layer_too}."

@@ -151,6 +151,16 @@ def test_tensors_of_a_class_of_their_own_take_the_reference() -> None:
     SimpleRNN(5, 3)(x)
 
 
+@needs_core
+def test_zeros_that_have_no_memory_are_read_as_zeros() -> None:
+    layer, x = build("lstm"), torch._efficientzerotensor(2, 3, 5)
+    outputs, _ = layer(x)
+    torch.testing.assert_close(outputs, layer(torch.zeros(2, 3, 5))[0])
+    outputs, _ = layer(torch.zeros(2, 3, 5))
+    (nothing,) = torch.autograd.grad(outputs, layer.weight_hidden, torch._efficientzerotensor(outputs.shape))
+    assert not nothing.any()
+
+
 def test_which_refuses_what_is_no_tensor_and_no_layer() -> None:
     with pytest.raises(ShapeError, match="which: x is a list, but must be a tensor"):
         kernels.which(build("lstm"), [[1.0]])

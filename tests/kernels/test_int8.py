@@ -101,9 +101,8 @@ def whole(layer: Recurrent, x: Tensor, lengths: list[int], *, reverse: bool = Fa
     weights = native.core().Int8Weights(cell, size, hidden, *matrices, *biases)
     rows, last = torch.tensor(lengths), [torch.full((batch, hidden), torch.nan) for _ in range(2)]
     outputs = torch.full((batch, time, hidden), torch.nan)
-    start = (weights, batch, time, rows.data_ptr(), reverse, threads, x.data_ptr(), *x.stride()[:2], 0, 0, 0, 0, 0, 0)
-    places = (outputs.data_ptr(), *outputs.stride()[:2], *(path.data_ptr() for path in last))
-    native.core().forward_int8(*start, *places, 0, 0)
+    start = (weights, batch, time, rows, reverse, threads, x, None, None, None)
+    native.core().forward_int8(*start, outputs, *last, None, None)
     return [outputs, *last[: len(layer.state_type._fields)]]
 
 

@@ -194,6 +194,7 @@ def test_what_the_core_cannot_do_is_left_to_torch() -> None:
         (outputs.to("meta"), lengths), (outputs.to_sparse(), lengths), (outputs, lengths.to("meta")),
         (outputs, lengths[:2]), (outputs, lengths[None]), (outputs, lengths.double()), (outputs, lengths > 2),
         (outputs[:0], lengths[:0]), (outputs[:, :0], lengths), (outputs[..., :0], lengths),
+        (outputs, torch._efficientzerotensor(len(lengths), dtype=torch.int64)),
         (torch.zeros(1, 1, 1).expand(1, pooling.MOST_STEPS + 1, 1), lengths[:1]),
     ]  # fmt: skip
     assert not any(pooling.fits(*given) for given in refused)

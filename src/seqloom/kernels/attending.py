@@ -110,8 +110,7 @@ class Counted:
     """For calls of one step: that each of `rows` rows has one, and its own row of a table."""
 
     def __init__(self, rows: int) -> None:
-        self.tensors = (torch.ones(rows, dtype=torch.int64), torch.arange(rows))
-        self.ones, self.ids = (each.data_ptr() for each in self.tensors)
+        self.ones, self.ids = torch.ones(rows, dtype=torch.int64), torch.arange(rows)
 
 
 def read_step(w: Weights, source: Any, rows: int, asked: int, at: Places, counted: Counted, *, threads: int) -> None:
@@ -125,9 +124,10 @@ def read_step(w: Weights, source: Any, rows: int, asked: int, at: Places, counte
     core.linear(w.context, rows, at.context, w.memory, at.drive, at.z, threads, w.columns)
     # fmt: off
     core.forward(
-        w.cell, rows, 1, counted.ones, False, threads, 0, 0, 0,
-        at.hidden_before, hidden, at.cell_before, hidden, at.mask, hidden,
-        at.hidden, hidden, hidden, at.hidden, at.cell, at.gates, at.cell, counted.ids, 1, 1, at.z, w.columns,
+        w.cell, rows, 1, counted.ones, False, threads, None,
+        (at.hidden_before, hidden), (at.cell_before, hidden), (at.mask, hidden),
+        (at.hidden, hidden), (at.hidden, hidden), (at.cell, hidden), (at.gates,), (at.cell,),
+        counted.ids, (at.z, w.columns),
     )
     # fmt: on
 
@@ -233,7 +233,7 @@ def go_back(call: Call, o: Attending, w: Weights, steps: Steps, gradients: Seque
     d_outputs, d_given, d_weights = (_Rows(part) for part in (of_hidden, of_contexts, of_weights))
     d_drives, d_contexts, d_scores, d_queries = (_Rows(part) for part in back[:4])
     first = _Rows(steps.first_hidden), _Rows(steps.first_cell)
-    at_hidden, at_cell = address(back.first_hidden), address(back.first_cell)
+    at_hidden, of_state = address(back.first_hidden), (back.first_hidden, back.first_cell)
     size, state = w.columns, w.hidden
     for t in reversed(range(len(tokens.begins))):
         n, rows = tokens.begins[t], tokens.active[t]
@@ -241,11 +241,10 @@ def go_back(call: Call, o: Attending, w: Weights, steps: Steps, gradients: Seque
         previous = tokens.begins[t - 1] if t else 0
         # fmt: off
         core.backward(
-            w.cell, rows, 1, counted.ones, False, threads, 0, 0, 0,
-            before.at(previous), state, before_cell.at(previous), state, address(steps.mask), state,
-            hidden.at(n), state, state, gates.at(n), cells.at(n),
-            d_outputs.at(n), state, state, at_hidden, at_cell, 0, 0, 0, 0, 0, at_hidden, at_cell,
-            counted.ids, 1, 1, 0, 0, d_drives.at(n), rows,
+            w.cell, rows, 1, counted.ones, False, threads, None,
+            (before.at(previous), state), (before_cell.at(previous), state), steps.mask,
+            (hidden.at(n), state), (gates.at(n),), (cells.at(n),), (d_outputs.at(n), state), *of_state,
+            None, None, None, None, None, *of_state, counted.ids, None, (d_drives.at(n),), rows,
         )
         core.linear(context_back, rows, d_drives.at(n), size, d_given.at(n), d_contexts.at(n), threads, w.memory)
         query = before.at(previous) if query_back is None else queries.at(n)

@@ -1,7 +1,7 @@
 """Which path a layer takes: decided here, in one function, explained by `which`, forced by SEQLOOM_KERNELS."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -33,11 +33,10 @@ def choose(step: Step, p: CellParameters, x: Tensor, state: Start, *, record: bo
     Raises ConfigError where SEQLOOM_KERNELS names a path that does not exist, or one that cannot do this.
     """
 
-    def obstacle(fast: str) -> str:
-        against = _against_gpu if fast == "gpu" else _against_cpu
-        return _against_both(p) or against(step, p, x, state, record=record)
-
-    return _decide("gpu" if x.is_cuda else "fused_cpu", obstacle)
+    forced = _forced()
+    fast = forced or ("gpu" if x.is_cuda else "fused_cpu")
+    against = _against_gpu if fast == "gpu" else _against_cpu
+    return _decide(forced, fast, _against_both(p) or against(step, p, x, state, record=record))
 
 
 def choose_attending(
@@ -45,31 +44,32 @@ def choose_attending(
 ) -> Path:
     """The path that `run_attending` takes when given the same. Raises ConfigError as `choose` does."""
 
-    def obstacle(fast: str) -> str:
-        if fast == "gpu":
-            return "cuDNN has no attention"
-        return _against_both(p) or _against_attending(step, p, a, x, source, state)
-
-    return _decide("fused_cpu", obstacle)
+    forced = _forced()
+    fast = forced or "fused_cpu"
+    against = _against_both(p) or _against_attending(step, p, a, x, source, state)
+    return _decide(forced, fast, "cuDNN has no attention" if fast == "gpu" else against)
 
 
-def _decide(fast: str, obstacle: Callable[[str], str]) -> Path:
-    """The path `fast`, or the one that is forced, unless an obstacle is named."""
-    forced = os.environ.get("SEQLOOM_KERNELS", "")
+def _forced() -> str:
+    """The path that SEQLOOM_KERNELS asks for; empty where it does not."""
+    # The core knows in a tenth of the time.
+    ask = os.environ.get if NO_CORE or torch.compiler.is_compiling() else native.core().variable
+    forced: str = ask("SEQLOOM_KERNELS", "")
     if forced and forced not in PATHS:
         raise ConfigError(f'SEQLOOM_KERNELS is "{forced}". Allowed: {", ".join(PATHS)}, or leave it unset.')
-    if forced == "reference":
-        return Path(forced, "SEQLOOM_KERNELS asks for it")
-    fast = forced or fast
-    against = obstacle(fast)
-    if against and forced:
+    return forced
+
+
+def _decide(forced: str, fast: str, against: str) -> Path:
+    """The path `fast`, which may be `forced`, or the reference where something is `against` it or it is forced."""
+    if not forced:
+        return Path("reference", against) if against else _CHOSEN[fast]
+    if forced != "reference" and against:
         raise ConfigError(
             f'SEQLOOM_KERNELS is "{forced}", which cannot do this: {against}. Unset it to let seqloom choose, or '
             "set it to reference."
         )
-    if against:
-        return Path("reference", against)
-    return Path(fast, "SEQLOOM_KERNELS asks for it" if forced else _REASONS[fast])
+    return Path(forced, "SEQLOOM_KERNELS asks for it")
 
 
 def which(layer: Module, x: Tensor) -> Path:
@@ -156,7 +156,10 @@ def run_attending(
     return taken(step, p, a, x, source, lengths, state)
 
 
-_REASONS = {"fused_cpu": "the compiled core has this cell", "gpu": "cuDNN has this cell"}
+_CHOSEN = {
+    "fused_cpu": Path("fused_cpu", "the compiled core has this cell"),
+    "gpu": Path("gpu", "cuDNN has this cell"),
+}
 
 
 def _against_both(p: CellParameters) -> str:
@@ -176,7 +179,7 @@ def _against_cpu(step: Step, p: CellParameters, x: Tensor, state: Start, *, reco
     """Why the compiled core cannot do this; empty where it can."""
     if NO_CORE:
         return NO_CORE
-    unlike = _unlike_float32([part for part in p if part is not None], [x, *_paths(state)])
+    unlike = _unlike_float32(p, (x, *_paths(state)))
     if unlike:
         return unlike
     if not _is_cell(name_of(step), p, x, state):
@@ -196,7 +199,7 @@ def _against_attending(
         return "torch compiles the equations of attention"
     if torch.is_autocast_enabled("cpu"):
         return "autocast chooses the dtype of each product"
-    unlike = _unlike_float32([part for part in a if part is not None], [source.memory, source.keys])
+    unlike = _unlike_float32(a, (source.memory, source.keys))
     if unlike:
         return unlike
     if not fused_attention.fits(p, a, source):
@@ -204,11 +207,12 @@ def _against_attending(
     return _against_cpu(step, p, x, state, record=False)
 
 
-def _unlike_float32(weights: list[Tensor], read: list[Tensor]) -> str:
+def _unlike_float32(parts: Iterable[Tensor | None], read: Sequence[Tensor]) -> str:
     """What keeps a tensor from being read as float32 on the CPU; empty where all can be."""
     observed = fused_cpu.observed()
-    if not observed and all(map(native.readable, (*weights, *read))):
+    if not observed and native.readable(*parts, *read):
         return ""
+    weights = [part for part in parts if part is not None]
     for tensor in (*weights, *read):
         if not tensor.is_cpu or tensor.layout is not torch.strided:
             return f"the compiled core reads dense tensors on the CPU, not {tensor.layout} on {tensor.device}"
@@ -218,6 +222,8 @@ def _unlike_float32(weights: list[Tensor], read: list[Tensor]) -> str:
             return "the compiled core reads numbers as they lie in memory, not a negated view"
         if type(tensor) not in (Tensor, Parameter):
             return f"the compiled core reads plain tensors, not a {type(tensor).__name__}"
+        if tensor._is_zerotensor():
+            return "the compiled core reads numbers in memory, not zeros without any"
     # What autocast narrowed on the way here is taken back to float32.
     others = [part for part in read if part.dtype is not torch.float32 and not _narrowed(part)]
     others += [part for part in weights if part.dtype is not torch.float32]

@@ -54,7 +54,7 @@ def operands(p: CellParameters, x: Tensor | Tokens, lengths: Tensor | None, stat
     rows = ((x if ids is None else ids).shape[0], p.weight_hidden.shape[0])
     hidden, cell = (None, None) if isinstance(state, type) else (state.hidden, getattr(state, "cell", None))
     return Operands(
-        x=x.float(),
+        x=x if x.dtype is torch.float32 else x.float(),
         lengths=None if lengths is None else _expanded(lengths.long(), rows[:1]),
         weight_input=weight_input,
         weight_hidden=p.weight_hidden,
@@ -137,7 +137,7 @@ def plain(gradients: Sequence[Tensor | None]) -> bool:
     """Whether the core can go back: these are numbers in memory, and the results are not differentiated again."""
     if torch.is_grad_enabled() or observed():
         return False
-    return all(gradient is None or torch._C._has_storage(gradient) for gradient in gradients)
+    return all(g is None or (torch._C._has_storage(g) and not g._is_zerotensor()) for g in gradients)
 
 
 def by_reference(

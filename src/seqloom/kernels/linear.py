@@ -57,7 +57,7 @@ class Prepared:
         self._shape, self._int8 = weight.shape, weights == "int8"
         parts = [part for part in (self._weight, self._bias) if part is not None]
         self._packed: Any = None
-        if not NO_CORE and all(map(native.readable, parts)):
+        if not NO_CORE and native.readable(*parts):
             self._packed = pack_matrix(self._weight, int8=self._int8)
             self._multiply = native.core().linear_int8 if self._int8 else native.core().linear
         elif self._int8:
@@ -68,8 +68,8 @@ class Prepared:
 
     def __call__(self, x: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
         """x W + b. With int8 weights, raises ConfigError where torch must see each operation."""
-        fits = x.dim() > 0 and x.shape[-1] == self._shape[0] and native.readable(x)
-        if self._packed is None or not fits or observed():
+        possible = self._packed is not None and not observed()
+        if not possible or x.dim() == 0 or x.shape[-1] != self._shape[0] or not native.readable(x):
             if self._int8:
                 self._refuse(f"x is {x.dtype} {tuple(x.shape)} on {x.device}, or torch must see each operation")
             with torch.no_grad():
@@ -112,8 +112,7 @@ def observed() -> bool:
 
 def fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether the core can do this, and nobody must see each operation of torch."""
-    parts = [part for part in (x, weight, bias) if part is not None]
-    if observed() or x is None or not all(map(native.readable, parts)):
+    if observed() or x is None or not native.readable(x, weight, bias):
         return False
     sizes = x.dim() > 0 and weight.dim() == 2 and x.shape[-1] == weight.shape[0]
     return sizes and (bias is None or bias.shape == weight.shape[1:])

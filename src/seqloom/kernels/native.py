@@ -27,8 +27,12 @@ class NativeCoreError(SeqloomError, RuntimeError):
 @functools.cache
 def _find() -> tuple[ModuleType | None, str]:
     """The core, or None and the reason why it is not there."""
+    if not hasattr(Tensor, "__dlpack_c_exchange_api__"):
+        return None, f"torch {torch.__version__} shows its tensors to no compiled core. Install torch 2.10 or later."
     try:
-        return importlib.import_module("seqloom._core"), ""
+        found = importlib.import_module("seqloom._core")
+        found.know_torch(Tensor, Parameter)
+        return found, ""
     except ModuleNotFoundError:
         compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
     except ImportError as error:
@@ -73,16 +77,13 @@ def isa() -> str:
         raise ConfigError(str(error)) from None
 
 
-def readable(x: Tensor) -> bool:
-    """Whether the core can read the numbers of a tensor where they are: plain, dense, float32 and on the CPU."""
-    return (
-        type(x) in (Tensor, Parameter)
-        and x.dtype is torch.float32
-        and x.is_cpu
-        and x.layout is torch.strided
-        and not x.is_neg()
-        and torch._C._has_storage(x)
-    )
+def readable(*tensors: Tensor | None) -> bool:
+    """Whether the core can read all of these, but None, where they are: plain, dense, float32 and on the CPU.
+
+    Raises NativeCoreError where there is no core.
+    """
+    found: bool = core().readable(*tensors)
+    return found
 
 
 def sigmoid(x: ArrayOrTensor) -> ArrayOrTensor:

@@ -24,11 +24,11 @@ KEPT, KEPT_NUMBERS = 128, 1 << 26
 
 class _Packed(NamedTuple):
     weights: Any
-    stamp: tuple[int, ...]
+    stamp: bytes
     numbers: int
 
 
-_kept: dict[tuple[object, ...], _Packed] = {}
+_kept: dict[tuple[str, bytes], _Packed] = {}  # by their kind, and by where and how their numbers lie
 _unchanging: ContextVar["Unchanging | None"] = ContextVar("unchanging", default=None)
 
 
@@ -114,19 +114,18 @@ def _kept_or(
 ) -> Any:
     """What was packed of `parts` as `kind` while they and `others` had the same numbers, or else what `make` makes."""
     native.isa()  # a wrong SEQLOOM_ISA is told in words
-    if not all(map(_is_dense, parts)):
-        return make()
-    key = (kind, *((part.data_ptr(), part.shape, part.stride()) for part in parts))
     unchanging = _unchanging.get()
     if unchanging is not None:
-        return unchanging.packed(key, parts, lambda: _looked_at(make, key, parts, others))
-    return _looked_at(make, key, parts, others)
+        key = (kind, *((part.data_ptr(), part.shape, part.stride()) for part in parts))
+        return unchanging.packed(key, parts, lambda: _looked_at(make, kind, parts, others))
+    return _looked_at(make, kind, parts, others)
 
 
-def _looked_at(
-    make: Callable[[], Any], key: tuple[object, ...], parts: tuple[Tensor, ...], others: tuple[Tensor | None, ...]
-) -> Any:
-    stamp = tuple(map(_fingerprint, (*parts, *others)))
+def _looked_at(make: Callable[[], Any], kind: str, parts: tuple[Tensor, ...], others: tuple[Tensor | None, ...]) -> Any:
+    seen = native.core().stamp(parts, others)
+    if seen is None:  # not in one piece
+        return make()
+    key, stamp = (kind, seen[0]), seen[1]
     kept = _kept.get(key)
     if kept is not None and kept.stamp == stamp:
         return kept.weights
@@ -155,7 +154,7 @@ def _made(kind: Callable[..., Any], cell: str, o: Operands) -> Any:
     )
 
 
-def _keep(key: tuple[object, ...], made: _Packed) -> None:
+def _keep(key: tuple[str, bytes], made: _Packed) -> None:
     """Single operations on the dict only: other threads, and a process forked meanwhile, find it whole."""
     known = _kept.pop(key, None)
     for old in tuple(_kept) if known is None else ():  # training packs the same again and again, of one size
@@ -163,16 +162,3 @@ def _keep(key: tuple[object, ...], made: _Packed) -> None:
             break
         _kept.pop(old, None)
     _kept[key] = made
-
-
-def _is_dense(weight: Tensor) -> bool:
-    """Whether the numbers of a matrix lie in one piece, its rows or its columns one after the other."""
-    return weight.is_contiguous() or weight.t().is_contiguous()
-
-
-def _fingerprint(part: Tensor | None) -> int:
-    if part is None:
-        return 0
-    numbers = part if part.dim() > 1 else part.contiguous()
-    found: int = native.core().fingerprint(numbers.data_ptr(), numbers.nbytes)
-    return found

@@ -5,7 +5,6 @@ both give the same bits. Everything is float32 on the CPU; the core trusts the s
 """
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -28,8 +27,7 @@ class Cell(NamedTuple):
     state: type[RNNState] | type[LSTMState] = RNNState
 
 
-POOLED = 1 << 17  # numbers: from there on memory new from the system costs more than a call
-_LIKE = torch.empty(0, dtype=torch.float32, device="cpu")  # a tensor made like another costs half of one described
+Arguments = tuple[Any, ...]  # of a call of the core: tensors, whose memory it reads and writes, sizes and flags
 
 CELLS = {
     "simple_rnn_tanh": Cell(functools.partial(simple_rnn_step, activation=torch.tanh)),
@@ -100,22 +98,15 @@ def _name_of_activation(activation: object) -> str | None:
 
 
 def empty(*shape: int) -> Tensor:
-    """A float32 tensor on the CPU, not set.
-
-    A large one has memory of the core, which the next such tensor gets when it is gone, and cannot be resized.
-    """
-    if math.prod(shape) < POOLED:
-        return _LIKE.new_empty(*shape)
-    found: Tensor = native.core().empty(shape)
+    """A float32 tensor on the CPU, not set, which cannot be resized; a large one's memory is kept for the next one."""
+    found: Tensor = native.core().empty(*shape)
     return found
 
 
 def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: bool = False) -> Results:
     """Read the batch with packed `weights`; `save` keeps what `differentiate` needs, `blank` with zeros at padding."""
-    batch, time, hidden = _sizes(o)
-    results = _room(reading, o, empty(batch, time, hidden), save=save, blank=blank)
-    call = _forward(reading, o, weights, results, threads=torch.get_num_threads())
-    native.core().forward(*call.arguments)
+    results = _room(reading, o, empty(*_sizes(o)), save=save, blank=blank)
+    native.core().forward(*_forward(reading, o, weights, results, threads=torch.get_num_threads()))
     return results
 
 
@@ -156,8 +147,8 @@ def differentiate(
     outputs, gates and cells are read.
     """
     found = _wanted(o, wanted)
-    call = _backward(reading, o, weights, results, (gradients, found), threads=torch.get_num_threads())
-    native.core().backward(*call.arguments)
+    ways = gradients, found
+    native.core().backward(*_backward(reading, o, weights, results, ways, threads=torch.get_num_threads()))
     return found
 
 
@@ -187,13 +178,6 @@ def halves(x: Float[Tensor, "B T HH"]) -> tuple[Float[Tensor, "B T H"], Float[Te
     return x[..., :half], x[..., half:]
 
 
-class _Call(NamedTuple):
-    """What the core is called with, and the tensors that keep the addresses alive until it returns."""
-
-    arguments: tuple[Any, ...]
-    tensors: tuple[Tensor | None, ...]
-
-
 def _side_by_side() -> bool:
     """Whether each direction has a thread of its own: with two. More of them share the rows of one direction."""
     return torch.get_num_threads() == 2
@@ -203,14 +187,14 @@ def _threads_of_each() -> int:
     return 1 if _side_by_side() else torch.get_num_threads()
 
 
-def _run_both(name: Literal["forward", "backward"], calls: Sequence[_Call]) -> None:
+def _run_both(name: Literal["forward", "backward"], calls: Sequence[Arguments]) -> None:
     core = native.core()
     if _side_by_side():
         make = core.forward_call if name == "forward" else core.backward_call
-        core.run_both(*(make(*call.arguments) for call in calls))
+        core.run_both(*(make(*arguments) for arguments in calls))
     else:
-        for call in calls:
-            getattr(core, name)(*call.arguments)
+        for arguments in calls:
+            getattr(core, name)(*arguments)
 
 
 def _sizes(o: Operands) -> tuple[int, int, int]:
@@ -221,37 +205,27 @@ def _sizes(o: Operands) -> tuple[int, int, int]:
 
 def _room(reading: Reading, o: Operands, outputs: Tensor, *, save: bool, blank: bool) -> Results:
     """Results around `outputs`, not yet written."""
-    batch, time, hidden = _sizes(o)
-    known = CELLS[reading.cell]
-    has_cell = known.state is LSTMState
-    new = o.weight_hidden.new_zeros if blank and o.lengths is not None and has_padding(o.lengths, time) else empty
-    return Results(
-        outputs=outputs,
-        last_hidden=empty(batch, hidden),
-        last_cell=empty(batch, hidden) if has_cell else None,
-        gates=new(batch, time, known.saved, hidden) if save and known.saved else None,
-        cells=new(batch, time, hidden) if save and has_cell else None,
-    )
+    known, (batch, time, _), hidden = CELLS[reading.cell], outputs.shape, o.weight_hidden.shape[0]
+    new = native.core().empty
+    last = new(batch, hidden), new(batch, hidden) if known.state is LSTMState else None
+    if not save:
+        return Results(outputs, *last, None, None)
+    if blank and o.lengths is not None and has_padding(o.lengths, time):
+        new = o.weight_hidden.new_zeros
+    gates = new(batch, time, known.saved, hidden) if known.saved else None
+    return Results(outputs, *last, gates, None if last[1] is None else new(batch, time, hidden))
 
 
-def _forward(reading: Reading, o: Operands, weights: Any, results: Results, *, threads: int) -> _Call:
-    source = _source(reading, o, weights, threads=threads)
-    arguments = (
-        *source.arguments,
-        *_placed(results.outputs),
-        address(results.last_hidden),
-        address(results.last_cell),
-        address(results.gates),
-        address(results.cells),
-        *source.looked_up,
-    )
-    return _Call(arguments, source.tensors)
+def _forward(reading: Reading, o: Operands, weights: Any, results: Results, *, threads: int) -> Arguments:
+    source, looked_up = _source(reading, o, weights, threads=threads)
+    return *source, *results, *looked_up
 
 
 def _wanted(o: Operands, wanted: Sequence[bool]) -> list[Tensor | None]:
     """Tensors for the gradients that are wanted, not yet written."""
+    new = native.core().empty
     return [
-        empty(*operand.shape) if operand is not None and want else None for operand, want in zip(o, wanted, strict=True)
+        new(*operand.shape) if operand is not None and want else None for operand, want in zip(o, wanted, strict=True)
     ]
 
 
@@ -263,37 +237,27 @@ def _backward(
     ways: tuple[Sequence[Tensor | None], Sequence[Tensor | None]],
     *,
     threads: int,
-) -> _Call:
+) -> Arguments:
     """`ways`: the gradients that come back, and the tensors of those that are found."""
     gradients, found = ways
-    grad_outputs = None if gradients[0] is None else in_rows(gradients[0])
-    grad_hidden, grad_cell = (None if g is None else g.resolve_neg().contiguous() for g in gradients[1:3])
     new = Operands(*found)  # type: ignore[arg-type]
-    source = _source(reading, o, weights, threads=threads)
-    arguments = (
-        *source.arguments,
-        *_placed(results.outputs),
-        address(results.gates),
-        address(results.cells),
-        *((0, 0, 0) if grad_outputs is None else _placed(grad_outputs)),
-        address(grad_hidden),
-        address(grad_cell),
-        *(
-            address(part)
-            for part in (
-                new.x if o.ids is None else None,
-                new.weight_input,
-                new.weight_hidden,
-                new.bias,
-                new.bias_candidate,
-                new.first_hidden,
-                new.first_cell,
-            )
-        ),
-        *source.looked_up,
-        *((0, 0) if o.ids is None else (address(new.x), o.x.shape[0])),
+    source, looked_up = _source(reading, o, weights, threads=threads)
+    return (
+        *source,
+        results.outputs,
+        results.gates,
+        results.cells,
+        *(None if gradient is None else in_rows(gradient) for gradient in gradients[:3]),
+        new.x if o.ids is None else None,
+        new.weight_input,
+        new.weight_hidden,
+        new.bias,
+        new.bias_candidate,
+        new.first_hidden,
+        new.first_cell,
+        *looked_up,
+        *(() if o.ids is None else (new.x, o.x.shape[0])),
     )
-    return _Call(arguments, (*source.tensors, grad_outputs, grad_hidden, grad_cell))
 
 
 def in_rows(x: Tensor) -> Tensor:
@@ -301,44 +265,21 @@ def in_rows(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 and not x.is_neg() else x.resolve_neg().contiguous()
 
 
-class _Source(NamedTuple):
-    """What both calls of the core begin with, the ids and the table among the last arguments, and the tensors that
-    keep the addresses alive until they return.
-    """
-
-    arguments: tuple[Any, ...]
-    looked_up: tuple[int, ...]
-    tensors: tuple[Tensor | None, ...]
-
-
-def _source(reading: Reading, o: Operands, weights: Any, *, threads: int) -> _Source:
+def _source(reading: Reading, o: Operands, weights: Any, *, threads: int) -> tuple[Arguments, Arguments]:
+    """What both calls of the core begin with, and the ids and the table, which come later."""
     x = in_rows(o.x)
-    lengths = None if o.lengths is None else o.lengths.contiguous()
-    first_hidden = None if o.first_hidden is None else in_rows(o.first_hidden)
-    first_cell = None if o.first_cell is None else in_rows(o.first_cell)
-    mask = None if o.mask is None else in_rows(o.mask)
     arguments = (
         weights,
         *(x if o.ids is None else o.ids).shape[:2],
-        address(lengths),
+        None if o.lengths is None else o.lengths.contiguous(),
         reading.reverse,
         threads,
-        *(_placed(x) if o.ids is None else (0, 0, 0)),
-        *_by_row(first_hidden),
-        *_by_row(first_cell),
-        *_by_row(mask),
+        x if o.ids is None else None,
+        None if o.first_hidden is None else in_rows(o.first_hidden),
+        None if o.first_cell is None else in_rows(o.first_cell),
+        None if o.mask is None else in_rows(o.mask),
     )
-    looked_up = (0,) * 5 if o.ids is None else (o.ids.data_ptr(), *o.ids.stride(), *_by_row(x))
-    return _Source(arguments, looked_up, (x, lengths, first_hidden, first_cell, mask))
-
-
-def _placed(x: Float[Tensor, "B T N"]) -> tuple[int, int, int]:
-    batch, time, _ = x.stride()
-    return x.data_ptr(), batch, time
-
-
-def _by_row(x: Float[Tensor, "B N"] | None) -> tuple[int, int]:
-    return (0, 0) if x is None else (x.data_ptr(), x.stride(0))
+    return arguments, () if o.ids is None else (o.ids, x)
 
 
 def address(x: Tensor | None) -> int:

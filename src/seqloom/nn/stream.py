@@ -165,7 +165,7 @@ def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
     """One call of the core, which changes the state in place: only x and the outputs are new."""
     cell = name_of(step)
     assert cell is not None
-    core, (batch, _, size), hidden = native.core(), o.x.shape, o.weight_hidden.shape[0]
+    core, batch, hidden = native.core(), o.x.shape[0], o.weight_hidden.shape[0]
     packed, forward = (pack(cell, o), core.forward) if weights == "float32" else (pack_int8(cell, o), core.forward_int8)
 
     def read(x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -174,13 +174,9 @@ def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
         else:
             time = x.shape[1]
             outputs = state.hidden.new_empty(batch, time, hidden)
-        at, cell_at = state[0].data_ptr(), state[-1].data_ptr()  # the same where there is no cell: not read then
-        # fmt: off
-        forward(
-            packed, batch, time, 0, False, torch.get_num_threads(), x.data_ptr(), time * size, size,
-            at, hidden, cell_at, hidden, 0, 0, outputs.data_ptr(), time * hidden, hidden, at, cell_at, 0, 0,
-        )
-        # fmt: on
+        at, cell_at = state[0], state[-1]  # the same where there is no cell: not read then
+        threads = torch.get_num_threads()
+        forward(packed, batch, time, None, False, threads, x, at, cell_at, None, outputs, at, cell_at, None, None)
         return outputs, state
 
     return read

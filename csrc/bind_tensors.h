@@ -1,0 +1,46 @@
+// Tensors of torch as arguments of the core: where their numbers are and how they lie there.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <type_traits>
+
+#include "bind.h"
+
+namespace seqloom {
+
+using dlpack_tensor = nanobind::dlpack::dltensor;
+
+// Where the numbers of a tensor on the CPU are; false where it has none of this kind. What it shows of the tensor's axes lives as
+// long as the tensor.
+bool look(nanobind::handle tensor, nanobind::dlpack::dtype kind, dlpack_tensor& seen);
+
+// Where the numbers of an argument begin, and how many there are from one to the next along its first two axes. Python gives a
+// tensor, None, or (address, steps ...) for a part of a tensor, which to make would cost more than many a call. The last axis of
+// tensors of numbers lies in one piece: the caller has seen to that, as to all sizes.
+template <class number>
+struct place {
+    number* data = nullptr;
+    i64 steps[2] = {0, 0};
+
+    operator rows_of<number>() const { return {data, steps[0]}; }
+    operator steps_of<number>() const { return {data, steps[0], steps[1]}; }
+};
+
+// False where it is none of these.
+bool find_place(nanobind::handle argument, nanobind::dlpack::dtype kind, void*& data, i64 (&steps)[2]);
+
+}  // namespace seqloom
+
+template <class number>
+struct nanobind::detail::type_caster<seqloom::place<number>> {
+    NB_TYPE_CASTER(seqloom::place<number>, const_name("Tensor | tuple[int, ...] | None"))
+
+    bool from_python(handle argument, std::uint8_t, cleanup_list*) noexcept {
+        void* data = nullptr;
+        const bool found = seqloom::find_place(argument, dtype<std::remove_const_t<number>>(), data, value.steps);
+        value.data = static_cast<number*>(data);
+        return found;
+    }
+};
