@@ -24,12 +24,12 @@ constexpr i64 gates_of_cell[] = {1, 1, 1, 4, 3, 3};  // in the order of cell_kin
 
 struct layer {
     const recurrent<float>* loops;
-    i64 hidden_size, multiplications_a_step;
+    i64 input_size, hidden_size, multiplications_a_step;
     std::unique_ptr<packed<float>> weights;
 
     layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides, address hidden,
           std::pair<i64, i64> hidden_strides, address bias, address bias_candidate, int threads)
-        : loops(active().cells + cell_number(cell)), hidden_size(hidden_size),
+        : loops(active().cells + cell_number(cell)), input_size(input_size), hidden_size(hidden_size),
           multiplications_a_step(hidden_size * gates_of_cell[cell_number(cell)] * (input_size + hidden_size)) {
         if (hidden_size < 1 || hidden == 0 || (input_size < 1) != (input == 0)) throw std::invalid_argument("a layer needs weights");
         weights = loops->pack({static_cast<cell_kind>(cell_number(cell)), input_size, hidden_size,

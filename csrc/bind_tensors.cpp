@@ -94,15 +94,18 @@ bool seqloom::find_place(nb::handle argument, nb::dlpack::dtype kind, void*& dat
 
 namespace {
 
+// A tensor whose numbers can be read as they stand in memory.
+bool look_plainly(nb::handle tensor, dlpack_tensor& seen) {
+    if (!plain(tensor) || !look(tensor, nb::dtype<float>(), seen)) return false;
+    const nb::object negated = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_neg));  // its numbers have the other sign
+    if (!negated.is_valid()) throw nb::python_error();
+    return negated.ptr() == Py_False;
+}
+
 bool readable(const nb::args& tensors) {
     dlpack_tensor seen;
-    for (const nb::handle tensor : tensors) {
-        if (tensor.is_none()) continue;
-        if (!plain(tensor) || !look(tensor, nb::dtype<float>(), seen)) return false;
-        const nb::object negated = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_neg));  // its numbers have the other sign
-        if (!negated.is_valid()) throw nb::python_error();
-        if (negated.ptr() != Py_False) return false;
-    }
+    for (const nb::handle tensor : tensors)
+        if (!tensor.is_none() && !look_plainly(tensor, seen)) return false;
     return true;
 }
 
@@ -135,11 +138,9 @@ void give_back(managed* tensor) {
     ::operator delete(done, aligned);
 }
 
-nb::object empty(const nb::args& shape) {
-    if (shape.size() > most_axes) throw std::invalid_argument("too many axes");
-    const int axes = static_cast<int>(shape.size());
-    i64 sizes[most_axes], bytes = sizeof(float);
-    for (int axis = 0; axis < axes; ++axis) bytes *= sizes[axis] = nb::cast<i64>(shape[static_cast<std::size_t>(axis)]);
+nb::object empty(const i64* sizes, int axes, float*& numbers) {
+    i64 bytes = sizeof(float);
+    for (int axis = 0; axis < axes; ++axis) bytes *= sizes[axis];
     constexpr std::size_t head = (sizeof(ours) + lines - 1) / lines * lines;
     const bool large = bytes >= worth_pooling;
     char* from = static_cast<char*>(::operator new(head + (large ? 0 : static_cast<std::size_t>(bytes)), aligned));
@@ -153,11 +154,20 @@ nb::object empty(const nb::args& shape) {
         stride *= sizes[axis];
     }
     tensor.done = &give_back;
-    tensor.numbers = {large ? tensor.memory->data : from + head, {nb::device::cpu::value, 0}, axes, nb::dtype<float>(), tensor.axes, tensor.axes + axes, 0};
+    numbers = reinterpret_cast<float*>(large ? static_cast<char*>(tensor.memory->data) : from + head);
+    tensor.numbers = {numbers, {nb::device::cpu::value, 0}, axes, nb::dtype<float>(), tensor.axes, tensor.axes + axes, 0};
     PyObject* object = nullptr;
     if (table->from_managed(made.get(), &object) != 0) throw nb::python_error();
     made.release();
     return nb::steal(object);
+}
+
+nb::object empty_of_shape(const nb::args& shape) {
+    if (shape.size() > most_axes) throw std::invalid_argument("too many axes");
+    i64 sizes[most_axes];
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) sizes[axis] = nb::cast<i64>(shape[axis]);
+    float* numbers;
+    return empty(sizes, static_cast<int>(shape.size()), numbers);
 }
 
 // Where and how the numbers of `weights` lie, and hashes of those and of the numbers of `others`; None where one cannot be told by
@@ -187,9 +197,31 @@ nb::object stamp(const nb::tuple& weights, const nb::tuple& others) {
 
 }  // namespace
 
+nb::object seqloom::step(const recurrent<float>& loops, const packed<float>& weights, i64 input_size, nb::handle x, int threads,
+                         nb::handle hidden, nb::handle cell) {
+    dlpack_tensor read, state, memory;
+    const bool has_cell = !cell.is_none();
+    if (!look(hidden, nb::dtype<float>(), state) || (has_cell && !look(cell, nb::dtype<float>(), memory))) throw nb::type_error("a state is of float32");
+    const i64 batch = state.shape[0], hidden_size = state.shape[1];
+    const bool ready = look_plainly(x, read) && read.ndim == 2 && read.shape[0] == batch && read.shape[1] == input_size &&
+                       (input_size == 1 || read.strides[1] == 1);
+    if (!ready) return nb::none();
+    float* written;
+    nb::object outputs = empty(state.shape, 2, written);
+    const std::vector<i64> lengths(static_cast<std::size_t>(batch), 1);
+    const auto rows = [&](const dlpack_tensor& of) { return rows_of<float>{reinterpret_cast<float*>(first_number(of)), hidden_size}; };
+    const rows_of<float> now = rows(state), cell_now = has_cell ? rows(memory) : rows_of<float>();
+    nb::gil_scoped_release unlocked;
+    loops.forward(weights,
+                  {batch, 1, lengths.data(), false, threads, {reinterpret_cast<const float*>(first_number(read)), read.strides[0], 0}, {}, {},
+                   {now.data, now.row}, {cell_now.data, cell_now.row}, {}},
+                  {{written, hidden_size, 0}, now, cell_now, nullptr, nullptr});
+    return outputs;
+}
+
 void add_tensors(nb::module_& module) {
     module.def("know_torch", &know_torch, "tensor"_a, "parameter"_a, "Learn how to look at tensors, before anything below is called.");
     module.def("readable", &readable, "tensors"_a, "Whether the numbers of all, but None, can be read: plain tensors of float32 on the CPU.");
-    module.def("empty", &empty, "shape"_a, "A tensor of this shape, not set; a large one in memory that is kept for the next one.");
+    module.def("empty", &empty_of_shape, "shape"_a, "A tensor of this shape, not set; a large one in memory that is kept for the next one.");
     module.def("stamp", &stamp, "weights"_a, "others"_a, "Where the weights lie and hashes of the numbers of all; None where they cannot be told by them.");
 }

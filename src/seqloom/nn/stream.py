@@ -5,8 +5,9 @@ of all steps that are there, (B, T, I). Weights are packed and arguments prepare
 than its products.
 """
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from seqloom.cells import CellParameters
 from seqloom.errors import ConfigError, ShapeError
 from seqloom.kernels import fused_cpu, native
 from seqloom.kernels.packing import pack, pack_int8
-from seqloom.kernels.recurrence import Operands, name_of
+from seqloom.kernels.recurrence import Operands, empty, name_of
 from seqloom.kernels.reference import Step
 from seqloom.shapes import Float, StackState, State, check_like
 
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "int8"]
 PRECISIONS = ("float32", "int8")
 
-# x, one step (B, I) or some (B, T, I), and the state before it; gives the outputs of as many and the state after it,
-# which may be the same, changed.
-Reader = Callable[[Tensor, State], tuple[Tensor, State]]
+
+class Reader(NamedTuple):
+    """How a stream reads."""
+
+    # x (B, I), the number of threads and the paths of the state, which it changes; None where it cannot read that.
+    step: Callable[..., Tensor | None]
+    # x (B, T, I) and the state before it; the outputs and the state after it, which may be the same, changed.
+    read: Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 class Stream:
@@ -47,22 +53,15 @@ class Stream:
         self._like, self._shape = layer.weight_input.detach().new_empty(0), torch.Size((batch, layer.input_size))
         self._first = [path.detach().clone() for path in layer.first_state]
         self.reset()
-        self._dtype = self._like.dtype
-        self._read = _reader(layer, self._state, self._like.new_zeros(batch, 1, layer.input_size), weights)
+        like = self._like.new_zeros(batch, 1, layer.input_size)
+        self._step, self._read = _reader(layer, self._state, like, weights)
 
     def step(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B H"]:
         """Read the next step of each sequence, `x` (B, I); the outputs (B, H) are the caller's. Raises ShapeError."""
-        if (
-            type(x) is not Tensor
-            or x.shape != self._shape
-            or x.dtype is not self._dtype
-            or not x.is_cpu
-            or x.layout is not torch.strided
-            or not x.is_contiguous()
-            or x.is_neg()
-        ):
-            x = self._checked(x, steps="")
-        outputs, self._state = self._read(x, self._state)
+        outputs = self._step(x, torch.get_num_threads(), *self._state)
+        if outputs is None:
+            read, self._state = self._read(self._checked(x, steps="")[:, None], self._state)
+            outputs = read[:, 0]
         return outputs
 
     def read(self, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T H"]:
@@ -161,34 +160,31 @@ def _reader(layer: "Recurrent", state: State, x: Float[Tensor, "B 1 I"], weights
     return _by_cell(layer.step(), kept)
 
 
-def _by_core(step: Step, o: Operands, weights: Precision) -> Reader:
+def _by_core(of: Step, o: Operands, weights: Precision) -> Reader:
     """One call of the core, which changes the state in place: only x and the outputs are new."""
-    cell = name_of(step)
+    cell = name_of(of)
     assert cell is not None
     core, batch, hidden = native.core(), o.x.shape[0], o.weight_hidden.shape[0]
-    packed, forward = (pack(cell, o), core.forward) if weights == "float32" else (pack_int8(cell, o), core.forward_int8)
+    if weights == "float32":
+        packed, forward, step = pack(cell, o), core.forward, core.step
+    else:
+        packed, forward, step = pack_int8(cell, o), core.forward_int8, core.step_int8
 
     def read(x: Tensor, state: State) -> tuple[Tensor, State]:
-        if x.dim() == 2:
-            time, outputs = 1, torch.empty_like(state.hidden)
-        else:
-            time = x.shape[1]
-            outputs = state.hidden.new_empty(batch, time, hidden)
-        at, cell_at = state[0], state[-1]  # the same where there is no cell: not read then
-        threads = torch.get_num_threads()
-        forward(packed, batch, time, None, False, threads, x, at, cell_at, None, outputs, at, cell_at, None, None)
+        outputs = empty(batch, x.shape[1], hidden)
+        start = packed, batch, x.shape[1], None, False, torch.get_num_threads(), x
+        forward(*start, state[0], state[-1], None, outputs, state[0], state[-1], None, None)  # no cell is not read
         return outputs, state
 
-    return read
+    return Reader(functools.partial(step, packed), read)
 
 
 def _by_cell(step: Step, p: CellParameters) -> Reader:
     """The cell's own equations, or cuDNN."""
 
     def read(x: Tensor, state: State) -> tuple[Tensor, State]:
-        steps = x[:, None] if x.dim() == 2 else x
         with torch.no_grad():
-            outputs, after, _ = kernels.run(step, p, steps, None, state)
-        return outputs[:, 0] if x.dim() == 2 else outputs, after
+            outputs, after, _ = kernels.run(step, p, x, None, state)
+        return outputs, after
 
-    return read
+    return Reader(lambda *_: None, read)
