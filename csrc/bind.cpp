@@ -183,6 +183,11 @@ static void max_pool_backward(i64 batch, i64 time, i64 units, address places, ad
                                reinterpret_cast<float*>(of_x), threads);
 }
 
+static void drop(i64 count, std::uint64_t seed, std::uint32_t dropped, float scale, read_only x, numbers y, int threads) {
+    nb::gil_scoped_release unlocked;
+    active().drop(count, seed, dropped, scale, x.data, y.data, threads);
+}
+
 static double fma_peak(int threads) {
     nb::gil_scoped_release unlocked;
     std::vector<double> each(static_cast<std::size_t>(threads), 0);
@@ -242,5 +247,7 @@ NB_MODULE(_core, module) {
                "places"_a, "threads"_a, "The largest of each unit over time: csrc/kernels.h says what every argument is.");
     module.def("max_pool_backward", &max_pool_backward, "batch"_a, "time"_a, "units"_a, "places"_a, "gradient"_a, "of_x"_a, "threads"_a,
                "The gradient of x, zero but at the places.");
+    module.def("drop", &drop, "count"_a, "seed"_a, "dropped"_a, "scale"_a, "x"_a, "y"_a, "threads"_a,
+               "Dropout, and its way back: csrc/kernels.h says what every argument is.");
     module.def("fma_peak", &fma_peak, "threads"_a, "Billions of float operations a second: what no kernel can exceed.");
 }

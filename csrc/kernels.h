@@ -61,6 +61,9 @@ struct kernels {
     // elsewhere. All are contiguous.
     void (*max_pool_backward)(std::int64_t batch, std::int64_t time, std::int64_t units, const std::int32_t* places, const float* gradient,
                               float* of_x, int threads);
+    // y = x without the numbers that a hash of their place and `seed` leaves out, `dropped` of 65,536, and the others times `scale`.
+    // y may be x.
+    void (*drop)(std::int64_t count, std::uint64_t seed, std::uint32_t dropped, float scale, const float* x, float* y, int threads);
     std::uint64_t (*fingerprint)(const void* from, std::int64_t bytes);  // csrc/fingerprint.h
     double (*multiply_adds)(std::int64_t rounds);  // the seconds that `rounds` independent fma on a whole vector take
     std::int64_t lanes;

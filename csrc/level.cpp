@@ -29,6 +29,7 @@ const recurrent<double> cells[6] = SEQLOOM_CELLS;
 
 }  // namespace seqloom::SEQLOOM_LEVEL
 
+#include "dropout.h"
 #include "pooling.h"
 #include "softmax_loss.h"
 
@@ -66,7 +67,7 @@ double multiply_adds(std::int64_t rounds) {
 extern const kernels table;
 const kernels table = {SEQLOOM_NAME(SEQLOOM_LEVEL), map<sigmoid>, map<tanh>, SEQLOOM_CELLS, {pack_matrix, apply, outer},
                        {prepare, attend, unattend, sum_over_steps}, cross_entropy, log_softmax_rows, likeliest_of_rows, max_pool, max_pool_backward,
-                       fingerprint, multiply_adds, lanes};
+                       drop, fingerprint, multiply_adds, lanes};
 
 #endif
 

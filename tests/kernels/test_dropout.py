@@ -1,12 +1,16 @@
 """Dropout: each number for itself, the share that was asked for, and gradients where a number was kept."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from seqloom.kernels import dropout
+from seqloom.kernels import dropout, native
 from seqloom.nn import Dropout
+from tests.kernels.cases import needs_core
 
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.3, 0.5, 0.999])
@@ -30,14 +34,50 @@ def test_no_number_decides_of_another() -> None:
 
 
 def test_gradients_are_those_of_the_kept_numbers_twice_too() -> None:
+    x = torch.rand(30, 7).requires_grad_()
+    y = dropout(x, 0.4)
+    factors = y.detach() / x.detach()  # 0 or 1 / 0.6
+    back = torch.randn(7, 30).t()
+    (gradient,) = torch.autograd.grad(y, x, back, retain_graph=True)
+    torch.testing.assert_close(gradient, back * factors)
+    learned = back.clone().requires_grad_()
+    (again,) = torch.autograd.grad(y, x, learned, create_graph=True)
+    torch.testing.assert_close(again, gradient)
+    torch.testing.assert_close(torch.autograd.grad(again, learned, torch.ones_like(x))[0], factors)
+
+
+def test_gradients_of_many_ways_back_at_once() -> None:
+    x = torch.rand(5, 7).requires_grad_()
+    y = dropout(x, 0.4)
+    (many,) = torch.autograd.grad(y, x, torch.eye(35).view(35, 5, 7), is_grads_batched=True)
+    torch.testing.assert_close(many.view(35, 35), torch.diag((y / x).detach().flatten()))
+
+
+def test_another_dtype_is_torchs() -> None:
     x = torch.rand(30, 7, dtype=torch.float64, requires_grad=True)
+    torch.manual_seed(3)
+    found = dropout(x, 0.4)
+    torch.manual_seed(3)
+    assert torch.equal(found, functional.dropout(x, 0.4))
 
-    def again(x: Tensor) -> Tensor:
-        torch.manual_seed(3)
-        return dropout(x, 0.4) * x
 
-    assert torch.autograd.gradcheck(again, x)
-    assert torch.autograd.gradgradcheck(again, x)
+@needs_core
+def test_every_level_and_any_number_of_threads_drops_the_same() -> None:
+    script = (
+        "import hashlib, torch; from seqloom.kernels import dropout\n"
+        "for count in (1, 31, 32, 33, 100, 40_000):\n"
+        "    for threads in (1, 2, 3):\n"
+        "        torch.set_num_threads(threads); torch.manual_seed(4)\n"
+        "        print(count, hashlib.sha256(dropout(torch.arange(1.0, count + 1), 0.3).numpy().tobytes()).hexdigest())"
+    )
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=120,
+            env=os.environ | {"SEQLOOM_ISA": level},
+        ).stdout.split("\n")
+        for level in native.core().isas()
+    ]  # fmt: skip
+    assert all(len(set(lines)) == 1 + 6 and set(lines) == set(printed[0]) for lines in printed)
 
 
 def test_one_seed_gives_the_same_and_the_next_call_other_numbers() -> None:

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost a quarter: 16 bits decide of a number, where torch spends 64 on each."""
+"""Dropout that draws one random number a call: which numbers stay is told by a hash of that number and their places."""
 
 from typing import Any
 
@@ -7,39 +7,44 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional
 
+from seqloom.kernels import native
 from seqloom.kernels.linear import observed
+from seqloom.kernels.recurrence import empty
 from seqloom.shapes import Float
 
 STEPS = 1 << 16  # the share is rounded to so many; what is kept is scaled by the rounded one
-LOWEST, LOWEST_64 = -(1 << 15), -(1 << 63)
 
 
 def dropout(x: Float[Tensor, "*shape"], share: float) -> Float[Tensor, "*shape"]:
     """`x` with a `share` of its numbers at zero, each by chance, and the others larger: the mean stays (Hinton 2012).
 
-    Elsewhere than on the CPU, or where torch must see each operation, it is torch's.
+    Of other than plain float32 on the CPU, or where torch must see each operation, it is torch's.
     """
     dropped = round(share * STEPS)
-    if not 0 < dropped < STEPS or not x.is_cpu or observed():
+    if not 0 < dropped < STEPS or observed() or not native.readable(x):
         return functional.dropout(x, share)
-    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(LOWEST_64, None).view(torch.int16)
-    kept = (bits[: x.numel()].view(x.shape) >= LOWEST + dropped).view(torch.int8)
-    return _scaled(x, kept, STEPS / (STEPS - dropped))
+    seed = int(torch.empty((), dtype=torch.int64).random_())
+    if not x.requires_grad or not torch.is_grad_enabled():
+        return _drop(x, seed, dropped)
+    learned: Tensor = _Dropped.apply(x, seed, dropped)  # type: ignore[no-untyped-call]  # torch has no types for it
+    return learned
 
 
-def _scaled(x: Tensor, kept: Tensor, scale: float) -> Tensor:
-    result: Tensor = _Dropped.apply(x, kept, scale)  # type: ignore[no-untyped-call]  # torch has no types for it
-    return result
+def _drop(x: Tensor, seed: int, dropped: int) -> Tensor:
+    y, scale = empty(*x.shape), STEPS / (STEPS - dropped)
+    native.core().drop(x.numel(), seed, dropped, scale, x.contiguous(), y, torch.get_num_threads())
+    return y
 
 
 class _Dropped(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kept: Tensor, scale: float) -> Tensor:
-        ctx.save_for_backward(kept)
-        ctx.scale = scale
-        return (x * kept).mul_(scale)
+    def forward(ctx: Any, x: Tensor, seed: int, dropped: int) -> Tensor:
+        ctx.seed, ctx.dropped = seed, dropped
+        return _drop(x, seed, dropped)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (kept,) = ctx.saved_tensors
-        return _scaled(gradient, kept, ctx.scale), None, None
+        if observed() or torch.is_grad_enabled() or not native.readable(gradient):
+            factors = _drop(torch.ones(gradient.shape), ctx.seed, ctx.dropped)  # to be differentiated again
+            return gradient * factors, None, None
+        return _drop(gradient, ctx.seed, ctx.dropped), None, None
