@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seqloom.errors import ConfigError
 from seqloom.kernels import linear, native
+from seqloom.kernels.linear import linears
 from seqloom.nn import Linear
 
 needs_core = pytest.mark.skipif(not native.available(), reason=native.reason())
@@ -79,6 +80,29 @@ def test_gradients_can_be_differentiated_again() -> None:
     (first,) = torch.autograd.grad(nn.functional.linear(x, weight, bias).tanh().sum(), x, create_graph=True)
     expected = torch.autograd.grad(first.square().sum(), weight)
     torch.testing.assert_close(second, expected)
+
+
+@needs_core
+def test_products_by_several_weights_are_those_by_each() -> None:
+    torch.manual_seed(0)
+    x, biases = torch.randn(30, 7).requires_grad_(), [torch.randn(11).requires_grad_(), None, torch.randn(5)]
+    weights = [torch.randn(7, columns).requires_grad_(columns != 4) for columns in (11, 4, 5)]
+    products = linears(x, weights, biases)
+    assert all(torch.equal(y, linear(x, w, bias=b)) for y, w, b in zip(products, weights, biases, strict=True))
+    back = [torch.randn_like(product) for product in products]
+    learned = [x, weights[0], weights[2], biases[0]]
+    for used in ((0, 1, 2), (2,), (0, 1)):
+        wanted = torch.autograd.grad(
+            [x @ weights[i] + (0 if biases[i] is None else biases[i]) for i in used], learned, [back[i] for i in used],
+            allow_unused=True,
+        )  # fmt: skip
+        for again in (False, True):
+            found = torch.autograd.grad(
+                [products[i] for i in used], learned, [back[i] for i in used], allow_unused=True, retain_graph=True,
+                create_graph=again,
+            )  # fmt: skip
+            torch.testing.assert_close(found, wanted)
+            assert found[0].requires_grad == again
 
 
 def test_other_dtypes_shapes_and_transforms_take_torch_s_product() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from seqloom.cells import CellParameters
-from seqloom.kernels.fused_cpu import by_reference, needs_gradient, operands, plain
+from seqloom.kernels.fused_cpu import by_reference, needs_gradient, operands, plain, tables
 from seqloom.kernels.packing import pack
 from seqloom.kernels.recurrence import (
     CELLS,
@@ -39,8 +39,16 @@ def run(
     """As `dispatch.run_both`, for what it lets through: both cells are alike, and both or none need a gradient."""
     cell = name_of(step)
     assert cell is not None
-    x = Tokens(x.ids, x.vectors.float()) if isinstance(x, Tokens) else x.float()
-    ahead, back = (operands(p, x, lengths, state) for p, state in zip(parameters, states, strict=True))
+    looked_up: Sequence[Tensor | None] = (None, None)
+    if isinstance(x, Tokens):
+        x = Tokens(x.ids, x.vectors.float())
+        looked_up = tables(x.vectors, parameters)
+    else:
+        x = x.float()
+    ahead, back = (
+        operands(p, x, lengths, state, products=products)
+        for p, state, products in zip(parameters, states, looked_up, strict=True)
+    )
     if needs_gradient(ahead):
         # torch has no types for it
         outputs, *last = _BothWays.apply(cell, *ahead, *back)  # type: ignore[no-untyped-call]

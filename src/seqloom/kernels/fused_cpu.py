@@ -14,7 +14,7 @@ from torch.nn import Parameter
 
 from seqloom.cells import CellParameters
 from seqloom.kernels import operators, reference
-from seqloom.kernels.linear import fits, linear
+from seqloom.kernels.linear import fits, linears
 from seqloom.kernels.packing import pack, table
 from seqloom.kernels.recurrence import CELLS, Operands, Reading, Results, compute, differentiate, name_of
 from seqloom.kernels.reference import Step
@@ -45,11 +45,16 @@ def run(
     return results.outputs, CELLS[cell].state(*last), _trace(cell, results) if record else None
 
 
-def operands(p: CellParameters, x: Tensor | Tokens, lengths: Tensor | None, state: Start) -> Operands:
-    """What `run` was given, as the compiled core takes it: float32, and a row of the batch in each row."""
+def operands(
+    p: CellParameters, x: Tensor | Tokens, lengths: Tensor | None, state: Start, *, products: Tensor | None = None
+) -> Operands:
+    """What `run` was given, as the compiled core takes it: float32, and a row of the batch in each row.
+
+    `products`: what `tables` gives for tokens, where it is there already.
+    """
     weight_input, bias, ids = p.weight_input, p.bias, None
     if isinstance(x, Tokens):
-        ids, x = x.ids, _table(x.vectors, weight_input, bias)
+        ids, x = x.ids, tables(x.vectors, (p,))[0] if products is None else products
         weight_input, bias = p.weight_hidden.new_empty(0, weight_input.shape[1]), None
     rows = ((x if ids is None else ids).shape[0], p.weight_hidden.shape[0])
     hidden, cell = (None, None) if isinstance(state, type) else (state.hidden, getattr(state, "cell", None))
@@ -67,15 +72,16 @@ def operands(p: CellParameters, x: Tensor | Tokens, lengths: Tensor | None, stat
     )
 
 
-def _table(vectors: Tensor, weight_input: Tensor, bias: Tensor | None) -> Tensor:
-    """x W + b of each vector, in float32 under autocast too; of a whole table of vectors from those kept."""
+def tables(vectors: Float[Tensor, "R I"], cells: Sequence[CellParameters]) -> Sequence[Float[Tensor, "R G"]]:
+    """x W + b of each vector for each cell, under autocast too; of a whole table of vectors from those kept."""
+    weights, biases = [p.weight_input for p in cells], [p.bias for p in cells]
     of_table = isinstance(vectors, Parameter) and vectors.is_contiguous() and not torch.is_grad_enabled()
-    if of_table and fits(vectors, weight_input, bias):
-        return table(vectors, weight_input, None if bias is None else bias.contiguous())
+    if of_table and all(fits(vectors, p.weight_input, p.bias) for p in cells):
+        return [table(vectors, p.weight_input, None if p.bias is None else p.bias.contiguous()) for p in cells]
     if not torch.is_autocast_enabled("cpu"):
-        return linear(vectors, weight_input, bias=bias)
+        return linears(vectors, weights, biases)
     with torch.autocast("cpu", enabled=False):
-        return linear(vectors, weight_input, bias=bias)
+        return linears(vectors, weights, biases)
 
 
 def _expanded(x: Tensor, shape: tuple[int, ...]) -> Tensor:

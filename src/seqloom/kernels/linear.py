@@ -4,6 +4,7 @@ torch's own product chooses its order of summing by the number of rows, so that 
 in a batch get answers that differ in the last bits.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch.autograd import Function, forward_ad
 from seqloom.errors import ConfigError
 from seqloom.kernels import native
 from seqloom.kernels.packing import matrix, pack_matrix
-from seqloom.kernels.recurrence import empty
+from seqloom.kernels.recurrence import address, empty
 from seqloom.shapes import Float
 
 NO_CORE = native.reason()
@@ -27,15 +28,26 @@ def linear(
 
     Elsewhere (another dtype or device, autocast, torch.compile, torch.func, no compiled core) it is torch's product.
     """
-    if not fits(x, weight, bias):
-        return torch.nn.functional.linear(x, weight.t(), bias)
+    return linears(x, (weight,), (bias,))[0]
+
+
+def linears(
+    x: Float[Tensor, "*shape I"], weights: Sequence[Tensor], biases: Sequence[Tensor | None]
+) -> tuple[Float[Tensor, "*shape O"], ...]:
+    """`linear` of one x by each of the weights: one node of the graph, whose gradients of x are added up on the way."""
+    if not all(fits(x, *each) for each in zip(weights, biases, strict=True)):
+        pairs = zip(weights, biases, strict=True)
+        return tuple(torch.nn.functional.linear(x, weight.t(), bias) for weight, bias in pairs)
     rows = x.reshape(-1, x.shape[-1])
-    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
-        product: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    learned = any(part is not None and part.requires_grad for part in (x, *weights, *biases))
+    if learned and torch.is_grad_enabled():
+        products: tuple[Tensor, ...] = _Linear.apply(rows, *weights, *biases)  # type: ignore[no-untyped-call]
     else:
         # Weights that are only read are often read again; of many rows packing is the least part.
-        product = _product(rows, weight, bias, kept=len(rows) < FEW_ROWS)
-    return product.view(*x.shape[:-1], weight.shape[1])
+        kept = len(rows) < FEW_ROWS
+        pairs = zip(weights, biases, strict=True)
+        products = tuple(_product(rows, weight, bias, kept=kept) for weight, bias in pairs)
+    return tuple(product.view(*x.shape[:-1], product.shape[1]) for product in products)
 
 
 class Prepared:
@@ -119,39 +131,55 @@ def fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 
 
 class _Linear(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+    """Of x, all weights, and as many biases."""
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        for_x, for_weight, for_bias = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not fits(gradient, weight.t(), None):  # to be differentiated again
-            return (
-                gradient @ weight.t() if for_x else None,
-                x.t() @ gradient if for_weight else None,
-                gradient.sum(0) if for_bias else None,
-            )
-        of_weight, of_bias = outer(x, gradient) if for_weight or for_bias else (None, None)
-        return (
-            _product(gradient, weight.t(), None) if for_x else None,
-            of_weight if for_weight else None,
-            of_bias if for_bias else None,
-        )
+    def forward(ctx: Any, x: Tensor, *parts: Tensor | None) -> tuple[Tensor, ...]:
+        weights, biases = parts[: len(parts) // 2], parts[len(parts) // 2 :]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, *weights)
+        pairs: Any = zip(weights, biases, strict=True)
+        return tuple(_product(x, weight, bias) for weight, bias in pairs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, *weights = ctx.saved_tensors
+        for_x, *wanted = ctx.needs_input_grad
+        of_x: Tensor | None = None
+        of_parts: list[Tensor | None] = [None] * len(wanted)
+        for weight_at, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
+            if gradient is None:
+                continue
+            bias_at = weight_at + len(weights)
+            by_torch = torch.is_grad_enabled() or not fits(gradient, weight.t(), None)  # to be differentiated again
+            if for_x and by_torch:
+                of_x = gradient @ weight.t() if of_x is None else of_x + gradient @ weight.t()
+            elif for_x:
+                of_x = _product(gradient, weight.t(), None, onto=of_x)
+            if wanted[weight_at] or wanted[bias_at]:
+                of_weight, of_bias = (x.t() @ gradient, gradient.sum(0)) if by_torch else outer(x, gradient)
+                of_parts[weight_at] = of_weight if wanted[weight_at] else None
+                of_parts[bias_at] = of_bias if wanted[bias_at] else None
+        return of_x, *of_parts
 
 
 def _product(
-    x: Float[Tensor, "R I"], weight: Float[Tensor, "I O"], bias: Tensor | None, *, kept: bool = False
+    x: Float[Tensor, "R I"],
+    weight: Float[Tensor, "I O"],
+    bias: Tensor | None,
+    *,
+    kept: bool = False,
+    onto: Float[Tensor, "R O"] | None = None,
 ) -> Float[Tensor, "R O"]:
+    """x W + b; or, added in its place, onto + x W."""
     core = native.core()
     x = x if x.stride(-1) == 1 else x.contiguous()
     bias = None if bias is None else bias.contiguous()
-    product = empty(x.shape[0], weight.shape[1])
+    product = empty(x.shape[0], weight.shape[1]) if onto is None else onto
     panels = pack_matrix(weight) if kept else matrix(weight)
-    addresses = (0 if bias is None else bias.data_ptr(), product.data_ptr())
-    core.linear(panels, x.shape[0], x.data_ptr(), x.stride(0), *addresses, torch.get_num_threads())
+    start = (address(bias), 0) if onto is None else (onto.data_ptr(), onto.stride(0))
+    places = (x.data_ptr(), x.stride(0), start[0], product.data_ptr())
+    core.linear(panels, x.shape[0], *places, torch.get_num_threads(), start[1])
     return product
 
 
