@@ -9,7 +9,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstdlib>
-#include <exception>
 
 #include "bind_tensors.h"
 #include "threads.h"
@@ -99,23 +98,10 @@ auto running(Call (*make)(Arguments...)) {
     };
 }
 
-// Two calls that need nothing of each other, each with one thread: side by side where that pays.
+// Two calls, each made for one thread.
 static void run_both(const call& first, const call& second) {
     nb::gil_scoped_release unlocked;
-    const call* const calls[] = {&first, &second};
-    std::exception_ptr failed[2];
-    const i64 all = first.multiplications + second.multiplications;
-    parallel(all > worth_a_thread && worth_waking(all) ? 2 : 1, [&](int member, int members) {
-        for (int i = member; i < 2; i += members) {
-            try {
-                calls[i]->run();
-            } catch (...) {  // memory ran out
-                failed[i] = std::current_exception();
-            }
-        }
-    });
-    for (const std::exception_ptr& one : failed)
-        if (one) std::rethrow_exception(one);
+    side_by_side(first.multiplications + second.multiplications, [&](int number) { (number == 0 ? first : second).run(); });
 }
 
 static void add_recurrent(nb::module_& module) {

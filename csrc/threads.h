@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <memory>
 
 namespace seqloom {
@@ -24,6 +25,24 @@ void parallel(int threads, F&& f) {
 // Whether other threads are worth asking for so many multiplications: not for few where the last question is so long ago that
 // they sleep, and waking them takes longer than the work.
 bool worth_waking(std::int64_t multiplications);
+
+// Calls work(0) and work(1), which need nothing of each other: side by side where so many multiplications pay for it, else one after
+// the other. What one of them throws is thrown when both are done.
+template <class F>
+void side_by_side(std::int64_t multiplications, F&& work) {
+    std::exception_ptr failed[2];
+    parallel(multiplications > worth_a_thread && worth_waking(multiplications) ? 2 : 1, [&](int member, int members) {
+        for (int i = member; i < 2; i += members) {
+            try {
+                work(i);
+            } catch (...) {  // memory ran out
+                failed[i] = std::current_exception();
+            }
+        }
+    });
+    for (const std::exception_ptr& one : failed)
+        if (one) std::rethrow_exception(one);
+}
 
 // Where members wait for each other, thousands of times a call. On a busy machine a member may lose its processor for
 // longer than all of the work takes: then the team breaks up, and member 0 goes on alone.

@@ -286,6 +286,19 @@ static void try_parting(const kernels& level, const problem& p, int threads, std
     barrier::assume(0);
 }
 
+// Two readings of one sequence, forward and back, each on a thread of its own.
+static void try_side_by_side(const kernels& level, problem p) {
+    const recurrent<float>& loops = level.cells[static_cast<int>(p.cell)];
+    answer<float> alone[2], together[2];
+    for (int i = 0; i < 2; ++i) p.reverse = i == 1, alone[i] = solve<float>(loops, p, p.lookup, 1);
+    side_by_side(i64{1} << 40, [&](int number) {
+        problem mine = p;
+        mine.reverse = number == 1;
+        together[number] = solve<float>(loops, mine, mine.lookup, 1);
+    });
+    for (int i = 0; i < 2; ++i) p.reverse = i == 1, hold_bits(together[i], alone[i], p, level.isa, "another reading beside it changes");
+}
+
 static problem random_problem(cell_kind cell, i64 panel, unsigned& seed) {
     const i64 sizes[] = {1, 3, panel - 1, panel, panel + 1, 2 * panel + 3};
     problem p{cell, sizes[draw(seed, 6)], sizes[draw(seed, 6)], draw(seed, 12), {}};
@@ -316,6 +329,7 @@ static void try_cell(const kernels& level, cell_kind cell, i64 random_cases) {
     const problem alone{cell, 101, 200, 14, {14}};
     for (problem p : {dealt, shared, alone}) edges.push_back(p), p.reverse = p.mask = true, edges.push_back(p);
     for (problem& p : edges) try_all(level, p, seed);
+    for (const problem& p : {dealt, shared}) try_side_by_side(level, p);
     for (const problem& p : {shared, alone})
         for (int threads = 2; threads <= 3; ++threads) try_parting(level, p, threads, 1, static_cast<std::uint32_t>(2 * p.time + 3));
     // Around the end of the first chunk of steps, 96 of them: a meeting or two a step.
