@@ -121,9 +121,9 @@ static void add_recurrent(nb::module_& module) {
     module.def(
         "step",
         [](const layer& w, nb::handle x, int threads, nb::handle hidden, nb::handle cell) {
-            return step(*w.loops, *w.weights, w.input_size, x, threads, hidden, cell);
+            return step(*w.loops, *w.weights, w.input_size, w.hidden_size, x, threads, hidden, cell);
         },
-        "w"_a, "x"_a, "threads"_a, "hidden"_a, none("cell"), "One step of a stream, which changes its state: csrc/bind_tensors.h.");
+        "w"_a, "x"_a.none(), "threads"_a, "hidden"_a, none("cell"), "One step of a stream, which changes its state: csrc/bind_tensors.h.");
     add_forward("forward_call", &forward, "The same, to be run by `run_both`. Keeps nothing alive.");
     const auto add_backward = [&](const char* called, auto function, const char* says) {
         module.def(called, function, says, "w"_a, "batch"_a, "time"_a, "lengths"_a.none(), "reverse"_a, "threads"_a, "x"_a.none(),

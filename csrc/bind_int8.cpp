@@ -13,12 +13,12 @@ namespace {
 
 struct int8_layer {
     const recurrent<float>* loops;
-    i64 input_size;
+    i64 input_size, hidden_size;
     std::unique_ptr<packed<float>> weights;
 
     int8_layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides,
                address hidden, std::pair<i64, i64> hidden_strides, address bias, address bias_candidate)
-        : input_size(input_size) {
+        : input_size(input_size), hidden_size(hidden_size) {
         const int kind = cell_number(cell);
         if (hidden_size < 1 || input_size < 1 || hidden == 0 || input == 0) throw std::invalid_argument("a layer needs weights");
         check_int8_depth(std::max(input_size, hidden_size));
@@ -60,9 +60,9 @@ void add_int8(nb::module_& module) {
     module.def(
         "step_int8",
         [](const int8_layer& w, nb::handle x, int threads, nb::handle hidden, nb::handle cell) {
-            return step(*w.loops, *w.weights, w.input_size, x, threads, hidden, cell);
+            return step(*w.loops, *w.weights, w.input_size, w.hidden_size, x, threads, hidden, cell);
         },
-        "w"_a, "x"_a, "threads"_a, "hidden"_a, nb::arg("cell").none() = nb::none(), "As `step`, on rounded numbers.");
+        "w"_a, "x"_a.none(), "threads"_a, "hidden"_a, nb::arg("cell").none() = nb::none(), "As `step`, on rounded numbers.");
     nb::class_<int8_matrix>(module, "Int8Matrix", "(depth, columns) numbers, rounded to 8 bits: for `linear_int8`.")
         .def(nb::init<address, std::pair<i64, i64>, i64, i64>(), "b"_a, "strides"_a, "depth"_a, "columns"_a);
     module.def("linear_int8", &linear_int8, "c = a b + bias on rounded numbers: csrc/int8_linear.h says what every argument is.", "b"_a,

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <memory>
 #include <new>
 
@@ -44,9 +45,12 @@ constexpr int most_axes = 8;
 
 void know_torch(nb::handle tensor, nb::handle parameter) {
     const nb::object capsule = tensor.attr("__dlpack_c_exchange_api__");
-    table = static_cast<const exchange*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
-    if (table == nullptr) throw nb::python_error();
-    if (table->major != 1) throw std::invalid_argument("torch speaks DLPack " + std::to_string(table->major) + ", the core 1");
+    auto offered = static_cast<const exchange*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+    if (offered == nullptr) throw nb::python_error();
+    while (offered->major != 1 && offered->older != nullptr) offered = offered->older;
+    if (offered->major != 1 || offered->look == nullptr || offered->from_managed == nullptr)
+        throw std::invalid_argument("it hands out no functions of DLPack 1");
+    table = offered;
     tensor_type = reinterpret_cast<PyTypeObject*>(tensor.inc_ref().ptr());
     parameter_type = reinterpret_cast<PyTypeObject*>(parameter.inc_ref().ptr());
     is_neg = PyUnicode_InternFromString("is_neg");
@@ -140,7 +144,11 @@ void give_back(managed* tensor) {
 
 nb::object empty(const i64* sizes, int axes, float*& numbers) {
     i64 bytes = sizeof(float);
-    for (int axis = 0; axis < axes; ++axis) bytes *= sizes[axis];
+    for (int axis = 0; axis < axes; ++axis) {
+        // Beyond this, torch itself ends the process.
+        if (sizes[axis] < 0 || (sizes[axis] > 0 && bytes > std::numeric_limits<i64>::max() / 2 / sizes[axis])) throw std::bad_alloc();
+        bytes *= sizes[axis];
+    }
     constexpr std::size_t head = (sizeof(ours) + lines - 1) / lines * lines;
     const bool large = bytes >= worth_pooling;
     char* from = static_cast<char*>(::operator new(head + (large ? 0 : static_cast<std::size_t>(bytes)), aligned));
@@ -151,14 +159,13 @@ nb::object empty(const i64* sizes, int axes, float*& numbers) {
     for (int axis = axes - 1; axis >= 0; --axis) {
         tensor.axes[axis] = sizes[axis];
         tensor.axes[axes + axis] = stride;
-        stride *= sizes[axis];
+        stride *= std::max<i64>(1, sizes[axis]);
     }
     tensor.done = &give_back;
     numbers = reinterpret_cast<float*>(large ? static_cast<char*>(tensor.memory->data) : from + head);
     tensor.numbers = {numbers, {nb::device::cpu::value, 0}, axes, nb::dtype<float>(), tensor.axes, tensor.axes + axes, 0};
     PyObject* object = nullptr;
-    if (table->from_managed(made.get(), &object) != 0) throw nb::python_error();
-    made.release();
+    if (table->from_managed(made.release(), &object) != 0) throw nb::python_error();  // torch has it, whatever becomes of it
     return nb::steal(object);
 }
 
@@ -197,12 +204,16 @@ nb::object stamp(const nb::tuple& weights, const nb::tuple& others) {
 
 }  // namespace
 
-nb::object seqloom::step(const recurrent<float>& loops, const packed<float>& weights, i64 input_size, nb::handle x, int threads,
-                         nb::handle hidden, nb::handle cell) {
+nb::object seqloom::step(const recurrent<float>& loops, const packed<float>& weights, i64 input_size, i64 hidden_size, nb::handle x,
+                         int threads, nb::handle hidden, nb::handle cell) {
     dlpack_tensor read, state, memory;
     const bool has_cell = !cell.is_none();
-    if (!look(hidden, nb::dtype<float>(), state) || (has_cell && !look(cell, nb::dtype<float>(), memory))) throw nb::type_error("a state is of float32");
-    const i64 batch = state.shape[0], hidden_size = state.shape[1];
+    const auto is_state = [&](nb::handle path, dlpack_tensor& seen) {
+        return look(path, nb::dtype<float>(), seen) && seen.ndim == 2 && seen.shape[1] == hidden_size && in_one_piece(seen);
+    };
+    if (!is_state(hidden, state) || (has_cell && !(is_state(cell, memory) && memory.shape[0] == state.shape[0])))
+        throw nb::type_error("this is no state of the layer");
+    const i64 batch = state.shape[0];
     const bool ready = look_plainly(x, read) && read.ndim == 2 && read.shape[0] == batch && read.shape[1] == input_size &&
                        (input_size == 1 || read.strides[1] == 1);
     if (!ready) return nb::none();
@@ -213,7 +224,8 @@ nb::object seqloom::step(const recurrent<float>& loops, const packed<float>& wei
     const rows_of<float> now = rows(state), cell_now = has_cell ? rows(memory) : rows_of<float>();
     nb::gil_scoped_release unlocked;
     loops.forward(weights,
-                  {batch, 1, lengths.data(), false, threads, {reinterpret_cast<const float*>(first_number(read)), read.strides[0], 0}, {}, {},
+                  {batch, 1, lengths.data(), false, threads,
+                   {reinterpret_cast<const float*>(first_number(read)), read.strides[0], 0}, {}, {},
                    {now.data, now.row}, {cell_now.data, cell_now.row}, {}},
                   {{written, hidden_size, 0}, now, cell_now, nullptr, nullptr});
     return outputs;
@@ -221,7 +233,10 @@ nb::object seqloom::step(const recurrent<float>& loops, const packed<float>& wei
 
 void add_tensors(nb::module_& module) {
     module.def("know_torch", &know_torch, "tensor"_a, "parameter"_a, "Learn how to look at tensors, before anything below is called.");
-    module.def("readable", &readable, "tensors"_a, "Whether the numbers of all, but None, can be read: plain tensors of float32 on the CPU.");
-    module.def("empty", &empty_of_shape, "shape"_a, "A tensor of this shape, not set; a large one in memory that is kept for the next one.");
-    module.def("stamp", &stamp, "weights"_a, "others"_a, "Where the weights lie and hashes of the numbers of all; None where they cannot be told by them.");
+    module.def("readable", &readable, "tensors"_a,
+               "Whether the numbers of all, but None, can be read: plain tensors of float32 on the CPU.");
+    module.def("empty", &empty_of_shape, "shape"_a,
+               "A tensor of this shape, not set; a large one in memory that is kept for the next one.");
+    module.def("stamp", &stamp, "weights"_a, "others"_a,
+               "Where the weights lie and hashes of the numbers of all; None where they cannot be told by them.");
 }

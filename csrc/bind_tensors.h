@@ -28,13 +28,13 @@ struct place {
     operator steps_of<number>() const { return {data, steps[0], steps[1]}; }
 };
 
-// One step of all rows of `hidden` and `cell`, which it changes in place: x (B, I), the outputs (B, H). None where x is not ready
-// to be read.
-nanobind::object step(const recurrent<float>& loops, const packed<float>& weights, i64 input_size, nanobind::handle x, int threads,
-                      nanobind::handle hidden, nanobind::handle cell);
-
 // False where it is none of these.
 bool find_place(nanobind::handle argument, nanobind::dlpack::dtype kind, void*& data, i64 (&steps)[2]);
+
+// One step of all rows of `hidden` and `cell`, which it changes in place: x (B, I), the outputs (B, H). None where x is not ready
+// to be read.
+nanobind::object step(const recurrent<float>& loops, const packed<float>& weights, i64 input_size, i64 hidden_size, nanobind::handle x,
+                      int threads, nanobind::handle hidden, nanobind::handle cell);
 
 }  // namespace seqloom
 

@@ -6,8 +6,7 @@
 
 namespace seqloom::SEQLOOM_LEVEL {
 
-// 32 bits for each place, of a seed's two halves: twice the last steps of MurmurHash3 (Appleby), in which every bit of what goes in
-// moves every bit of what comes out.
+// The last steps of MurmurHash3 (Appleby): every bit of what goes in moves every bit of what comes out.
 inline std::uint32_t scattered(std::uint32_t bits) {
     bits = (bits ^ bits >> 16) * 0x85ebca6bu;
     bits = (bits ^ bits >> 13) * 0xc2b2ae35u;
@@ -17,12 +16,14 @@ inline std::uint32_t scattered(std::uint32_t bits) {
 // 16 bits decide of a number: those of 32 numbers come from 16 words, the lower halves first.
 constexpr i64 decided_together = 32;
 
+// A word is its number and one half of the seed, scattered, and the other half, scattered again. Seeds are to be random: those
+// with equal upper halves have the same words in other places.
 inline void drop_some(i64 from, std::uint64_t seed, std::uint32_t dropped, float scale, const float* x, float* y) {
     constexpr int words = decided_together / 2;
-    const auto low = static_cast<std::uint32_t>(seed), high = static_cast<std::uint32_t>(seed >> 32);
-    const auto first = static_cast<std::uint32_t>(from / 2);
+    const auto word = static_cast<std::uint64_t>(from / 2);
+    const auto low = static_cast<std::uint32_t>(seed + word), high = static_cast<std::uint32_t>(seed >> 32 ^ word >> 32);
     std::uint32_t bits[words];
-    for (int i = 0; i < words; ++i) bits[i] = scattered(scattered(first + static_cast<std::uint32_t>(i) + low) ^ high);
+    for (int i = 0; i < words; ++i) bits[i] = scattered(scattered(low + static_cast<std::uint32_t>(i)) ^ high);
     // By masks: a branch for each number would be guessed wrong as often as not.
     std::uint32_t kept[decided_together];
     std::memcpy(kept, x, sizeof kept);

@@ -199,6 +199,7 @@ def check_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Int[Tens
         )
     lengths = lengths.long()
     if not torch.compiler.is_compiling() and batch:
+        lengths = lengths.clone() if lengths._is_zerotensor() else lengths  # zeros that have no memory
         shortest, longest = lengths.cpu().aminmax()  # a GPU is waited for once
         if shortest < 0 or longest > time:
             row = int(((lengths < 0) | (lengths > time)).nonzero()[0])

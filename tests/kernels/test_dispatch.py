@@ -156,6 +156,8 @@ def test_zeros_that_have_no_memory_are_read_as_zeros() -> None:
     layer, x = build("lstm"), torch._efficientzerotensor(2, 3, 5)
     outputs, _ = layer(x)
     torch.testing.assert_close(outputs, layer(torch.zeros(2, 3, 5))[0])
+    none = torch._efficientzerotensor(2, dtype=torch.int64)
+    assert not layer(torch.randn(2, 3, 5), none)[0].any()
     outputs, _ = layer(torch.zeros(2, 3, 5))
     (nothing,) = torch.autograd.grad(outputs, layer.weight_hidden, torch._efficientzerotensor(outputs.shape))
     assert not nothing.any()

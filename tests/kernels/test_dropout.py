@@ -120,3 +120,19 @@ def test_the_module_drops_while_it_learns_and_only_then() -> None:
     module = Dropout(0.5)
     assert set(module(x).tolist()) == {0.0, 2.0}
     assert module.eval()(x) is x and Dropout(0.0)(x) is x
+
+
+def test_many_axes_the_default_device_and_sizes_beyond_all_memory() -> None:
+    assert dropout(torch.ones([2] * 9), 0.5).shape == torch.Size([2] * 9)
+    x = torch.rand(5, requires_grad=True)
+    with torch.device("meta"):
+        assert dropout(x, 0.5).device.type == "cpu"
+    with pytest.raises((MemoryError, RuntimeError)):
+        dropout(torch.zeros(1).expand(2**62), 0.5)
+
+
+@needs_core
+@pytest.mark.parametrize("shape", [(1 << 62,), (1 << 31, 1 << 31), (-1,), (3, -5)])
+def test_no_tensor_is_made_of_a_size_that_no_memory_has(shape: tuple[int, ...]) -> None:
+    with pytest.raises(MemoryError):
+        native.core().empty(*shape)

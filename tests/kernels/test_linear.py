@@ -103,6 +103,8 @@ def test_products_by_several_weights_are_those_by_each() -> None:
             )  # fmt: skip
             torch.testing.assert_close(found, wanted)
             assert found[0].requires_grad == again
+    known = linears(x.detach(), weights[:2], [None, None])
+    assert known[0].requires_grad and not known[1].requires_grad  # of which nothing is learned
 
 
 def test_other_dtypes_shapes_and_transforms_take_torch_s_product() -> None:

@@ -1,10 +1,12 @@
 """The compiled gate functions against double precision, at every level of the instruction set that runs here."""
 
+import ctypes
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -203,3 +205,20 @@ def test_without_the_core_a_compiler_found_since_is_named(monkeypatch: pytest.Mo
     compiler.touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert f"a C++ compiler is found now ({compiler})" in native.reason()
+
+
+@needs_core
+def test_a_torch_that_hands_out_no_functions_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        native_core.know_torch(type("Other", (), {"__dlpack_c_exchange_api__": other}), torch.nn.Parameter)
+
+    native_core, make = native.core(), ctypes.pythonapi.PyCapsule_New
+    make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+    later = (ctypes.c_uint64 * 8)(2)  # version 2.0, and no older one
+    for name in (b"another", b"dlpack_exchange_api"):
+        other = make(ctypes.addressof(later), name, None)
+        with pytest.raises(ValueError, match=r"functions of DLPack 1|incorrect name"):
+            refuse()
+    monkeypatch.setattr(native.importlib, "import_module", lambda name: SimpleNamespace(know_torch=refuse))
+    found, why = native._find.__wrapped__()
+    assert found is None and "cannot look at tensors of torch" in why and "hands out no functions" in why

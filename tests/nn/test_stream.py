@@ -279,3 +279,26 @@ def test_both_directions_are_no_stream() -> None:
 def test_int8_weights_need_the_core() -> None:
     with pytest.raises(ConfigError, match=r"^LSTM.stream: weights are .int8.*, but layer norm .* Use weights=.float32"):
         LSTM(3, 4, layer_norm=True).stream(weights="int8")
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    stream, x = build("lstm").stream(), torch.randn(3, 1, INPUT)
+    stream.step(x[0])
+    copied = copy.deepcopy(stream)
+    first, second = stream.step(x[1]), copied.step(x[2])
+    fresh = build("lstm").stream()
+    fresh.step(x[0])
+    assert_same_bits([second], [fresh.step(x[2])])
+    assert not torch.equal(first, second)
+
+
+@needs_core
+def test_what_is_no_tensor_or_has_no_numbers_is_refused_in_words() -> None:
+    stream = build("lstm").stream()
+    for wrong in (None, [[1.0] * INPUT]):
+        with pytest.raises(ShapeError, match="must be a plain tensor"):
+            stream.step(wrong)
+    with pytest.raises(ShapeError, match="x has no numbers in memory"):
+        torch.func.vmap(stream.step)(torch.randn(2, 1, INPUT))
+    zeros = build("lstm").stream()
+    assert_same_bits([stream.step(torch._efficientzerotensor(1, INPUT))], [zeros.step(torch.zeros(1, INPUT))])

@@ -23,7 +23,7 @@ def dropout(x: Float[Tensor, "*shape"], share: float) -> Float[Tensor, "*shape"]
     dropped = round(share * STEPS)
     if not 0 < dropped < STEPS or observed() or not native.readable(x):
         return functional.dropout(x, share)
-    seed = int(torch.empty((), dtype=torch.int64).random_())
+    seed = int(torch.empty((), dtype=torch.int64, device="cpu").random_(-(1 << 63), None)) % (1 << 64)
     if not x.requires_grad or not torch.is_grad_enabled():
         return _drop(x, seed, dropped)
     learned: Tensor = _Dropped.apply(x, seed, dropped)  # type: ignore[no-untyped-call]  # torch has no types for it
@@ -31,9 +31,10 @@ def dropout(x: Float[Tensor, "*shape"], share: float) -> Float[Tensor, "*shape"]
 
 
 def _drop(x: Tensor, seed: int, dropped: int) -> Tensor:
-    y, scale = empty(*x.shape), STEPS / (STEPS - dropped)
+    native.isa()  # a wrong SEQLOOM_ISA is told in words
+    y, scale = empty(x.numel()), STEPS / (STEPS - dropped)
     native.core().drop(x.numel(), seed, dropped, scale, x.contiguous(), y, torch.get_num_threads())
-    return y
+    return y.view(x.shape)
 
 
 class _Dropped(Function):
@@ -45,6 +46,8 @@ class _Dropped(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if observed() or torch.is_grad_enabled() or not native.readable(gradient):
-            factors = _drop(torch.ones(gradient.shape), ctx.seed, ctx.dropped)  # to be differentiated again
+            factors = _drop(
+                torch.ones(gradient.shape, device="cpu"), ctx.seed, ctx.dropped
+            )  # to be differentiated again
             return gradient * factors, None, None
         return _drop(gradient, ctx.seed, ctx.dropped), None, None

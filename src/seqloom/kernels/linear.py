@@ -139,7 +139,11 @@ class _Linear(Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, *weights)
         pairs: Any = zip(weights, biases, strict=True)
-        return tuple(_product(x, weight, bias) for weight, bias in pairs)
+        products = tuple(_product(x, weight, bias) for weight, bias in pairs)
+        for_x, *wanted = ctx.needs_input_grad
+        learned = [for_x or any(wanted[at :: len(weights)]) for at in range(len(weights))]
+        ctx.mark_non_differentiable(*(y for y, learns in zip(products, learned, strict=True) if not learns))
+        return products
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:

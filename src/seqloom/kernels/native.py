@@ -33,6 +33,8 @@ def _find() -> tuple[ModuleType | None, str]:
         found = importlib.import_module("seqloom._core")
         found.know_torch(Tensor, Parameter)
         return found, ""
+    except ValueError as error:
+        return None, f"the compiled core cannot look at tensors of torch {torch.__version__}: {error}. Upgrade seqloom."
     except ModuleNotFoundError:
         compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
     except ImportError as error:

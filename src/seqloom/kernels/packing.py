@@ -81,6 +81,7 @@ def pack_matrix(weight: Float[Tensor, "I O"], *, int8: bool = False) -> Any:
 
 def matrix(weight: Float[Tensor, "I O"]) -> Any:
     """`weight` packed for `core.linear`; not kept."""
+    native.isa()  # a wrong SEQLOOM_ISA is told in words
     return native.core().Matrix(weight.data_ptr(), weight.stride(), *weight.shape, torch.get_num_threads())
 
 

@@ -5,7 +5,6 @@ of all steps that are there, (B, T, I). Weights are packed and arguments prepare
 than its products.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
@@ -103,7 +102,10 @@ class Stream:
                 + f" {hint}" * (x.dim() == other)
             )
         check_like(x, self._like, name=f"{self._name}: x")
-        return x.detach().to_dense().resolve_neg().to(self._like.dtype).contiguous()
+        if x.layout is torch.strided and not torch._C._has_storage(x):
+            raise ShapeError(f"{self._name}: x has no numbers in memory, as inside of torch.func. Give a plain tensor.")
+        ready = x.detach().to_dense().resolve_neg().to(self._like.dtype).contiguous()
+        return ready.clone() if ready._is_zerotensor() else ready
 
 
 class StackStream:
@@ -166,9 +168,13 @@ def _by_core(of: Step, o: Operands, weights: Precision) -> Reader:
     assert cell is not None
     core, batch, hidden = native.core(), o.x.shape[0], o.weight_hidden.shape[0]
     if weights == "float32":
-        packed, forward, step = pack(cell, o), core.forward, core.step
+        packed, forward, one = pack(cell, o), core.forward, core.step
     else:
-        packed, forward, step = pack_int8(cell, o), core.forward_int8, core.step_int8
+        packed, forward, one = pack_int8(cell, o), core.forward_int8, core.step_int8
+
+    def step(x: Tensor, threads: int, *state: Tensor) -> Tensor | None:
+        found: Tensor | None = one(packed, x, threads, *state)
+        return found
 
     def read(x: Tensor, state: State) -> tuple[Tensor, State]:
         outputs = empty(batch, x.shape[1], hidden)
@@ -176,7 +182,7 @@ def _by_core(of: Step, o: Operands, weights: Precision) -> Reader:
         forward(*start, state[0], state[-1], None, outputs, state[0], state[-1], None, None)  # no cell is not read
         return outputs, state
 
-    return Reader(functools.partial(step, packed), read)
+    return Reader(step, read)
 
 
 def _by_cell(step: Step, p: CellParameters) -> Reader:
