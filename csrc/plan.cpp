@@ -21,12 +21,9 @@ plan::plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::in
         steps += lengths[b];
     }
     std::stable_sort(order_.begin(), order_.end(), [&](std::int64_t a, std::int64_t b) { return lengths[a] > lengths[b]; });
-    const std::int64_t all = steps * multiplications;
-    std::int64_t useful = std::min<std::int64_t>(threads, 1 + all / worth_a_thread);
-    // A single step of a row reads all weights for one use of each.
-    if (useful == 1 && threads > 1 && batch == 1 && all >= barrier::worth_a_second()) useful = 2;
+    std::int64_t useful = std::min<std::int64_t>(threads, 1 + steps * multiplications / worth_a_thread);
     if (useful > 1 && batch < 4 * useful) {
-        const bool alone = !worth_waking(all);
+        const bool alone = !worth_waking(steps * multiplications);
         if (!alone && barrier::promising(batch, multiplications)) members = static_cast<int>(std::min(useful, blocks));
         if (alone || members > 1) useful = 1;
     }

@@ -99,21 +99,15 @@ bool worth_waking(std::int64_t multiplications) {
     return multiplications >= many || now - before < awake;
 }
 
-// What a wait takes, as far as is known; before it is, what it takes near each other.
-static std::int64_t wait_now(std::int64_t now) {
-    constexpr std::int64_t known_for = 1'000 * millisecond, near = 50;
-    return now - measured_at.load(std::memory_order_relaxed) < known_for ? wait_takes.load(std::memory_order_relaxed) : near;
-}
-
-// Calling a second thread and waiting for its end takes ten waits.
-std::int64_t barrier::worth_a_second() { return std::min<std::int64_t>(worth_a_thread, 1'600 * wait_now(nanoseconds())); }
-
 // Found for one to seven rows of SimpleRNN, LSTM and GRU, where a wait takes 70 ns and where it takes 300. More rows can be dealt
 // out instead, each with all weights, and the more there are the less a team spares them.
 bool barrier::promising(std::int64_t rows, std::int64_t multiplications) {
-    const std::int64_t now = nanoseconds(), waiting = wait_now(now);
+    constexpr std::int64_t known_for = 1'000 * millisecond, near = 50;
+    const std::int64_t now = nanoseconds();
     const bool assumed = measured_at.load(std::memory_order_relaxed) == std::numeric_limits<std::int64_t>::max();
     if (!assumed && now < alone_until.load(std::memory_order_relaxed)) return false;
+    const bool known = now - measured_at.load(std::memory_order_relaxed) < known_for;
+    const std::int64_t waiting = known ? wait_takes.load(std::memory_order_relaxed) : near;
     return multiplications >= rows * std::max<std::int64_t>(20'000, 350 * waiting - 8'000);
 }
 

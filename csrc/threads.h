@@ -71,8 +71,6 @@ public:
     // Whether a team is worth a try for steps of so many rows and so many multiplications a row: not where waiting takes as long as
     // what is saved, nor for a while after a team broke up.
     static bool promising(std::int64_t rows, std::int64_t multiplications);
-    // So many multiplications of one row are worth a second thread, as long as threads wait for each other now.
-    static std::int64_t worth_a_second();
 
 private:
     struct counter;
