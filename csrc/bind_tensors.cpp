@@ -113,18 +113,19 @@ bool readable(const nb::args& tensors) {
     return true;
 }
 
-// Whether the numbers lie in one piece, row after row, or of a matrix column after column.
+// Whether the numbers lie in one piece, row after row or column after column.
+bool in_one_piece(const dlpack_tensor& seen, bool columns) {
+    i64 next = 1;
+    for (int number = 0; number < seen.ndim; ++number) {
+        const int axis = columns ? number : seen.ndim - 1 - number;
+        if (seen.shape[axis] != 1 && seen.strides[axis] != next) return false;
+        next *= seen.shape[axis];
+    }
+    return true;
+}
+
 bool in_one_piece(const dlpack_tensor& seen) {
-    const auto ordered = [&](bool columns) {
-        i64 next = 1;
-        for (int number = 0; number < seen.ndim; ++number) {
-            const int axis = columns ? number : seen.ndim - 1 - number;
-            if (seen.shape[axis] != 1 && seen.strides[axis] != next) return false;
-            next *= seen.shape[axis];
-        }
-        return true;
-    };
-    return count(seen) == 0 || ordered(false) || (seen.ndim == 2 && ordered(true));
+    return count(seen) == 0 || in_one_piece(seen, false) || (seen.ndim == 2 && in_one_piece(seen, true));
 }
 
 // A tensor of ours. A large one has memory that is kept for the next one of its size, a small one's numbers follow it.
@@ -209,7 +210,7 @@ nb::object seqloom::step(const recurrent<float>& loops, const packed<float>& wei
     dlpack_tensor read, state, memory;
     const bool has_cell = !cell.is_none();
     const auto is_state = [&](nb::handle path, dlpack_tensor& seen) {
-        return look(path, nb::dtype<float>(), seen) && seen.ndim == 2 && seen.shape[1] == hidden_size && in_one_piece(seen);
+        return look(path, nb::dtype<float>(), seen) && seen.ndim == 2 && seen.shape[1] == hidden_size && in_one_piece(seen, false);
     };
     if (!is_state(hidden, state) || (has_cell && !(is_state(cell, memory) && memory.shape[0] == state.shape[0])))
         throw nb::type_error("this is no state of the layer");

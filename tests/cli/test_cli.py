@@ -46,7 +46,7 @@ MISTAKES = [
     ("train reviews.csv --out taken", ["cannot write taken: File exists. Choose another folder."]),
     ("train reviews.csv --resume", ["--resume needs --out FOLDER: the training to go on with."]),
     ("train reviews.csv --resume --out folder", ["folder holds no checkpoint to resume from."]),
-    ("train reviews.csv --valid nowhere.csv", ["there is no file nowhere.csv"]),
+    ("train reviews.csv --valid nowhere.csv", ["there is no file nowhere.csv in this folder. Give the path"]),
     ("train reviews.csv --test strange.csv", ['label "unheard" does not occur in training']),
     (
         "train reviews.csv --task clasify",

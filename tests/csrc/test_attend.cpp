@@ -292,6 +292,31 @@ static void try_max_pool(const kernels& level, i64 rows, i64 steps, i64 units, i
     for (i64 i = 0; i < none.size(); ++i) check(none[i] == 0, level.isa, "a step that is none has no gradient");
 }
 
+// Dropout: nothing but zeros and what is kept, scaled; as many as asked for; the same for any number of threads and in its place.
+static void try_drop(const kernels& level, i64 count) {
+    const buffer x = filled(count, 3);
+    const auto solve = [&](int threads, std::uint64_t seed) {
+        buffer y(count);
+        worth_waking(0);
+        level.drop(count, seed, 16384, 2.0f, x.data(), y.data(), threads);
+        return y;
+    };
+    constexpr std::uint64_t seed = 0x9e3779b97f4a7c15u;
+    const buffer once = solve(1, seed);
+    i64 dropped = 0;
+    for (i64 i = 0; i < count; ++i) {
+        check(once[i] == 0 || once[i] == 2 * x[i], level.isa, "dropout makes another number");
+        dropped += once[i] == 0 && x[i] != 0;
+    }
+    const double far = std::fabs(static_cast<double>(dropped) - 0.25 * static_cast<double>(count));
+    check(far <= 5 * std::sqrt(0.1875 * static_cast<double>(count)) + 1, level.isa, "dropout takes another share");
+    for (int threads = 2; threads <= 3; ++threads) check(solve(threads, seed).same(once), level.isa, "the number of threads changes what is dropped");
+    if (count >= 100) check(!solve(1, seed + (std::uint64_t{1} << 40)).same(once), level.isa, "another seed drops the same");
+    buffer moved = filled(count, 3);
+    level.drop(count, seed, 16384, 2.0f, moved.data(), moved.data(), 1);
+    check(moved.same(once), level.isa, "dropout in place differs");
+}
+
 int main() {
     for (const kernels* level : runnable()) {
         for (const auto& [score, prepared] : {std::array<bool, 2>{true, true}, {true, false}, {false, false}})
@@ -310,7 +335,8 @@ int main() {
         for (const i64 gap : {0, 3})
             for (const auto& [rows, steps, units] : {std::array<i64, 3>{1, 1, 1}, {0, 4, 5}, {4, 0, 5}, {5, 7, 3}, {9, 11, 17}, {3, 20, 33}, {4, 9, 64}, {4, 9, 200}, {20, 40, 300}, {1, 150, 1030}})
                 try_max_pool(*level, rows, steps, units, gap);
-        std::printf("%-7s attention, dense products, losses and the largest over time: %d failed so far\n", level->isa, failures);
+        for (const i64 count : {0, 1, 31, 32, 33, 100, 70'001}) try_drop(*level, count);
+        std::printf("%-7s attention, dense products, losses, dropout and the largest over time: %d failed so far\n", level->isa, failures);
     }
     return failures == 0 ? 0 : 1;
 }

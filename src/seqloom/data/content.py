@@ -329,4 +329,5 @@ def _neighbour(path: Path) -> str:
     except OSError:
         return f": the folder {path.parent} cannot be read."
     hint = nearest(path.name, names)
-    return f", {hint}" if hint.startswith("did") else f" in {path.parent}. Give the path of a CSV, TSV or JSONL file."
+    folder = "this folder" if path.parent == Path() else path.parent
+    return f", {hint}" if hint.startswith("did") else f" in {folder}. Give the path of a CSV, TSV or JSONL file."

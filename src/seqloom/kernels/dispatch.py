@@ -1,7 +1,7 @@
 """Which path a layer takes: decided here, in one function, explained by `which`, forced by SEQLOOM_KERNELS."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -207,7 +207,7 @@ def _against_attending(
     return _against_cpu(step, p, x, state, record=False)
 
 
-def _unlike_float32(parts: Iterable[Tensor | None], read: Sequence[Tensor]) -> str:
+def _unlike_float32(parts: Sequence[Tensor | None], read: Sequence[Tensor]) -> str:
     """What keeps a tensor from being read as float32 on the CPU; empty where all can be."""
     observed = fused_cpu.observed()
     if not observed and native.readable(*parts, *read):

@@ -13,7 +13,7 @@ from torch.autograd import Function
 from torch.nn import Parameter
 
 from seqloom.cells import CellParameters
-from seqloom.kernels import operators, reference
+from seqloom.kernels import native, operators, reference
 from seqloom.kernels.linear import fits, linears
 from seqloom.kernels.packing import pack, table
 from seqloom.kernels.recurrence import CELLS, Operands, Reading, Results, compute, differentiate, name_of
@@ -143,7 +143,7 @@ def plain(gradients: Sequence[Tensor | None]) -> bool:
     """Whether the core can go back: these are numbers in memory, and the results are not differentiated again."""
     if torch.is_grad_enabled() or observed():
         return False
-    return all(g is None or (torch._C._has_storage(g) and not g._is_zerotensor()) for g in gradients)
+    return all(gradient is None or native.in_memory(gradient) for gradient in gradients)
 
 
 def by_reference(

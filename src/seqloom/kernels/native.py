@@ -88,6 +88,11 @@ def readable(*tensors: Tensor | None) -> bool:
     return found
 
 
+def in_memory(x: Tensor) -> bool:
+    """Whether a tensor's numbers lie in memory: those of torch's transforms do not, nor some of its zeros."""
+    return torch._C._has_storage(x) and not x._is_zerotensor()
+
+
 def sigmoid(x: ArrayOrTensor) -> ArrayOrTensor:
     """1 / (1 + exp(-x)) of each element of a float32 array or CPU tensor of any shape, within 3 ulp, in 0..1.
 

@@ -22,8 +22,7 @@ def fits(outputs: Tensor, lengths: Tensor) -> bool:
     if type(lengths) is not Tensor or lengths.dtype not in WHOLE or not lengths.is_cpu or lengths.is_nested:
         return False
     batch, time, _ = outputs.shape
-    has_numbers = torch._C._has_storage(lengths) and not lengths._is_zerotensor()
-    return time <= MOST_STEPS and lengths.shape == (batch,) and has_numbers
+    return time <= MOST_STEPS and lengths.shape == (batch,) and native.in_memory(lengths)
 
 
 def max_pool(outputs: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
