@@ -37,6 +37,7 @@ MISTAKES = [
     ("train reviews.csv --target lable", ['column "lable" is not in reviews.csv', 'did you mean "label"?', "--target"]),
     ("train reviews.csv --input label --target label", ['column "label" cannot be both input and target']),
     ("train review.csv", ['there is no file review.csv, did you mean "reviews.csv"?']),
+    ("train qqqqqqqqqqqq", ["there is no file qqqqqqqqqqqq in this folder. Give the path of a CSV"]),
     ("train folder", ["folder is a folder. Name a file in it."]),
     ("train empty.csv", ["empty.csv is empty. A first line with column names and at least one row are needed."]),
     ("train head.csv", ["head.csv has no row that can be used."]),
@@ -46,7 +47,7 @@ MISTAKES = [
     ("train reviews.csv --out taken", ["cannot write taken: File exists. Choose another folder."]),
     ("train reviews.csv --resume", ["--resume needs --out FOLDER: the training to go on with."]),
     ("train reviews.csv --resume --out folder", ["folder holds no checkpoint to resume from."]),
-    ("train reviews.csv --valid nowhere.csv", ["there is no file nowhere.csv in this folder. Give the path"]),
+    ("train reviews.csv --valid nowhere.csv", ["there is no file nowhere.csv"]),
     ("train reviews.csv --test strange.csv", ['label "unheard" does not occur in training']),
     (
         "train reviews.csv --task clasify",
