@@ -41,7 +41,7 @@ def linears(
     rows = x.reshape(-1, x.shape[-1])
     learned = any(part is not None and part.requires_grad for part in (x, *weights, *biases))
     if learned and torch.is_grad_enabled():
-        products: tuple[Tensor, ...] = _Linear.apply(rows, *weights, *biases)  # type: ignore[no-untyped-call]
+        products: tuple[Tensor, ...] = _Linear.apply(rows, *weights, *biases)  # type: ignore[no-untyped-call]  # torch has no types for it
     else:
         # Weights that are only read are often read again; of many rows packing is the least part.
         kept = len(rows) < FEW_ROWS
