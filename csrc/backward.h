@@ -15,7 +15,8 @@ class backward_pass {
 public:
     backward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
                   const token_order& all, i64 members, real* d)
-        : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), tokens_(all.count()), d_(d) {}
+        : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), tokens_(all.count()), d_(d),
+          puts_past_(Cell::slots * w.blocks * tokens_ * panel * static_cast<i64>(sizeof(real)) > shared_cache) {}
 
     i64 memory(i64 rows) const {
         return members_ * numbers_for<place>(rows) + workspace::rounded((gradients_kept() + 4) * w_.blocks * rows * panel);
@@ -41,6 +42,8 @@ public:
     }
 
 private:
+    static constexpr i64 shared_cache = i64{12} << 20;  // bytes that phase 2 finds in a third-level cache, which others use too
+
     // Where the step of a row stands: which of the B x T it is and which in the order of all, its outputs and their gradient,
     // null where there is none; the hidden state and the cell before it, null for zeros.
     struct place {
@@ -224,15 +227,15 @@ private:
     struct kept_gradients {
         kept_gradients(const backward_pass& pass, const member& me, i64 u)
             : of_tokens(pass.d_ + u * pass.tokens_ * panel), of_step(me.d_hidden_gates + u * me.block),
-              slot_size(pass.w_.blocks * pass.tokens_ * panel), gate_size(pass.w_.blocks * me.block) {}
+              slot_size(pass.w_.blocks * pass.tokens_ * panel), gate_size(pass.w_.blocks * me.block), past(pass.puts_past_) {}
 
         // Asks for where `put` will write: memory that other members have read since.
         __attribute__((always_inline)) void expect(const place& later) const {
-            for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) prefetch<true>(of_tokens + slot * slot_size + later.rank * panel);
+            for (i64 slot = Cell::resets ? 1 : 0; !past && slot < Cell::slots; ++slot) prefetch<true>(of_tokens + slot * slot_size + later.rank * panel);
         }
 
         void put(i64 slot, const place& at, i64 row, i64 lane, vec a) const {
-            store(of_tokens + slot * slot_size + at.rank * panel + lane, a);
+            store_units<true>(of_tokens + slot * slot_size + at.rank * panel + lane, a, lanes, past);
             const i64 gate = Cell::slots == Cell::hidden_gates || slot < 2 ? slot : slot - 1;
             if (Cell::hidden_slot(gate) != slot) return;  // no way to h from here
             store(of_step + gate * gate_size + row * panel + lane, a);
@@ -240,6 +243,7 @@ private:
 
         real *const of_tokens, *const of_step;
         const i64 slot_size, gate_size;
+        const bool past;
     };
 
     void finish(const member& me) const {
@@ -263,6 +267,7 @@ private:
     const token_order& all_;
     const i64 members_, tokens_;
     real* const d_;
+    const bool puts_past_;  // whether they are stored past the caches
 };
 
 // Phase 2. The left operands, one row of numbers a token: x; h before the step (masked); r h (masked), where the cell resets.

@@ -34,6 +34,8 @@ namespace seqloom::SEQLOOM_LEVEL {
 // Every level has the same words:
 //   set(a)           all lanes a                load(p), store(p, v)   `lanes` floats, any alignment
 //   fma(a, b, c)     a * b + c                  max(a, b)              b where either is NaN
+//   store_past(p, v) as store, p at a multiple of `lanes` floats, past the caches where the processor can: they need not fetch what is
+//                    overwritten. `settle()`, before another thread reads it
 //   minus_magnitude(v)   -|v|                   with_sign(m, s)        |m| with the sign of s
 //   where_negative(s, a, b)   a where the sign bit of s is set, else b
 //   where_positive(s, a, b)   a where s > 0, else b; b where s is NaN
@@ -48,6 +50,7 @@ struct vec { __m512 v; };
 inline vec set(float a) { return {_mm512_set1_ps(a)}; }
 inline vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void store(float* p, vec a) { _mm512_storeu_ps(p, a.v); }
+inline void store_past(float* p, vec a) { _mm512_stream_ps(p, a.v); }
 inline vec operator+(vec a, vec b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline vec operator-(vec a, vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline vec operator*(vec a, vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
@@ -84,6 +87,7 @@ struct vec { __m256 v; };
 inline vec set(float a) { return {_mm256_set1_ps(a)}; }
 inline vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline void store(float* p, vec a) { _mm256_storeu_ps(p, a.v); }
+inline void store_past(float* p, vec a) { _mm256_stream_ps(p, a.v); }
 inline vec operator+(vec a, vec b) { return {_mm256_add_ps(a.v, b.v)}; }
 inline vec operator-(vec a, vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
 inline vec operator*(vec a, vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
@@ -185,6 +189,13 @@ inline vec power_of_two(vec n) {
     return {from_bits(bits(n.v + (127.0f + 8388608.0f)) << 23)};
 }
 
+#endif
+
+#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
+inline void settle() { _mm_sfence(); }
+#else
+inline void store_past(real* p, vec a) { store(p, a); }
+inline void settle() {}
 #endif
 
 #if !defined(__AVX512F__) && !defined(SEQLOOM_DOUBLE)

@@ -50,6 +50,13 @@ void store_units(real* to, vec a, i64 count) {
     else store_units(to, a, count);
 }
 
+// The same past the caches, where `past` and `to` is at a multiple of `lanes` numbers.
+template <bool whole>
+void store_units(real* to, vec a, i64 count, bool past) {
+    if (whole && past) store_past(to, a);
+    else store_units<whole>(to, a, count);
+}
+
 // Tells the team of a member, which has `team` (null: alone) and the blocks first .. last - 1 of all `blocks`, that it is done.
 template <class Member>
 void arrive(Member& me) {
@@ -98,7 +105,7 @@ template <class Cell>
 class forward_pass {
 public:
     forward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const plan& p)
-        : w_(w), s_(s), r_(r), members_(p.members), chunk_(chunk(w, p)) {}
+        : w_(w), s_(s), r_(r), members_(p.members), chunk_(chunk(w, p)), saves_past_(saves_past(w, s, r)) {}
 
     // Numbers of memory that a slice of `rows` rows works in.
     i64 memory(i64 rows) const {
@@ -165,6 +172,15 @@ private:
         }
         const i64 fitting = cache / (Cell::slots * w.blocks * rows * panel);
         return std::min(steps, std::clamp(fitting / tallest * tallest, tallest, 16 * tallest));
+    }
+
+    // Whether what is saved for the way back, longer than a second-level cache holds, is stored past the caches.
+    static bool saves_past(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r) {
+        constexpr i64 most = i64{1} << 20, vector = lanes * static_cast<i64>(sizeof(real));
+        if (Cell::saved == 0 || r.gates == nullptr || w.hidden_size % lanes != 0) return false;
+        for (const real* saved : {r.gates, r.cells})
+            if (reinterpret_cast<std::uintptr_t>(saved) % vector != 0) return false;
+        return s.batch * s.time * (Cell::saved + Cell::has_cell) * w.hidden_size * static_cast<i64>(sizeof(real)) > most;
     }
 
     i64 length(const member& me, i64 row) const { return s_.lengths[me.part.rows.data()[row]]; }
@@ -382,7 +398,7 @@ private:
         const real* z[Cell::slots];
         for (i64 slot = 0; slot < Cell::slots; ++slot) z[slot] = z_at(me, step, u, slot);
         real *const hidden = me.hidden + u * me.block, *const next = me.next + u * me.block, *const cell = me.cell + u * me.block;
-        const bool is_masked = static_cast<bool>(s_.mask), saves = Cell::saved > 0 && r_.gates != nullptr;
+        const bool is_masked = static_cast<bool>(s_.mask), saves = Cell::saved > 0 && r_.gates != nullptr, past = saves_past_;
         real *const gates = saves ? r_.gates + unit_at : nullptr, *const cells = saves && Cell::has_cell ? r_.cells + unit_at : nullptr;
         const place* const places = me.places;
         for (i64 row = 0; row < active; ++row) {
@@ -390,8 +406,8 @@ private:
             if (row + ahead < active) {  // what will be written is asked for
                 const place later = places[row + ahead];
                 prefetch<true>(later.outputs + unit_at);
-                for (i64 slot = 0; saves && slot < Cell::saved; ++slot) prefetch<true>(gates + (later.token * Cell::saved + slot) * width);
-                if (Cell::has_cell && saves) prefetch<true>(cells + later.token * width);
+                for (i64 slot = 0; saves && !past && slot < Cell::saved; ++slot) prefetch<true>(gates + (later.token * Cell::saved + slot) * width);
+                if (Cell::has_cell && saves && !past) prefetch<true>(cells + later.token * width);
             }
             for (i64 lane = 0; lane < count; lane += lanes) {
                 const i64 at = row * panel + lane, left = count - lane;
@@ -406,8 +422,8 @@ private:
                 if constexpr (Cell::has_cell) store(cell + at, x.cell);
                 if (saves) {
                     for (i64 slot = 0; slot < Cell::saved; ++slot)
-                        store_units<whole>(gates + (at_row.token * Cell::saved + slot) * width + lane, x.z[slot], left);
-                    if constexpr (Cell::has_cell) store_units<whole>(cells + at_row.token * width + lane, x.cell, left);
+                        store_units<whole>(gates + (at_row.token * Cell::saved + slot) * width + lane, x.z[slot], left, past);
+                    if constexpr (Cell::has_cell) store_units<whole>(cells + at_row.token * width + lane, x.cell, left, past);
                 }
             }
         }
@@ -435,6 +451,7 @@ private:
     const sequence<real>& s_;
     const readings<real>& r_;
     const i64 members_, chunk_;
+    const bool saves_past_;
 };
 
 // The plan for a call: how many multiplications a step of a row has decides whether threads are worth their while.
@@ -459,9 +476,11 @@ void over_slices(const Pass& pass, const plan& p, i64 blocks, const members_memo
         const flush_denormals flushed;
         if (p.members > 1 && members == p.members) {
             team.measure(member);
-            return pass.read(p.at(0), memory.of(0), member, blocks * member / members, blocks * (member + 1) / members, &team);
+            pass.read(p.at(0), memory.of(0), member, blocks * member / members, blocks * (member + 1) / members, &team);
+        } else {
+            for (i64 i = member; i < p.slices(); i += members) pass.read(p.at(i), memory.of(member), 0, 0, blocks, nullptr);
         }
-        for (i64 i = member; i < p.slices(); i += members) pass.read(p.at(i), memory.of(member), 0, 0, blocks, nullptr);
+        settle();
     });
 }
 
