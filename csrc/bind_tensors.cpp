@@ -178,6 +178,21 @@ nb::object empty_of_shape(const nb::args& shape) {
     return empty(sizes, static_cast<int>(shape.size()), numbers);
 }
 
+// For each tensor that is wanted one of its shape, not set; None for the others.
+nb::list empty_like(const nb::tuple& tensors, const nb::tuple& wanted) {
+    if (tensors.size() != wanted.size()) throw std::invalid_argument("for each tensor must be said whether it is wanted");
+    nb::list made;
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+        dlpack_tensor seen;
+        float* numbers;
+        const nb::handle tensor = tensors[i];
+        if (tensor.is_none() || !nb::cast<bool>(wanted[i])) made.append(nb::none());
+        else if (look(tensor, nb::dtype<float>(), seen) && seen.ndim <= most_axes) made.append(empty(seen.shape, seen.ndim, numbers));
+        else throw nb::type_error("not all that is wanted are tensors of float32 on the CPU");
+    }
+    return made;
+}
+
 // Where and how the numbers of `weights` lie, and hashes of those and of the numbers of `others`; None where one cannot be told by
 // its numbers. Each as bytes, which are compared and looked up faster than tuples of numbers.
 nb::object stamp(const nb::tuple& weights, const nb::tuple& others) {
@@ -238,6 +253,7 @@ void add_tensors(nb::module_& module) {
                "Whether the numbers of all, but None, can be read: plain tensors of float32 on the CPU.");
     module.def("empty", &empty_of_shape, "shape"_a,
                "A tensor of this shape, not set; a large one in memory that is kept for the next one.");
+    module.def("empty_like", &empty_like, "tensors"_a, "wanted"_a, "As `empty`, of the shape of each tensor that is wanted; None for the others.");
     module.def("stamp", &stamp, "weights"_a, "others"_a,
                "Where the weights lie and hashes of the numbers of all; None where they cannot be told by them.");
 }

@@ -191,9 +191,10 @@ private:
     }
 
     // Whether x W is summed together with h U, a step at a time, rather than ahead of it: this spares the way of z through the
-    // caches. Few rows read the weights too seldom for that, large weights are not to be fetched twice a step, and a team would
-    // have to wait for the inputs too.
+    // caches. Of several steps, few rows read the weights too seldom for that, and large weights are not to be fetched twice a step;
+    // a team would have to wait for the inputs too.
     bool joins(const member& me, i64 active) const {
+        if (me.part.steps == 1 && active <= tallest) return me.team == nullptr && !s_.ids;
         const i64 depth = w_.input_size + w_.hidden_size, numbers = depth * Cell::hidden_gates * w_.hidden_size;
         return me.team == nullptr && !s_.ids && active >= 2 * tallest && depth <= round_depth && numbers <= cache;
     }
@@ -348,10 +349,11 @@ private:
     // the rest.
     template <class Units>
     void in_blocks(member& me, i64 step, i64 active, product of, i64 first_block, i64 last_block, Units units_of) const {
-        const i64 gates = of.gates, at_once = panels_at_once(active);
+        const i64 gates = of.gates;
         const operand x{of.x, panel, me.block}, fed{of.fed, panel, me.block};
         const bool turned = step % 2 == 1;
-        const i64 rounds = ((last_block - first_block) * gates + at_once - 1) / at_once;
+        const i64 all = (last_block - first_block) * gates, most = panels_at_once(active), rounds = (all + most - 1) / most;
+        const i64 at_once = rounds == 0 ? most : (all + rounds - 1) / rounds;  // nearly the same in each round
         i64 unfinished = turned ? last_block : first_block;
         for (i64 round = 0; round < rounds; ++round) {
             const i64 from = first_block * gates + (turned ? rounds - 1 - round : round) * at_once;

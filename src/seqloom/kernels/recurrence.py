@@ -223,10 +223,8 @@ def _forward(reading: Reading, o: Operands, weights: Any, results: Results, *, t
 
 def _wanted(o: Operands, wanted: Sequence[bool]) -> list[Tensor | None]:
     """Tensors for the gradients that are wanted, not yet written."""
-    new = native.core().empty
-    return [
-        new(*operand.shape) if operand is not None and want else None for operand, want in zip(o, wanted, strict=True)
-    ]
+    found: list[Tensor | None] = native.core().empty_like(o, tuple(wanted))
+    return found
 
 
 def _backward(
