@@ -16,7 +16,7 @@ public:
     backward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
                   const token_order& all, i64 members, real* d)
         : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), tokens_(all.count()), d_(d),
-          puts_past_(Cell::slots * w.blocks * tokens_ * panel * static_cast<i64>(sizeof(real)) > shared_cache) {}
+          puts_past_(Cell::slots * w.blocks * tokens_ * panel > too_many_to_find) {}
 
     i64 memory(i64 rows) const {
         return members_ * numbers_for<place>(rows) + workspace::rounded((gradients_kept() + 4) * w_.blocks * rows * panel);
@@ -42,8 +42,6 @@ public:
     }
 
 private:
-    static constexpr i64 shared_cache = i64{12} << 20;  // bytes that phase 2 finds in a third-level cache, which others use too
-
     // Where the step of a row stands: which of the B x T it is and which in the order of all, its outputs and their gradient,
     // null where there is none; the hidden state and the cell before it, null for zeros.
     struct place {

@@ -50,6 +50,9 @@ void store_units(real* to, vec a, i64 count) {
     else store_units(to, a, count);
 }
 
+// Numbers of which few are still in a cache when all of them are written: 8 MB, as the third level is others' too.
+constexpr i64 too_many_to_find = (i64{8} << 20) / static_cast<i64>(sizeof(real));
+
 // The same past the caches, where `past` and `to` is at a multiple of `lanes` numbers.
 template <bool whole>
 void store_units(real* to, vec a, i64 count, bool past) {
@@ -174,13 +177,13 @@ private:
         return std::min(steps, std::clamp(fitting / tallest * tallest, tallest, 16 * tallest));
     }
 
-    // Whether what is saved for the way back, longer than a second-level cache holds, is stored past the caches.
+    // Whether what is saved for the way back is stored past the caches.
     static bool saves_past(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r) {
-        constexpr i64 most = i64{1} << 20, vector = lanes * static_cast<i64>(sizeof(real));
+        constexpr i64 vector = lanes * static_cast<i64>(sizeof(real));
         if (Cell::saved == 0 || r.gates == nullptr || w.hidden_size % lanes != 0) return false;
         for (const real* saved : {r.gates, r.cells})
             if (reinterpret_cast<std::uintptr_t>(saved) % vector != 0) return false;
-        return s.batch * s.time * (Cell::saved + Cell::has_cell) * w.hidden_size * static_cast<i64>(sizeof(real)) > most;
+        return s.batch * s.time * (Cell::saved + Cell::has_cell) * w.hidden_size > too_many_to_find;
     }
 
     i64 length(const member& me, i64 row) const { return s_.lengths[me.part.rows.data()[row]]; }
