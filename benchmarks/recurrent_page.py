@@ -20,8 +20,9 @@ H; "train" is the forward pass and the gradients of the input and of all weights
 (packing is timed, padding the outputs back is not). *step*: one step called from Python, its state carried on. % of
 peak counts useful work alone, 2·tokens·(I + H)·gates·H a direction and three times that for training, over what the
 processor does at multiply-adds in the same run; *at most*: torch's time over ours if we computed at that peak and did
-nothing else, which no kernel can exceed; *by parts*: torch's time over that of our products and activations, each
-measured alone, over and over (`benchmarks/parts.py`): an estimate of what is left to gain without a faster product.
+nothing else, which no kernel can exceed; *by parts*: torch's time over that of our products and activations and, in
+training, of keeping what the way back needs, each measured alone, over and over (`benchmarks/parts.py`): an estimate of
+what is left to gain without a faster product.
 † fewer than {few} undisturbed samples. – cannot do it, or was not there.
 
 ![Time of the peers over time of seqloom, case by case](benchmarks.svg)
@@ -126,7 +127,7 @@ def _against_torch(result: Result) -> list[str]:
     milliseconds = f"{1e3 * ours['median']:.3g}{_doubt(ours, 'seqloom')}"
     cells = [result["cell"], result["case"], result["mode"], milliseconds, f"{ours['percent_of_peak']:.0f}"]
     least = _least(result, TORCH)
-    parts = result.get("parts_seconds")  # None where rows are too few to measure them
+    parts = result.get("parts_seconds")  # None without a core to measure them with
     by_parts = "–" if parts is None else f"{least * ours['median'] / parts:.3g}"
     return [*cells, _shown(result, torch), f"{100 * least / ours['percent_of_peak']:.3g}", by_parts]
 
