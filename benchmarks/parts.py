@@ -24,7 +24,7 @@ MOST_ROWS = 960
 NUMBERS = 4096  # of an activation at a time: they stay in the first-level cache
 ACTIVATIONS = {"SimpleRNN": {"tanh": 1}, "GRU": {"sigmoid": 2, "tanh": 1}, "LSTM": {"sigmoid": 3, "tanh": 2}}
 # Numbers a unit and step that training writes on the way forth, and on the way back for the gradients of the weights.
-KEPT = {"SimpleRNN": (1,), "GRU": (4, 4), "LSTM": (5, 4)}
+KEPT = {"SimpleRNN": (0, 1), "GRU": (4, 4), "LSTM": (5, 4)}
 ROUNDS = 30
 
 
@@ -53,8 +53,8 @@ def least_seconds(task: Task) -> float | None:
 
 
 def _threads(task: Task) -> int:
-    multiplications = task.useful_flops // 2
-    return task.threads if multiplications > WORTH_A_THREAD else 1
+    multiplications = task._replace(mode="infer").useful_flops // 2 // task.case.directions
+    return task.threads if multiplications >= WORTH_A_THREAD else 1
 
 
 def _share(task: Task, threads: int) -> Share:
@@ -67,7 +67,7 @@ def _share(task: Task, threads: int) -> Share:
 
 def _all_seconds(share: Share, depth: int) -> float:
     """Of a product of all steps by one thread."""
-    at_once = round(min(MOST_ROWS, share.all_rows))
+    at_once = max(1, round(min(MOST_ROWS, share.all_rows)))
     return share.all_rows / at_once * _product_seconds(at_once, depth, share.columns)
 
 

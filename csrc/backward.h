@@ -16,7 +16,7 @@ public:
     backward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
                   const token_order& all, i64 members, real* d)
         : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), tokens_(all.count()), d_(d),
-          puts_past_(Cell::slots * w.blocks * tokens_ * panel > too_many_to_find) {}
+          puts_past_(worth_storing_past(Cell::slots * w.blocks * tokens_ * panel, d, panel)) {}
 
     i64 memory(i64 rows) const {
         return members_ * numbers_for<place>(rows) + workspace::rounded((gradients_kept() + 4) * w_.blocks * rows * panel);
@@ -229,7 +229,8 @@ private:
 
         // Asks for where `put` will write: memory that other members have read since.
         __attribute__((always_inline)) void expect(const place& later) const {
-            for (i64 slot = Cell::resets ? 1 : 0; !past && slot < Cell::slots; ++slot) prefetch<true>(of_tokens + slot * slot_size + later.rank * panel);
+            for (i64 slot = Cell::resets ? 1 : 0; !past && slot < Cell::slots; ++slot)
+                prefetch<true>(of_tokens + slot * slot_size + later.rank * panel);
         }
 
         void put(i64 slot, const place& at, i64 row, i64 lane, vec a) const {
@@ -265,7 +266,7 @@ private:
     const token_order& all_;
     const i64 members_, tokens_;
     real* const d_;
-    const bool puts_past_;  // whether they are stored past the caches
+    const bool puts_past_;  // whether what goes to `d_` is stored past the caches
 };
 
 // Phase 2. The left operands, one row of numbers a token: x; h before the step (masked); r h (masked), where the cell resets.

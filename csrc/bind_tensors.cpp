@@ -186,9 +186,9 @@ nb::list empty_like(const nb::tuple& tensors, const nb::tuple& wanted) {
         dlpack_tensor seen;
         float* numbers;
         const nb::handle tensor = tensors[i];
-        if (tensor.is_none() || !nb::cast<bool>(wanted[i])) made.append(nb::none());
+        if (tensor.is_none() || PyObject_IsTrue(wanted[i].ptr()) != 1) made.append(nb::none());
         else if (look(tensor, nb::dtype<float>(), seen) && seen.ndim <= most_axes) made.append(empty(seen.shape, seen.ndim, numbers));
-        else throw nb::type_error("not all that is wanted are tensors of float32 on the CPU");
+        else throw nb::type_error("not all that is wanted are tensors of float32 on the CPU, of 8 axes at most");
     }
     return made;
 }
@@ -253,7 +253,8 @@ void add_tensors(nb::module_& module) {
                "Whether the numbers of all, but None, can be read: plain tensors of float32 on the CPU.");
     module.def("empty", &empty_of_shape, "shape"_a,
                "A tensor of this shape, not set; a large one in memory that is kept for the next one.");
-    module.def("empty_like", &empty_like, "tensors"_a, "wanted"_a, "As `empty`, of the shape of each tensor that is wanted; None for the others.");
+    module.def("empty_like", &empty_like, "tensors"_a, "wanted"_a,
+               "As `empty`, of the shape of each tensor that is wanted; None for the others.");
     module.def("stamp", &stamp, "weights"_a, "others"_a,
                "Where the weights lie and hashes of the numbers of all; None where they cannot be told by them.");
 }

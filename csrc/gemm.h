@@ -171,7 +171,7 @@ constexpr i64 ahead = 4;
 constexpr i64 round_depth = (i64{128} << 10) / (panels_at_once(tallest) * panel * static_cast<i64>(sizeof(real)));
 
 // c = start + the terms first .. last - 1, one or two, for any number of rows on up to panels_at_once(rows) panels. Layout as in
-// `tile`. Two terms have up to round_depth rows together.
+// `tile`. Two terms have up to round_depth rows together where there are more than `tallest` rows.
 inline void multiply(i64 rows, const term* first, const term* last, i64 panels, const real* const* start, i64 start_row,
                      real* const* c, i64 c_row) {
     if (rows <= tallest) {

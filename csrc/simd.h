@@ -34,8 +34,8 @@ namespace seqloom::SEQLOOM_LEVEL {
 // Every level has the same words:
 //   set(a)           all lanes a                load(p), store(p, v)   `lanes` floats, any alignment
 //   fma(a, b, c)     a * b + c                  max(a, b)              b where either is NaN
-//   store_past(p, v) as store, p at a multiple of `lanes` floats, past the caches where the processor can: they need not fetch what is
-//                    overwritten. `settle()`, before another thread reads it
+//   store_past(p, v) as store, where `stores_past`: past the caches, which need not fetch what is overwritten; p at a multiple of
+//                    `lanes` floats. `settle()`, before another thread reads it
 //   minus_magnitude(v)   -|v|                   with_sign(m, s)        |m| with the sign of s
 //   where_negative(s, a, b)   a where the sign bit of s is set, else b
 //   where_positive(s, a, b)   a where s > 0, else b; b where s is NaN
@@ -192,8 +192,10 @@ inline vec power_of_two(vec n) {
 #endif
 
 #if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
+constexpr bool stores_past = true;
 inline void settle() { _mm_sfence(); }
 #else
+constexpr bool stores_past = false;
 inline void store_past(real* p, vec a) { store(p, a); }
 inline void settle() {}
 #endif

@@ -20,6 +20,8 @@
 //     places[row]                  where a row's step stands
 #pragma once
 
+#include <numeric>
+
 #include "panels.h"
 #include "plan.h"
 #include "threads.h"
@@ -52,6 +54,15 @@ void store_units(real* to, vec a, i64 count) {
 
 // Numbers of which few are still in a cache when all of them are written: 8 MB, as the third level is others' too.
 constexpr i64 too_many_to_find = (i64{8} << 20) / static_cast<i64>(sizeof(real));
+
+// Whether so many numbers are stored past the caches, in rows of `width` numbers from `from` on: whole cache lines, or there is
+// nothing in it.
+inline bool worth_storing_past(i64 count, const real* from, i64 width) {
+    constexpr std::uintptr_t line = 64;
+    const auto begins = [](std::uintptr_t bytes) { return bytes % line == 0; };
+    const bool whole = begins(reinterpret_cast<std::uintptr_t>(from)) && begins(static_cast<std::uintptr_t>(width) * sizeof(real));
+    return stores_past && whole && count > too_many_to_find;
+}
 
 // The same past the caches, where `past` and `to` is at a multiple of `lanes` numbers.
 template <bool whole>
@@ -179,11 +190,9 @@ private:
 
     // Whether what is saved for the way back is stored past the caches.
     static bool saves_past(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r) {
-        constexpr i64 vector = lanes * static_cast<i64>(sizeof(real));
-        if (Cell::saved == 0 || r.gates == nullptr || w.hidden_size % lanes != 0) return false;
-        for (const real* saved : {r.gates, r.cells})
-            if (reinterpret_cast<std::uintptr_t>(saved) % vector != 0) return false;
-        return s.batch * s.time * (Cell::saved + Cell::has_cell) * w.hidden_size > too_many_to_find;
+        if (Cell::saved == 0 || r.gates == nullptr) return false;
+        const i64 count = std::accumulate(s.lengths, s.lengths + s.batch, i64{0}) * (Cell::saved + Cell::has_cell) * w.hidden_size;
+        return worth_storing_past(count, r.gates, w.hidden_size) && (!Cell::has_cell || worth_storing_past(count, r.cells, w.hidden_size));
     }
 
     i64 length(const member& me, i64 row) const { return s_.lengths[me.part.rows.data()[row]]; }
@@ -403,7 +412,8 @@ private:
         const real* z[Cell::slots];
         for (i64 slot = 0; slot < Cell::slots; ++slot) z[slot] = z_at(me, step, u, slot);
         real *const hidden = me.hidden + u * me.block, *const next = me.next + u * me.block, *const cell = me.cell + u * me.block;
-        const bool is_masked = static_cast<bool>(s_.mask), saves = Cell::saved > 0 && r_.gates != nullptr, past = saves_past_;
+        const bool is_masked = static_cast<bool>(s_.mask), saves = Cell::saved > 0 && r_.gates != nullptr;
+        const bool past = whole && saves_past_;
         real *const gates = saves ? r_.gates + unit_at : nullptr, *const cells = saves && Cell::has_cell ? r_.cells + unit_at : nullptr;
         const place* const places = me.places;
         for (i64 row = 0; row < active; ++row) {
@@ -411,7 +421,8 @@ private:
             if (row + ahead < active) {  // what will be written is asked for
                 const place later = places[row + ahead];
                 prefetch<true>(later.outputs + unit_at);
-                for (i64 slot = 0; saves && !past && slot < Cell::saved; ++slot) prefetch<true>(gates + (later.token * Cell::saved + slot) * width);
+                for (i64 slot = 0; saves && !past && slot < Cell::saved; ++slot)
+                    prefetch<true>(gates + (later.token * Cell::saved + slot) * width);
                 if (Cell::has_cell && saves && !past) prefetch<true>(cells + later.token * width);
             }
             for (i64 lane = 0; lane < count; lane += lanes) {

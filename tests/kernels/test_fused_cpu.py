@@ -135,7 +135,7 @@ def test_thread_counts_give_the_same_bits(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "gru_reset_after"])
-@pytest.mark.parametrize("hidden", [64, 72])  # 72 units: a row begins in the midst of a vector
+@pytest.mark.parametrize("hidden", [64, 72])  # 72 units: rows begin in the midst of a cache line
 def test_what_is_stored_past_the_caches_comes_back_as_it_was(kind: str, hidden: int) -> None:
     layer, x, before = build(kind, hidden), inputs(batch=40, time=420), torch.get_num_threads()
     layer.weight_hidden.data /= math.sqrt(hidden)
@@ -147,7 +147,7 @@ def test_what_is_stored_past_the_caches_comes_back_as_it_was(kind: str, hidden: 
 
     try:
         torch.set_num_threads(2)
-        found = gradients(slice(None))  # of the pre-activations 13 to 17 MB are kept, and up to 21 of what is saved
+        found = gradients(slice(None))  # 13 MB and more of pre-activations' gradients, and of what is saved
         torch.set_num_threads(1)
         assert_same_bits(gradients(slice(None)), found)
     finally:
