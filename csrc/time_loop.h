@@ -20,8 +20,6 @@
 //     places[row]                  where a row's step stands
 #pragma once
 
-#include <numeric>
-
 #include "panels.h"
 #include "plan.h"
 #include "threads.h"
@@ -55,8 +53,8 @@ void store_units(real* to, vec a, i64 count) {
 // Numbers of which few are still in a cache when all of them are written: 8 MB, as the third level is others' too.
 constexpr i64 too_many_to_find = (i64{8} << 20) / static_cast<i64>(sizeof(real));
 
-// Whether so many numbers are stored past the caches, in rows of `width` numbers from `from` on: whole cache lines, or there is
-// nothing in it.
+// Whether so many numbers are stored past the caches, in rows of `width` numbers from `from` on: in whole cache lines, as
+// parts of them gain nothing.
 inline bool worth_storing_past(i64 count, const real* from, i64 width) {
     constexpr std::uintptr_t line = 64;
     const auto begins = [](std::uintptr_t bytes) { return bytes % line == 0; };
@@ -191,7 +189,9 @@ private:
     // Whether what is saved for the way back is stored past the caches.
     static bool saves_past(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r) {
         if (Cell::saved == 0 || r.gates == nullptr) return false;
-        const i64 count = std::accumulate(s.lengths, s.lengths + s.batch, i64{0}) * (Cell::saved + Cell::has_cell) * w.hidden_size;
+        i64 tokens = 0;
+        for (i64 b = 0; b < s.batch; ++b) tokens += s.lengths[b];
+        const i64 count = tokens * (Cell::saved + Cell::has_cell) * w.hidden_size;
         return worth_storing_past(count, r.gates, w.hidden_size) && (!Cell::has_cell || worth_storing_past(count, r.cells, w.hidden_size));
     }
 
