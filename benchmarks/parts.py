@@ -40,8 +40,8 @@ def least_seconds(task: Task) -> float | None:
     """The sum of the parts of `task`; None where there is no core to measure them with."""
     if not native.available():
         return None
-    case, threads = task.case, _threads(task)
-    longest, share = int(case.lengths.max()), _share(task, threads)
+    case, threads, longest = task.case, _threads(task), int(task.case.lengths.max())
+    share = _share(task, threads, longest)
     of_steps = longest * _product_seconds(share.rows, case.hidden, share.columns)
     of_inputs, of_states = (_all_seconds(share, depth) for depth in (case.input, case.hidden))
     units = task.tokens * case.hidden
@@ -57,11 +57,11 @@ def _threads(task: Task) -> int:
     return task.threads if multiplications >= WORTH_A_THREAD else 1
 
 
-def _share(task: Task, threads: int) -> Share:
+def _share(task: Task, threads: int, longest: int) -> Share:
     columns = GATES[task.cell] * task.case.hidden
     if task.case.batch == 1:
         return Share(1, task.tokens, columns // threads)
-    rows = round(task.tokens / int(task.case.lengths.max()) / threads)
+    rows = round(task.tokens / longest / threads)
     return Share(max(1, rows), task.tokens / threads, columns)
 
 

@@ -5,8 +5,7 @@ import pytest
 from benchmarks.cases import Case, Task
 from benchmarks.parts import least_seconds
 from seqloom.kernels import native
-
-needs_core = pytest.mark.skipif(not native.available(), reason=f"no compiled core: {native.reason()}")
+from tests.kernels.cases import needs_core
 
 
 @needs_core

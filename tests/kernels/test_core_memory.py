@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seqloom import kernels
+from seqloom.kernels import native
 from seqloom.kernels.recurrence import empty
 from seqloom.nn import LSTM
 from seqloom.shapes import LSTMState
@@ -63,6 +64,18 @@ def test_a_view_whose_sign_is_a_flag_is_read_with_it(what: str) -> None:
         "head": lambda f: kernels.linear(f(one), ones),
     }[what]
     torch.testing.assert_close(found(negated), found(torch.clone), rtol=0, atol=1e-6)  # by another path, it may be
+
+
+def test_memory_like_that_of_tensors_is_made_of_those_that_are_wanted() -> None:
+    like = native.core().empty_like
+    tensors = (torch.rand(3, 1).expand(3, 5), None, torch.rand(2), torch.arange(4))
+    made = like(tensors, (True, True, False, False))
+    assert [None if part is None else tuple(part.shape) for part in made] == [(3, 5), None, None, None]
+    assert made[0].is_contiguous() and made[0].dtype == torch.float32
+    with pytest.raises(TypeError, match="not all that is wanted are tensors of float32 on the CPU"):
+        like(tensors, (True, False, False, True))
+    with pytest.raises(ValueError, match="for each tensor must be said whether it is wanted"):
+        like(tensors, (True,))
 
 
 LARGE = (64, 4096)  # numbers of which memory is kept
