@@ -1,4 +1,4 @@
-// The two gate functions, on a vector in registers. Both rest on one reduced exponential:
+// The two gate functions, on a vector or several (V) in registers. Both rest on one reduced exponential:
 //
 //     exp(y) - 1 = 2^n * (exp(r) - 1) + (2^n - 1),   y = n ln 2 + r,   |r| <= ln 2 / 2
 //
@@ -13,7 +13,7 @@
 
 #include <cmath>
 
-#include "simd.h"
+#include "several.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
 
@@ -22,21 +22,35 @@ namespace seqloom::SEQLOOM_LEVEL {
 inline vec sigmoid(vec x) { return {1 / (1 + std::exp(-x.v))}; }
 inline vec tanh(vec x) { return {std::tanh(x.v)}; }
 
+template <int count>
+several<count> sigmoid(several<count> x) {
+    for (vec& one : x.at) one = sigmoid(one);
+    return x;
+}
+
+template <int count>
+several<count> tanh(several<count> x) {
+    for (vec& one : x.at) one = tanh(one);
+    return x;
+}
+
 #else
 
 // y in [-104, 0] as n ln 2 + r; `expm1_r` is exp(r) - 1.
+template <class V>
 struct reduced_exponential {
-    vec n;
-    vec expm1_r;
+    V n;
+    V expm1_r;
 };
 
-inline reduced_exponential reduce(vec y) {
+template <class V>
+SEQLOOM_INLINE reduced_exponential<V> reduce(V y) {
     const vec rounder = set(12582912.0f);  // 1.5 * 2^23: adding it drops the fraction
-    const vec n = fma(y, set(1.44269504f), rounder) - rounder;
-    vec r = fma(n, set(-0.693359375f), y);  // ln 2 in two parts, the first short enough for an exact product
+    const V n = fma(y, set(1.44269504f), rounder) - rounder;
+    V r = fma(n, set(-0.693359375f), y);  // ln 2 in two parts, the first short enough for an exact product
     r = fma(n, set(2.12194440e-4f), r);
     // Minimax fit of (exp(r) - 1 - r) / r^2, relative to exp(r) - 1: 1.5e-8
-    vec q = set(0.0013898231554776430f);
+    V q = set(0.0013898231554776430f);
     q = fma(q, r, set(0.0083660669624805450f));
     q = fma(q, r, set(0.0416668541729450230f));
     q = fma(q, r, set(0.1666654795408249000f));
@@ -44,18 +58,20 @@ inline reduced_exponential reduce(vec y) {
     return {n, fma(r * r, q, r)};
 }
 
-inline vec sigmoid(vec x) {
-    const vec y = max(set(-104.0f), minus_magnitude(x));  // exp(-104) rounds to zero
-    const reduced_exponential e = reduce(y);
-    const vec z = scale(e.expm1_r + set(1.0f), e.n);
-    return where_negative(x, z, set(1.0f)) / (set(1.0f) + z);
+template <class V>
+SEQLOOM_INLINE V sigmoid(V x) {
+    const V y = max(set(-104.0f), minus_magnitude(x));  // exp(-104) rounds to zero
+    const reduced_exponential<V> e = reduce(y);
+    const V z = scale(e.expm1_r + set(1.0f), e.n);
+    return where_negative(x, z, V{set(1.0f)}) / (set(1.0f) + z);
 }
 
-inline vec tanh(vec x) {
-    const vec y = max(set(-40.0f), minus_magnitude(x + x));  // tanh(20) rounds to one
-    const reduced_exponential e = reduce(y);
-    const vec power = scale(set(1.0f), e.n);
-    const vec u = fma(power, e.expm1_r, power - set(1.0f));
+template <class V>
+SEQLOOM_INLINE V tanh(V x) {
+    const V y = max(set(-40.0f), minus_magnitude(x + x));  // tanh(20) rounds to one
+    const reduced_exponential<V> e = reduce(y);
+    const V power = scale(V{set(1.0f)}, e.n);
+    const V u = fma(power, e.expm1_r, power - set(1.0f));
     return with_sign(u / (set(2.0f) + u), x);
 }
 

@@ -141,31 +141,25 @@ private:
     // `whole`: all units of the block are there.
     template <bool whole>
     void unmove(const member& me, i64 active, i64 row, i64 u) const {
-        const i64 count = whole ? panel : units(u), unit_at = u * panel;
+        const i64 unit_at = u * panel, at = u * me.block + row * panel;
         const saved_steps saved(*this, unit_at);
         const kept_gradients kept(*this, me, u);
-        real *const carried = me.carried + u * me.block, *const d_cell = me.d_cell + u * me.block;
-        const real* const back = me.fed + u * me.block;
         const place at_row = me.places[row];
-        const bool is_masked = static_cast<bool>(s_.mask);
         if (row + 1 < active) saved.expect(me.places[row + 1]), kept.expect(me.places[row + 1]);
-        for (i64 lane = 0; lane < panel; lane += lanes) {
-            const i64 at = row * panel + lane, left = count - lane;
-            unit_gradient x = saved.template gather<whole>(at_row, lane, left);
-            const vec fed = load(back + at);
-            x.d_hidden = load(carried + at) + (is_masked ? fed * mask_of(me, row, unit_at + lane, left) : fed);
-            if (at_row.d_outputs != nullptr) x.d_hidden = x.d_hidden + load_units<whole>(at_row.d_outputs + unit_at + lane, left);
-            if constexpr (Cell::has_cell) x.d_cell = load(d_cell + at);
-            Cell::unmove(x);
-            store(carried + at, x.d_carried);
-            if constexpr (Cell::has_cell) store(d_cell + at, x.d_cell);
-            for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) kept.put(slot, at_row, row, lane, x.d_z[slot]);
-        }
+        unit_gradient<block_row> x = saved.template gather<whole>(at_row, units(u));
+        const block_row fed = load_row(me.fed + at);
+        x.d_hidden = load_row(me.carried + at) + (s_.mask ? fed * mask_of(me, row, u) : fed);
+        if (at_row.d_outputs != nullptr) x.d_hidden = x.d_hidden + load_units<whole>(at_row.d_outputs + unit_at, units(u));
+        if constexpr (Cell::has_cell) x.d_cell = load_row(me.d_cell + at);
+        Cell::unmove(x);
+        store(me.carried + at, x.d_carried);
+        if constexpr (Cell::has_cell) store(me.d_cell + at, x.d_cell);
+        for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) kept.put(slot, at_row, row, x.d_z[slot]);
     }
 
     template <bool whole>
     void unopen(const member& me, i64 active, i64 u) const {
-        const i64 count = whole ? panel : units(u), unit_at = u * panel;
+        const i64 unit_at = u * panel;
         const saved_steps saved(*this, unit_at);
         const kept_gradients kept(*this, me, u);
         real* const carried = me.carried + u * me.block;
@@ -174,19 +168,19 @@ private:
         const bool is_masked = static_cast<bool>(s_.mask);
         for (i64 row = 0; row < active; ++row) {
             const place at_row = places[row];
-            for (i64 lane = 0; lane < panel; lane += lanes) {
-                const i64 at = row * panel + lane, left = count - lane;
-                unit_gradient x = saved.template gather<whole>(at_row, lane, left);
-                x.d_carried = load(carried + at);
-                const vec d_memory = load(back + at);
-                Cell::unopen(x, is_masked ? d_memory * mask_of(me, row, unit_at + lane, left) : d_memory);
-                store(carried + at, x.d_carried);
-                kept.put(0, at_row, row, lane, x.d_z[0]);
-            }
+            const i64 at = row * panel;
+            unit_gradient<block_row> x = saved.template gather<whole>(at_row, units(u));
+            x.d_carried = load_row(carried + at);
+            const block_row d_memory = load_row(back + at);
+            Cell::unopen(x, is_masked ? d_memory * mask_of(me, row, u) : d_memory);
+            store(carried + at, x.d_carried);
+            kept.put(0, at_row, row, x.d_z[0]);
         }
     }
 
-    vec mask_of(const member& me, i64 row, i64 unit, i64 count) const { return load_units(s_.mask[row_of(me, row)] + unit, count); }
+    block_row mask_of(const member& me, i64 row, i64 u) const {
+        return load_units<false>(s_.mask[row_of(me, row)] + u * panel, units(u));
+    }
 
     // What forward saved, of the block of units that begins at `unit`.
     struct saved_steps {
@@ -203,16 +197,16 @@ private:
         }
 
         template <bool whole>
-        unit_gradient gather(const place& at, i64 lane, i64 count) const {
-            unit_gradient x;
+        SEQLOOM_INLINE unit_gradient<block_row> gather(const place& at, i64 count) const {
+            unit_gradient<block_row> x;
             for (i64 slot = 0; slot < Cell::saved; ++slot)
-                x.z[slot] = load_units<whole>(gates + (at.token * Cell::saved + slot) * width + lane, count);
-            if constexpr (Cell::saved == 0) x.hidden = load_units<whole>(at.outputs + unit + lane, count);
+                x.z[slot] = load_units<whole>(gates + (at.token * Cell::saved + slot) * width, count);
+            if constexpr (Cell::saved == 0) x.hidden = load_units<whole>(at.outputs + unit, count);
             if constexpr (Cell::has_cell) {
-                x.cell = load_units<whole>(cells + at.token * width + lane, count);
-                x.cell_before = at.cell_before == nullptr ? set(0) : load_units<whole>(at.cell_before + unit + lane, count);
+                x.cell = load_units<whole>(cells + at.token * width, count);
+                x.cell_before = at.cell_before == nullptr ? block_row(set(0)) : load_units<whole>(at.cell_before + unit, count);
             } else if constexpr (Cell::saved > 0) {
-                x.hidden_before = at.hidden_before == nullptr ? set(0) : load_units<whole>(at.hidden_before + unit + lane, count);
+                x.hidden_before = at.hidden_before == nullptr ? block_row(set(0)) : load_units<whole>(at.hidden_before + unit, count);
             }
             return x;
         }
@@ -233,11 +227,11 @@ private:
                 prefetch<true>(of_tokens + slot * slot_size + later.rank * panel);
         }
 
-        void put(i64 slot, const place& at, i64 row, i64 lane, vec a) const {
-            store_units<true>(of_tokens + slot * slot_size + at.rank * panel + lane, a, lanes, past);
+        SEQLOOM_INLINE void put(i64 slot, const place& at, i64 row, block_row all) const {
+            store_units<true>(of_tokens + slot * slot_size + at.rank * panel, all, panel, past);
             const i64 gate = Cell::slots == Cell::hidden_gates || slot < 2 ? slot : slot - 1;
             if (Cell::hidden_slot(gate) != slot) return;  // no way to h from here
-            store(of_step + gate * gate_size + row * panel + lane, a);
+            store(of_step + gate * gate_size + row * panel, all);
         }
 
         real *const of_tokens, *const of_step;

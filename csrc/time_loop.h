@@ -15,7 +15,7 @@
 //     x[block of inputs]       what a joined step reads
 //     fed[2][block]            what the products read: h (masked), before and after the step
 //     reset_memory[block]      r h (masked), where the cell resets
-//     hidden[block], cell[block]   the state
+//     hidden[block], cell[block]   the state: h where a mask keeps the products from reading it
 // and for each member
 //     places[row]                  where a row's step stands
 #pragma once
@@ -38,16 +38,24 @@ inline void store_units(real* to, vec a, i64 count) {
     else if (count > 0) store_first(to, a, count);
 }
 
-// The same where it is known that all of them are there (`whole`).
+// What a row has of a block of units.
+using block_row = several<panel / lanes>;
+
+inline block_row load_row(const real* from) { return load_several<panel / lanes>(from); }
+
+// `count` units of it; all of them where that is known (`whole`).
 template <bool whole>
-vec load_units(const real* from, i64 count) {
-    return whole ? load(from) : load_units(from, count);
+SEQLOOM_INLINE block_row load_units(const real* from, i64 count) {
+    if constexpr (whole) return load_row(from);
+    block_row all;
+    for (i64 i = 0; i < panel / lanes; ++i) all.at[i] = load_units(from + i * lanes, count - i * lanes);
+    return all;
 }
 
 template <bool whole>
-void store_units(real* to, vec a, i64 count) {
-    if constexpr (whole) store(to, a);
-    else store_units(to, a, count);
+SEQLOOM_INLINE void store_units(real* to, block_row all, i64 count) {
+    if constexpr (whole) return store(to, all);
+    for (i64 i = 0; i < panel / lanes; ++i) store_units(to + i * lanes, all.at[i], count - i * lanes);
 }
 
 // Numbers of which few are still in a cache when all of them are written: 8 MB, as the third level is others' too.
@@ -64,9 +72,9 @@ inline bool worth_storing_past(i64 count, const real* from, i64 width) {
 
 // The same past the caches, where `past` and `to` is at a multiple of `lanes` numbers.
 template <bool whole>
-void store_units(real* to, vec a, i64 count, bool past) {
-    if (whole && past) store_past(to, a);
-    else store_units<whole>(to, a, count);
+SEQLOOM_INLINE void store_units(real* to, block_row all, i64 count, bool past) {
+    if (!whole || !past) return store_units<whole>(to, all, count);
+    for (i64 i = 0; i < panel / lanes; ++i) store_past(to + i * lanes, all.at[i]);
 }
 
 // Tells the team of a member, which has `team` (null: alone) and the blocks first .. last - 1 of all `blocks`, that it is done.
@@ -147,7 +155,7 @@ public:
             }
             if (me.joined) lay_out(me, step, active);
             if (!advance(me, step, active)) return;
-            finish(me, step + 1, active);
+            finish(me, step + 1, active, s_.mask ? me.hidden : me.next);
             arrive(me);
             std::swap(me.fed, me.next);
         }
@@ -226,21 +234,20 @@ private:
     void begin(member& me) const {
         for (i64 row = 0; row < me.rows; ++row) {
             const i64 b = me.part.rows.data()[row];
-            for (i64 u = me.first; u < me.last; ++u)
-                for (i64 lane = 0; lane < panel; lane += lanes) {
-                    const i64 at = u * me.block + row * panel + lane, unit = u * panel + lane, count = units(u) - lane;
-                    const vec hidden = s_.first_hidden ? load_units(s_.first_hidden[b] + unit, count) : set(0);
-                    store(me.hidden + at, hidden);
-                    store(me.fed + at, masked(hidden, b, unit, count));
-                    if constexpr (Cell::has_cell)
-                        store(me.cell + at, s_.first_cell ? load_units(s_.first_cell[b] + unit, count) : set(0));
-                }
+            for (i64 u = me.first; u < me.last; ++u) {
+                const i64 at = u * me.block + row * panel, unit = u * panel;
+                const block_row hidden = s_.first_hidden ? load_units<false>(s_.first_hidden[b] + unit, units(u)) : block_row(set(0));
+                store(me.hidden + at, hidden);
+                store(me.fed + at, masked(hidden, b, unit, units(u)));
+                if constexpr (Cell::has_cell)
+                    store(me.cell + at, s_.first_cell ? load_units<false>(s_.first_cell[b] + unit, units(u)) : block_row(set(0)));
+            }
         }
-        finish(me, 0, me.rows);
+        finish(me, 0, me.rows, me.hidden);
     }
 
-    vec masked(vec hidden, i64 b, i64 unit, i64 count) const {
-        return s_.mask ? hidden * load_units(s_.mask[b] + unit, count) : hidden;
+    block_row masked(block_row hidden, i64 b, i64 unit, i64 count) const {
+        return s_.mask ? hidden * load_units<false>(s_.mask[b] + unit, count) : hidden;
     }
 
     // z = x W + b for the steps of the chunk that begins at `step`.
@@ -295,8 +302,7 @@ private:
     template <bool whole>
     void copy_gates(const real* from, real* to, i64 block, i64 count) const {
         const i64 width = w_.hidden_size;
-        for (i64 gate = 0; gate < Cell::input_gates; ++gate, from += width, to += block)
-            for (i64 lane = 0; lane < panel; lane += lanes) store(to + lane, load_units<whole>(from + lane, count - lane));
+        for (i64 gate = 0; gate < Cell::input_gates; ++gate, from += width, to += block) store(to, load_units<whole>(from, count));
     }
 
     // Numbers from one step's pre-activations to the next one's.
@@ -388,69 +394,89 @@ private:
         }
     }
 
+    // The state before the step, from which the next is made: what the products read is the same where nothing is masked.
+    const real* hidden_before(const member& me, i64 u) const { return (s_.mask ? me.hidden : me.fed) + u * me.block; }
+
     void open(const member& me, i64 step, i64 active, i64 u) const {
         real *const reset = z_at(me, step, u, 0), *const update = z_at(me, step, u, 1);
-        real *const hidden = me.hidden + u * me.block, *const memory = me.reset_memory + u * me.block;
+        real* const memory = me.reset_memory + u * me.block;
+        const real* const hidden = hidden_before(me, u);
         const bool is_masked = static_cast<bool>(s_.mask);
-        for (i64 row = 0; row < active; ++row)
-            for (i64 lane = 0; lane < panel; lane += lanes) {
-                const i64 at = row * panel + lane;
-                unit x;
-                x.z[0] = load(reset + at), x.z[1] = load(update + at), x.hidden = load(hidden + at);
-                vec opened = Cell::open(x);
-                if (is_masked) opened = masked(opened, me.part.rows.data()[row], u * panel + lane, units(u) - lane);
-                store(memory + at, opened);
-                store(reset + at, x.z[0]);
-                store(update + at, x.z[1]);
-            }
+        for (i64 row = 0; row < active; ++row) {
+            const i64 at = row * panel;
+            unit<block_row> x;
+            x.z[0] = load_row(reset + at), x.z[1] = load_row(update + at), x.hidden = load_row(hidden + at);
+            const block_row opened = Cell::open(x);
+            store(memory + at, is_masked ? masked(opened, me.part.rows.data()[row], u * panel, units(u)) : opened);
+            store(reset + at, x.z[0]);
+            store(update + at, x.z[1]);
+        }
     }
 
     // `whole`: all units of the block are there.
     template <bool whole>
     void move(const member& me, i64 step, i64 active, i64 u) const {
-        const i64 count = whole ? panel : units(u), unit_at = u * panel, width = w_.hidden_size;
+        const i64 count = units(u), unit_at = u * panel, width = w_.hidden_size;
         const real* z[Cell::slots];
         for (i64 slot = 0; slot < Cell::slots; ++slot) z[slot] = z_at(me, step, u, slot);
-        real *const hidden = me.hidden + u * me.block, *const next = me.next + u * me.block, *const cell = me.cell + u * me.block;
-        const bool is_masked = static_cast<bool>(s_.mask), saves = Cell::saved > 0 && r_.gates != nullptr;
-        const bool past = whole && saves_past_;
-        real *const gates = saves ? r_.gates + unit_at : nullptr, *const cells = saves && Cell::has_cell ? r_.cells + unit_at : nullptr;
+        const real* const hidden = hidden_before(me, u);
+        real *const next = me.next + u * me.block, *const unmasked = me.hidden + u * me.block, *const cell = me.cell + u * me.block;
+        const bool is_masked = static_cast<bool>(s_.mask);
+        const kept_steps kept(*this, unit_at);
         const place* const places = me.places;
         for (i64 row = 0; row < active; ++row) {
-            const place at_row = places[row];
-            if (row + ahead < active) {  // what will be written is asked for
-                const place later = places[row + ahead];
-                prefetch<true>(later.outputs + unit_at);
-                for (i64 slot = 0; saves && !past && slot < Cell::saved; ++slot)
-                    prefetch<true>(gates + (later.token * Cell::saved + slot) * width);
-                if (Cell::has_cell && saves && !past) prefetch<true>(cells + later.token * width);
+            if (row + ahead < active) kept.expect(places[row + ahead]);
+            const i64 at = row * panel;
+            unit<block_row> x;
+            for (i64 slot = 0; slot < Cell::slots; ++slot) x.z[slot] = load_row(z[slot] + at);
+            x.hidden = load_row(hidden + at);
+            if constexpr (Cell::has_cell) x.cell = load_row(cell + at);
+            Cell::move(x);
+            if (is_masked) {
+                store(unmasked + at, x.hidden);
+                store(next + at, masked(x.hidden, me.part.rows.data()[row], unit_at, count));
+            } else {
+                store(next + at, x.hidden);
             }
-            for (i64 lane = 0; lane < count; lane += lanes) {
-                const i64 at = row * panel + lane, left = count - lane;
-                unit x;
-                for (i64 slot = 0; slot < Cell::slots; ++slot) x.z[slot] = load(z[slot] + at);
-                x.hidden = load(hidden + at);
-                if constexpr (Cell::has_cell) x.cell = load(cell + at);
-                Cell::move(x);
-                store(hidden + at, x.hidden);
-                store(next + at, is_masked ? masked(x.hidden, me.part.rows.data()[row], unit_at + lane, left) : x.hidden);
-                store_units<whole>(at_row.outputs + unit_at + lane, x.hidden, left);
-                if constexpr (Cell::has_cell) store(cell + at, x.cell);
-                if (saves) {
-                    for (i64 slot = 0; slot < Cell::saved; ++slot)
-                        store_units<whole>(gates + (at_row.token * Cell::saved + slot) * width + lane, x.z[slot], left, past);
-                    if constexpr (Cell::has_cell) store_units<whole>(cells + at_row.token * width + lane, x.cell, left, past);
-                }
-            }
+            if constexpr (Cell::has_cell) store(cell + at, x.cell);
+            kept.template put<whole>(places[row], x, count);
         }
     }
 
-    // Hands out the state of the rows, among the first `active`, that end after `steps` steps.
-    void finish(const member& me, i64 steps, i64 active) const {
+    // Where a block of units that begins at `unit` is handed out: the outputs, and what is saved for the way back.
+    struct kept_steps {
+        kept_steps(const forward_pass& pass, i64 unit)
+            : unit(unit), width(pass.w_.hidden_size), saves(Cell::saved > 0 && pass.r_.gates != nullptr), past(pass.saves_past_),
+              gates(saves ? pass.r_.gates + unit : nullptr), cells(saves && Cell::has_cell ? pass.r_.cells + unit : nullptr) {}
+
+        // Asks for where `put` will write.
+        __attribute__((always_inline)) void expect(const place& later) const {
+            prefetch<true>(later.outputs + unit);
+            if (!saves || past) return;
+            for (i64 slot = 0; slot < Cell::saved; ++slot) prefetch<true>(gates + (later.token * Cell::saved + slot) * width);
+            if constexpr (Cell::has_cell) prefetch<true>(cells + later.token * width);
+        }
+
+        template <bool whole>
+        SEQLOOM_INLINE void put(const place& at, const unit<block_row>& x, i64 count) const {
+            store_units<whole>(at.outputs + unit, x.hidden, count);
+            if (!saves) return;
+            for (i64 slot = 0; slot < Cell::saved; ++slot)
+                store_units<whole>(gates + (at.token * Cell::saved + slot) * width, x.z[slot], count, past);
+            if constexpr (Cell::has_cell) store_units<whole>(cells + at.token * width, x.cell, count, past);
+        }
+
+        const i64 unit, width;
+        const bool saves, past;
+        real *const gates, *const cells;
+    };
+
+    // Hands out the state, which is at `hidden`, of the rows, among the first `active`, that end after `steps` steps.
+    void finish(const member& me, i64 steps, i64 active, const real* hidden) const {
         for (i64 row = active - 1; row >= 0 && length(me, row) == steps; --row) {
             const i64 b = me.part.rows.data()[row];
             for (i64 u = me.first; u < me.last; ++u) {
-                std::copy_n(me.hidden + u * me.block + row * panel, units(u), r_.last_hidden[b] + u * panel);
+                std::copy_n(hidden + u * me.block + row * panel, units(u), r_.last_hidden[b] + u * panel);
                 if constexpr (Cell::has_cell)
                     std::copy_n(me.cell + u * me.block + row * panel, units(u), r_.last_cell[b] + u * panel);
             }

@@ -86,7 +86,7 @@ static void specials(const char* isa, const function& f) {
 
 // Any part of an array, at any alignment, in place or not, gives the bits of the whole; nothing is touched around it.
 static void slices(const char* isa, const function& f) {
-    const std::size_t size = 67;
+    const std::size_t size = 147;  // more than any level does at once
     std::vector<float> x(size), whole(size);
     for (std::size_t i = 0; i < size; ++i) x[i] = static_cast<float>(std::sin(static_cast<double>(7 * i)) * 12);
     f.run(x.data(), whole.data(), static_cast<std::int64_t>(size));
