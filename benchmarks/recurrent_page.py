@@ -60,7 +60,7 @@ as the target for the first time. *seqloom*: our layer and pooling in the torch 
 GPU = """
 ## The plain cells on a GPU
 `python -m benchmarks.gpu`: both sides run on cuDNN. Milliseconds of a call of seqloom, in brackets torch's time over
-ours; medians of {turns} turns. What seqloom adds is on the host: it lays the weights out for cuDNN and asks for the
+ours; medians of {turns} turns. What seqloom adds is on the host: it lays the weights out for cuDNN and asks for
 lengths; it packs rows of unlike length by one index where torch copies step by step.
 
 | case | {columns} |

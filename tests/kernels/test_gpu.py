@@ -57,6 +57,16 @@ def test_nan_in_padding_reaches_nothing(kind: str) -> None:
 
 
 @of_each_plain_kind
+@both_ways
+def test_without_lengths_all_steps_are_read_from_zeros(kind: str, reverse: bool) -> None:
+    layer, x = build(kind), inputs()
+    p, full = layer.parameters_of_cell(batch=len(x)), torch.full((len(x),), x.shape[1])
+    none_given = gpu.run(layer.step(), p, x, None, layer.state_type, reverse=reverse)
+    spelled_out = gpu.run(layer.step(), p, x, full, layer.first(batch=len(x)), reverse=reverse)
+    torch.testing.assert_close(none_given, spelled_out, rtol=0, atol=0)
+
+
+@of_each_plain_kind
 def test_an_empty_batch_gives_no_rows(kind: str) -> None:
     layer = build(kind)
     x, none = torch.zeros(0, 3, INPUT), torch.zeros(0, dtype=torch.int64)
@@ -78,6 +88,21 @@ def test_on_a_gpu_plain_cells_run_on_cudnn_and_the_others_on_the_reference(
         ours = gradients(functools.partial(kernels.run, reverse=reverse), layer, x, lengths)
     theirs = gradients(functools.partial(reference.run, reverse=reverse), layer, x, lengths)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@needs_gpu
+@of_each_plain_kind
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+def test_without_lengths_the_device_is_not_waited_for(kind: str) -> None:
+    layer, x = build(kind).cuda(), inputs().cuda()
+    layer(x)[0].sum().backward()
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        layer(x)[0].sum().backward()
+        with pytest.raises(RuntimeError, match="synchronizing"):
+            layer(x, torch.tensor(LENGTHS, device="cuda"))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @needs_gpu

@@ -112,10 +112,10 @@ def run(
         return fused_cpu.run(step, p, x, lengths, state, reverse=reverse, record=record)
     if isinstance(x, Tokens):
         x = x.spelled_out()
-    lengths, state = reference.spelled_out(p, x, lengths, state)
     if path == "gpu":
         outputs, last = gpu.run(step, p, x, lengths, state, reverse=reverse)
         return outputs, last, None
+    lengths, state = reference.spelled_out(p, x, lengths, state)
     return reference.run(step, p, x, lengths, state, reverse=reverse, record=record)
 
 

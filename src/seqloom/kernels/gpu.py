@@ -10,7 +10,7 @@ from seqloom.cells import CellParameters
 from seqloom.kernels import reference
 from seqloom.kernels.recurrence import name_of
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Float, Int, State
+from seqloom.shapes import Float, Int, Start, State
 
 # By the name of the cell in recurrence.CELLS. torch's functions take any device: without a GPU, tests run them.
 FUNCTIONS: dict[str | None, Any] = {
@@ -33,17 +33,21 @@ def run(
     step: Step,
     p: CellParameters,
     x: Float[Tensor, "B T I"],
-    lengths: Int[Tensor, " B"],
-    state: State,
+    lengths: Int[Tensor, " B"] | None,
+    state: Start,
     *,
     reverse: bool = False,
 ) -> tuple[Float[Tensor, "B T H"], State]:
-    """As `reference.run` without a trace, for what `dispatch.choose` lets through."""
+    """As `dispatch.run` without a trace, for what `dispatch.choose` lets through.
+
+    Where there are `lengths`, the device is waited for.
+    """
     batch, time = x.shape[:2]
-    known = lengths.cpu()  # the device is waited for once
+    state = reference.first_state(p, x, state)
+    known = torch.full((batch,), time) if lengths is None else lengths.cpu()
     longest = int(known.max()) if batch else 0
     if not longest:  # cuDNN reads a step at least
-        outputs, last, _ = reference.run(step, p, x, lengths, state, reverse=reverse)
+        outputs, last, _ = reference.run(step, p, x, known.to(x.device), state, reverse=reverse)
         return outputs, last
     if int(known.min()) == time:
         outputs, paths = _call(step, p, x.flip(1) if reverse else x, state)

@@ -57,12 +57,18 @@ def spelled_out(
     p: CellParameters, x: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None, state: Start
 ) -> tuple[Int[Tensor, " B"], State]:
     """The lengths, all T where they are None, and the first state, zeros where only its kind is given."""
-    batch, time = x.shape[:2]
     if lengths is None:
+        batch, time = x.shape[:2]
         lengths = torch.full((batch,), time, dtype=torch.int64, device=x.device)
-    if isinstance(state, type):
-        state = state(*(p.weight_hidden.new_zeros(batch, p.weight_hidden.shape[0]) for _ in state._fields))
-    return lengths, state
+    return lengths, first_state(p, x, state)
+
+
+def first_state(p: CellParameters, x: Float[Tensor, "B T I"], state: Start) -> State:
+    """The first state, zeros where only its kind is given."""
+    if not isinstance(state, type):
+        return state
+    rows = (x.shape[0], p.weight_hidden.shape[0])
+    return state(*(p.weight_hidden.new_zeros(rows) for _ in state._fields))
 
 
 def run_attending(
