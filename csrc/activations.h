@@ -63,14 +63,14 @@ SEQLOOM_INLINE V sigmoid(V x) {
     const V y = max(set(-104.0f), minus_magnitude(x));  // exp(-104) rounds to zero
     const reduced_exponential<V> e = reduce(y);
     const V z = scale(e.expm1_r + set(1.0f), e.n);
-    return where_negative(x, z, V{set(1.0f)}) / (set(1.0f) + z);
+    return where_negative(x, z, set(1.0f)) / (set(1.0f) + z);
 }
 
 template <class V>
 SEQLOOM_INLINE V tanh(V x) {
     const V y = max(set(-40.0f), minus_magnitude(x + x));  // tanh(20) rounds to one
     const reduced_exponential<V> e = reduce(y);
-    const V power = scale(V{set(1.0f)}, e.n);
+    const V power = scale(set(1.0f), e.n);
     const V u = fma(power, e.expm1_r, power - set(1.0f));
     return with_sign(u / (set(2.0f) + u), x);
 }

@@ -63,7 +63,7 @@ inline real dot(i64 count, const real* a, const real* b) {
 
 // exp(y) for y in [-104, 88].
 inline vec exponential(vec y) {
-    const reduced_exponential e = reduce(y);
+    const reduced_exponential<vec> e = reduce(y);
     return scale(e.expm1_r + set(1.0f), e.n);
 }
 

@@ -146,7 +146,7 @@ private:
         const kept_gradients kept(*this, me, u);
         const place at_row = me.places[row];
         if (row + 1 < active) saved.expect(me.places[row + 1]), kept.expect(me.places[row + 1]);
-        unit_gradient<block_row> x = saved.template gather<whole>(at_row, units(u));
+        unit_gradient x = saved.template gather<whole>(at_row, units(u));
         const block_row fed = load_row(me.fed + at);
         x.d_hidden = load_row(me.carried + at) + (s_.mask ? fed * mask_of(me, row, u) : fed);
         if (at_row.d_outputs != nullptr) x.d_hidden = x.d_hidden + load_units<whole>(at_row.d_outputs + unit_at, units(u));
@@ -169,7 +169,7 @@ private:
         for (i64 row = 0; row < active; ++row) {
             const place at_row = places[row];
             const i64 at = row * panel;
-            unit_gradient<block_row> x = saved.template gather<whole>(at_row, units(u));
+            unit_gradient x = saved.template gather<whole>(at_row, units(u));
             x.d_carried = load_row(carried + at);
             const block_row d_memory = load_row(back + at);
             Cell::unopen(x, is_masked ? d_memory * mask_of(me, row, u) : d_memory);
@@ -189,7 +189,7 @@ private:
               unit(unit), width(pass.w_.hidden_size) {}
 
         // Asks for what `gather` will read.
-        __attribute__((always_inline)) void expect(const place& later) const {
+        SEQLOOM_INLINE void expect(const place& later) const {
             for (i64 slot = 0; slot < Cell::saved; ++slot) prefetch<false>(gates + (later.token * Cell::saved + slot) * width);
             if constexpr (Cell::has_cell) prefetch<false>(cells + later.token * width);
             else prefetch<false>(later.outputs + unit);
@@ -197,8 +197,8 @@ private:
         }
 
         template <bool whole>
-        SEQLOOM_INLINE unit_gradient<block_row> gather(const place& at, i64 count) const {
-            unit_gradient<block_row> x;
+        SEQLOOM_INLINE unit_gradient gather(const place& at, i64 count) const {
+            unit_gradient x;
             for (i64 slot = 0; slot < Cell::saved; ++slot)
                 x.z[slot] = load_units<whole>(gates + (at.token * Cell::saved + slot) * width, count);
             if constexpr (Cell::saved == 0) x.hidden = load_units<whole>(at.outputs + unit, count);
@@ -222,7 +222,7 @@ private:
               slot_size(pass.w_.blocks * pass.tokens_ * panel), gate_size(pass.w_.blocks * me.block), past(pass.puts_past_) {}
 
         // Asks for where `put` will write: memory that other members have read since.
-        __attribute__((always_inline)) void expect(const place& later) const {
+        SEQLOOM_INLINE void expect(const place& later) const {
             for (i64 slot = Cell::resets ? 1 : 0; !past && slot < Cell::slots; ++slot)
                 prefetch<true>(of_tokens + slot * slot_size + later.rank * panel);
         }

@@ -1,4 +1,4 @@
-// The cells, one unit at a time: pointwise equations forward and backward, on a vector of units in registers or several (V).
+// The cells, one unit at a time: pointwise equations forward and backward, on a row's units of a block in registers.
 //
 // A unit has `slots` pre-activations: z = x W + b (+ h U). Gate g of the input weights adds to slot g; gate g of the hidden
 // weights adds to slot hidden_slot(g). Where a cell has a second product (`resets`), its last hidden gate does not read h but
@@ -14,26 +14,26 @@
 
 namespace seqloom::SEQLOOM_LEVEL {
 
+// What a row has of a block of units.
+using block_row = several<panel / lanes>;
+
 // What a step reads and writes. `z` goes in as pre-activations and comes out as what backward needs of them.
-template <class V>
 struct unit {
-    V z[4];
-    V hidden, cell;  // before the step, then after it
+    block_row z[4];
+    block_row hidden, cell;  // before the step, then after it
 };
 
 // What backward reads (saved by forward), and what it passes on.
-template <class V>
 struct unit_gradient {
-    V z[4];                        // saved
-    V hidden, cell;                // after the step
-    V hidden_before, cell_before;  // before it
-    V d_hidden, d_cell;            // of the state after the step; then d_cell: of the cell before it
-    V d_z[4];                      // of the pre-activations
-    V d_carried;                   // of the hidden state before it, but for the way through the products
+    block_row z[4];                        // saved
+    block_row hidden, cell;                // after the step
+    block_row hidden_before, cell_before;  // before it
+    block_row d_hidden, d_cell;            // of the state after the step; then d_cell: of the cell before it
+    block_row d_z[4];                      // of the pre-activations
+    block_row d_carried;                   // of the hidden state before it, but for the way through the products
 };
 
-template <class V>
-SEQLOOM_INLINE V one_minus(V a) {
+SEQLOOM_INLINE block_row one_minus(block_row a) {
     return set(1) - a;
 }
 
@@ -44,20 +44,18 @@ struct simple_rnn {
     static constexpr bool resets = false, has_cell = false;
     static constexpr i64 hidden_slot(i64 gate) { return gate; }
 
-    template <class V>
-    SEQLOOM_INLINE static void move(unit<V>& u) {
+    SEQLOOM_INLINE static void move(unit& u) {
         if constexpr (kind == cell_kind::simple_rnn_tanh) u.hidden = tanh(u.z[0]);
         if constexpr (kind == cell_kind::simple_rnn_relu) u.hidden = max(set(0), u.z[0]);
         if constexpr (kind == cell_kind::simple_rnn_leaky_relu) u.hidden = max(u.z[0] * set(real(0.01)), u.z[0]);
     }
 
     // The derivative from the output: each f keeps the sign of its argument.
-    template <class V>
-    SEQLOOM_INLINE static void unmove(unit_gradient<V>& u) {
-        V slope;
+    SEQLOOM_INLINE static void unmove(unit_gradient& u) {
+        block_row slope;
         if constexpr (kind == cell_kind::simple_rnn_tanh) slope = fma(set(0) - u.hidden, u.hidden, set(1));
-        if constexpr (kind == cell_kind::simple_rnn_relu) slope = where_positive(u.hidden, V{set(1)}, V{set(0)});
-        if constexpr (kind == cell_kind::simple_rnn_leaky_relu) slope = where_positive(u.hidden, V{set(1)}, V{set(real(0.01))});
+        if constexpr (kind == cell_kind::simple_rnn_relu) slope = where_positive(u.hidden, set(1), set(0));
+        if constexpr (kind == cell_kind::simple_rnn_leaky_relu) slope = where_positive(u.hidden, set(1), set(real(0.01)));
         u.d_z[0] = u.d_hidden * slope;
         u.d_carried = set(0);
     }
@@ -69,8 +67,7 @@ struct lstm {
     static constexpr bool resets = false, has_cell = true;
     static constexpr i64 hidden_slot(i64 gate) { return gate; }
 
-    template <class V>
-    SEQLOOM_INLINE static void move(unit<V>& u) {
+    SEQLOOM_INLINE static void move(unit& u) {
         u.z[0] = sigmoid(u.z[0]);
         u.z[1] = sigmoid(u.z[1]);
         u.z[2] = tanh(u.z[2]);
@@ -79,11 +76,10 @@ struct lstm {
         u.hidden = u.z[3] * tanh(u.cell);
     }
 
-    template <class V>
-    SEQLOOM_INLINE static void unmove(unit_gradient<V>& u) {
-        const V i = u.z[0], f = u.z[1], g = u.z[2], o = u.z[3];
-        const V shown = tanh(u.cell);
-        const V d_cell = fma(u.d_hidden * o, fma(set(0) - shown, shown, set(1)), u.d_cell);
+    SEQLOOM_INLINE static void unmove(unit_gradient& u) {
+        const block_row i = u.z[0], f = u.z[1], g = u.z[2], o = u.z[3];
+        const block_row shown = tanh(u.cell);
+        const block_row d_cell = fma(u.d_hidden * o, fma(set(0) - shown, shown, set(1)), u.d_cell);
         u.d_z[0] = d_cell * g * (i * one_minus(i));
         u.d_z[1] = d_cell * u.cell_before * (f * one_minus(f));
         u.d_z[2] = d_cell * i * fma(set(0) - g, g, set(1));
@@ -94,8 +90,7 @@ struct lstm {
 };
 
 // h' = u h + (1 - u) n, as n + u (h - n)
-template <class V>
-SEQLOOM_INLINE V mix(V update, V hidden, V candidate) {
+SEQLOOM_INLINE block_row mix(block_row update, block_row hidden, block_row candidate) {
     return fma(update, hidden - candidate, candidate);
 }
 
@@ -105,31 +100,27 @@ struct gru {
     static constexpr bool resets = true, has_cell = false;
     static constexpr i64 hidden_slot(i64 gate) { return gate; }
 
-    template <class V>
-    SEQLOOM_INLINE static V open(unit<V>& u) {
+    SEQLOOM_INLINE static block_row open(unit& u) {
         u.z[0] = sigmoid(u.z[0]);
         u.z[1] = sigmoid(u.z[1]);
         return u.z[0] * u.hidden;
     }
 
-    template <class V>
-    SEQLOOM_INLINE static void move(unit<V>& u) {
+    SEQLOOM_INLINE static void move(unit& u) {
         u.z[2] = tanh(u.z[2]);
         u.hidden = mix(u.z[1], u.hidden, u.z[2]);
     }
 
-    template <class V>
-    SEQLOOM_INLINE static void unmove(unit_gradient<V>& u) {
-        const V update = u.z[1], n = u.z[2];
+    SEQLOOM_INLINE static void unmove(unit_gradient& u) {
+        const block_row update = u.z[1], n = u.z[2];
         u.d_z[2] = u.d_hidden * one_minus(update) * fma(set(0) - n, n, set(1));
         u.d_z[1] = u.d_hidden * (u.hidden_before - n) * (update * one_minus(update));
         u.d_carried = u.d_hidden * update;
     }
 
     // d_reset_memory: of r h. Adds to d_carried, which comes in as `unmove` left it.
-    template <class V>
-    SEQLOOM_INLINE static void unopen(unit_gradient<V>& u, V d_reset_memory) {
-        const V r = u.z[0];
+    SEQLOOM_INLINE static void unopen(unit_gradient& u, block_row d_reset_memory) {
+        const block_row r = u.z[0];
         u.d_z[0] = d_reset_memory * u.hidden_before * (r * one_minus(r));
         u.d_carried = fma(d_reset_memory, r, u.d_carried);
     }
@@ -141,17 +132,15 @@ struct gru_reset_after {
     static constexpr bool resets = false, has_cell = false;
     static constexpr i64 hidden_slot(i64 gate) { return gate < 2 ? gate : 3; }
 
-    template <class V>
-    SEQLOOM_INLINE static void move(unit<V>& u) {
+    SEQLOOM_INLINE static void move(unit& u) {
         u.z[0] = sigmoid(u.z[0]);
         u.z[1] = sigmoid(u.z[1]);
         u.z[2] = tanh(fma(u.z[0], u.z[3], u.z[2]));
         u.hidden = mix(u.z[1], u.hidden, u.z[2]);
     }
 
-    template <class V>
-    SEQLOOM_INLINE static void unmove(unit_gradient<V>& u) {
-        const V r = u.z[0], update = u.z[1], n = u.z[2];
+    SEQLOOM_INLINE static void unmove(unit_gradient& u) {
+        const block_row r = u.z[0], update = u.z[1], n = u.z[2];
         u.d_z[2] = u.d_hidden * one_minus(update) * fma(set(0) - n, n, set(1));
         u.d_z[3] = u.d_z[2] * r;
         u.d_z[0] = u.d_z[2] * u.z[3] * (r * one_minus(r));

@@ -419,7 +419,7 @@ private:
 
     void open(const member& me, i64 step, i64 active, i64 u) const {
         for (i64 at = 0; at < active * panel; at += panel) {
-            unit<block_row> x = gather(me, step, u, at);
+            unit x = gather(me, step, u, at);
             store(me.reset_memory + u * me.block + at, Cell::open(x));
             store(z_at(me, step, u, 0) + at, x.z[0]);
             store(z_at(me, step, u, 1) + at, x.z[1]);
@@ -429,7 +429,7 @@ private:
     void move(const member& me, i64 step, i64 active, i64 u) const {
         for (i64 row = 0; row < active; ++row) {
             const i64 b = row_of(me, row), at = row * panel;
-            unit<block_row> x = gather(me, step, u, at);
+            unit x = gather(me, step, u, at);
             Cell::move(x);
             store(me.next + u * me.block + at, x.hidden);
             store_units<false>(r_.outputs.at(b, position(s_, s_.lengths[b], step)) + u * panel, x.hidden, units(u));
@@ -437,8 +437,8 @@ private:
         }
     }
 
-    unit<block_row> gather(const member& me, i64 step, i64 u, i64 at) const {
-        unit<block_row> x;
+    unit gather(const member& me, i64 step, i64 u, i64 at) const {
+        unit x;
         for (i64 slot = 0; slot < Cell::slots; ++slot) x.z[slot] = load_row(z_at(me, step, u, slot) + at);
         x.hidden = load_row(me.fed + u * me.block + at);
         if constexpr (Cell::has_cell) x.cell = load_row(me.cell + u * me.block + at);

@@ -5,7 +5,7 @@
 
 #include "simd.h"
 
-// Called for registers only: out of line, all of them would go through memory.
+// Always in line: a call would pass these vectors through memory.
 #define SEQLOOM_INLINE __attribute__((always_inline)) inline
 #define SEQLOOM_EACH(expression)                                                       \
     several all;                                                                       \

@@ -38,9 +38,6 @@ inline void store_units(real* to, vec a, i64 count) {
     else if (count > 0) store_first(to, a, count);
 }
 
-// What a row has of a block of units.
-using block_row = several<panel / lanes>;
-
 inline block_row load_row(const real* from) { return load_several<panel / lanes>(from); }
 
 // `count` units of it; all of them where that is known (`whole`).
@@ -155,7 +152,7 @@ public:
             }
             if (me.joined) lay_out(me, step, active);
             if (!advance(me, step, active)) return;
-            finish(me, step + 1, active, s_.mask ? me.hidden : me.next);
+            finish(me, step + 1, active, hidden_of(me, me.next));
             arrive(me);
             std::swap(me.fed, me.next);
         }
@@ -230,6 +227,9 @@ private:
         }
     }
 
+    // The hidden state, where `fed` is what the products read of it: the same, unless that is masked.
+    const real* hidden_of(const member& me, const real* fed) const { return s_.mask ? me.hidden : fed; }
+
     // The first state.
     void begin(member& me) const {
         for (i64 row = 0; row < me.rows; ++row) {
@@ -237,13 +237,13 @@ private:
             for (i64 u = me.first; u < me.last; ++u) {
                 const i64 at = u * me.block + row * panel, unit = u * panel;
                 const block_row hidden = s_.first_hidden ? load_units<false>(s_.first_hidden[b] + unit, units(u)) : block_row(set(0));
-                store(me.hidden + at, hidden);
+                if (s_.mask) store(me.hidden + at, hidden);
                 store(me.fed + at, masked(hidden, b, unit, units(u)));
                 if constexpr (Cell::has_cell)
                     store(me.cell + at, s_.first_cell ? load_units<false>(s_.first_cell[b] + unit, units(u)) : block_row(set(0)));
             }
         }
-        finish(me, 0, me.rows, me.hidden);
+        finish(me, 0, me.rows, hidden_of(me, me.fed));
     }
 
     block_row masked(block_row hidden, i64 b, i64 unit, i64 count) const {
@@ -394,17 +394,14 @@ private:
         }
     }
 
-    // The state before the step, from which the next is made: what the products read is the same where nothing is masked.
-    const real* hidden_before(const member& me, i64 u) const { return (s_.mask ? me.hidden : me.fed) + u * me.block; }
-
     void open(const member& me, i64 step, i64 active, i64 u) const {
         real *const reset = z_at(me, step, u, 0), *const update = z_at(me, step, u, 1);
         real* const memory = me.reset_memory + u * me.block;
-        const real* const hidden = hidden_before(me, u);
+        const real* const hidden = hidden_of(me, me.fed) + u * me.block;
         const bool is_masked = static_cast<bool>(s_.mask);
         for (i64 row = 0; row < active; ++row) {
             const i64 at = row * panel;
-            unit<block_row> x;
+            unit x;
             x.z[0] = load_row(reset + at), x.z[1] = load_row(update + at), x.hidden = load_row(hidden + at);
             const block_row opened = Cell::open(x);
             store(memory + at, is_masked ? masked(opened, me.part.rows.data()[row], u * panel, units(u)) : opened);
@@ -416,18 +413,18 @@ private:
     // `whole`: all units of the block are there.
     template <bool whole>
     void move(const member& me, i64 step, i64 active, i64 u) const {
-        const i64 count = units(u), unit_at = u * panel, width = w_.hidden_size;
+        const i64 count = units(u), unit_at = u * panel;
         const real* z[Cell::slots];
         for (i64 slot = 0; slot < Cell::slots; ++slot) z[slot] = z_at(me, step, u, slot);
-        const real* const hidden = hidden_before(me, u);
+        const real* const hidden = hidden_of(me, me.fed) + u * me.block;
         real *const next = me.next + u * me.block, *const unmasked = me.hidden + u * me.block, *const cell = me.cell + u * me.block;
         const bool is_masked = static_cast<bool>(s_.mask);
-        const kept_steps kept(*this, unit_at);
+        const kept_steps kept(*this, unit_at, whole && saves_past_);
         const place* const places = me.places;
         for (i64 row = 0; row < active; ++row) {
             if (row + ahead < active) kept.expect(places[row + ahead]);
             const i64 at = row * panel;
-            unit<block_row> x;
+            unit x;
             for (i64 slot = 0; slot < Cell::slots; ++slot) x.z[slot] = load_row(z[slot] + at);
             x.hidden = load_row(hidden + at);
             if constexpr (Cell::has_cell) x.cell = load_row(cell + at);
@@ -443,30 +440,31 @@ private:
         }
     }
 
-    // Where a block of units that begins at `unit` is handed out: the outputs, and what is saved for the way back.
+    // Where a block of units that begins at `unit_at` is handed out: the outputs, and what is saved for the way back, `past` the
+    // caches or not.
     struct kept_steps {
-        kept_steps(const forward_pass& pass, i64 unit)
-            : unit(unit), width(pass.w_.hidden_size), saves(Cell::saved > 0 && pass.r_.gates != nullptr), past(pass.saves_past_),
-              gates(saves ? pass.r_.gates + unit : nullptr), cells(saves && Cell::has_cell ? pass.r_.cells + unit : nullptr) {}
+        kept_steps(const forward_pass& pass, i64 unit_at, bool past)
+            : unit_at(unit_at), width(pass.w_.hidden_size), saves(Cell::saved > 0 && pass.r_.gates != nullptr), past(past),
+              gates(saves ? pass.r_.gates + unit_at : nullptr), cells(saves && Cell::has_cell ? pass.r_.cells + unit_at : nullptr) {}
 
         // Asks for where `put` will write.
-        __attribute__((always_inline)) void expect(const place& later) const {
-            prefetch<true>(later.outputs + unit);
+        SEQLOOM_INLINE void expect(const place& later) const {
+            prefetch<true>(later.outputs + unit_at);
             if (!saves || past) return;
             for (i64 slot = 0; slot < Cell::saved; ++slot) prefetch<true>(gates + (later.token * Cell::saved + slot) * width);
             if constexpr (Cell::has_cell) prefetch<true>(cells + later.token * width);
         }
 
         template <bool whole>
-        SEQLOOM_INLINE void put(const place& at, const unit<block_row>& x, i64 count) const {
-            store_units<whole>(at.outputs + unit, x.hidden, count);
+        SEQLOOM_INLINE void put(const place& at, const unit& x, i64 count) const {
+            store_units<whole>(at.outputs + unit_at, x.hidden, count);
             if (!saves) return;
             for (i64 slot = 0; slot < Cell::saved; ++slot)
                 store_units<whole>(gates + (at.token * Cell::saved + slot) * width, x.z[slot], count, past);
             if constexpr (Cell::has_cell) store_units<whole>(cells + at.token * width, x.cell, count, past);
         }
 
-        const i64 unit, width;
+        const i64 unit_at, width;
         const bool saves, past;
         real *const gates, *const cells;
     };

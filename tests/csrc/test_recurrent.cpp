@@ -347,8 +347,9 @@ static void try_cell(const kernels& level, cell_kind cell, i64 random_cases) {
     for (problem p : {dealt, shared, alone}) edges.push_back(p), p.reverse = p.mask = true, edges.push_back(p);
     for (problem& p : edges) try_all(level, p, seed);
     for (const problem& p : {dealt, shared}) try_side_by_side(level, p);
-    for (const problem& p : {shared, alone})
-        for (int threads = 2; threads <= 3; ++threads) try_parting(level, p, threads, 1, static_cast<std::uint32_t>(2 * p.time + 3));
+    for (problem p : {shared, alone})
+        for (int threads = 2; threads <= 3; ++threads, p.reverse = p.mask = true)
+            try_parting(level, p, threads, 1, static_cast<std::uint32_t>(2 * p.time + 3));
     // Around the end of the first chunk of steps, 96 of them: a meeting or two a step.
     const problem chunks{cell, 101, 200, 99, {99}};
     try_parting(level, chunks, 2, 96, 99);

@@ -44,7 +44,7 @@ def run(
     """
     batch, time = x.shape[:2]
     state = reference.first_state(p, x, state)
-    known = torch.full((batch,), time) if lengths is None else lengths.cpu()
+    known = torch.full((batch,), time, device="cpu") if lengths is None else lengths.cpu()
     longest = int(known.max()) if batch else 0
     if not longest:  # cuDNN reads a step at least
         outputs, last, _ = reference.run(step, p, x, known.to(x.device), state, reverse=reverse)
