@@ -74,14 +74,12 @@ private:
 
     void begin(const member& me) const {
         for (i64 u = me.first; u < me.last; ++u)
-            for (i64 row = 0; row < me.rows; ++row)
-                for (i64 lane = 0; lane < panel; lane += lanes) {
-                    const i64 at = u * me.block + row * panel + lane, b = row_of(me, row), unit = u * panel + lane;
-                    store(me.carried + at, g_.last_hidden ? load_units(g_.last_hidden[b] + unit, units(u) - lane) : set(0));
-                    store(me.fed + at, set(0));
-                    if constexpr (Cell::has_cell)
-                        store(me.d_cell + at, g_.last_cell ? load_units(g_.last_cell[b] + unit, units(u) - lane) : set(0));
-                }
+            for (i64 row = 0; row < me.rows; ++row) {
+                const i64 at = u * me.block + row * panel, b = row_of(me, row);
+                store(me.carried + at, state_of(g_.last_hidden, b, u * panel, units(u)));
+                store(me.fed + at, block_row(set(0)));
+                if constexpr (Cell::has_cell) store(me.d_cell + at, state_of(g_.last_cell, b, u * panel, units(u)));
+            }
     }
 
     // One step back of the first `active` rows. False as `wait`.
@@ -241,16 +239,12 @@ private:
 
     void finish(const member& me) const {
         for (i64 u = me.first; u < me.last; ++u)
-            for (i64 row = 0; row < me.rows; ++row)
-                for (i64 lane = 0; lane < units(u); lane += lanes) {
-                    const i64 at = u * me.block + row * panel + lane, b = row_of(me, row), unit = u * panel + lane;
-                    const vec fed = load(me.fed + at);
-                    const vec through = s_.mask ? fed * load_units(s_.mask[b] + unit, units(u) - lane) : fed;
-                    if (g_.first_hidden)
-                        store_units(g_.first_hidden[b] + unit, load(me.carried + at) + through, units(u) - lane);
-                    if (Cell::has_cell && g_.first_cell)
-                        store_units(g_.first_cell[b] + unit, load(me.d_cell + at), units(u) - lane);
-                }
+            for (i64 row = 0; row < me.rows; ++row) {
+                const i64 at = u * me.block + row * panel, b = row_of(me, row), unit_at = u * panel;
+                const block_row fed = load_row(me.fed + at), through = s_.mask ? fed * mask_of(me, row, u) : fed;
+                if (g_.first_hidden) store_units<false>(g_.first_hidden[b] + unit_at, load_row(me.carried + at) + through, units(u));
+                if (Cell::has_cell && g_.first_cell) store_units<false>(g_.first_cell[b] + unit_at, load_row(me.d_cell + at), units(u));
+            }
     }
 
     const panels<Cell>& w_;

@@ -334,13 +334,11 @@ private:
 
     void begin_rows(const member& me) const {
         for (i64 u = me.first; u < me.last; ++u)
-            for (i64 row = 0; row < me.rows; ++row)
-                for (i64 lane = 0; lane < panel; lane += lanes) {
-                    const i64 at = u * me.block + row * panel + lane, unit = u * panel + lane, count = units(u) - lane, b = row_of(me, row);
-                    store(me.fed + at, s_.first_hidden ? load_units(s_.first_hidden[b] + unit, count) : set(0));
-                    if constexpr (Cell::has_cell)
-                        store(me.cell + at, s_.first_cell ? load_units(s_.first_cell[b] + unit, count) : set(0));
-                }
+            for (i64 row = 0; row < me.rows; ++row) {
+                const i64 at = u * me.block + row * panel, b = row_of(me, row);
+                store(me.fed + at, state_of(s_.first_hidden, b, u * panel, units(u)));
+                if constexpr (Cell::has_cell) store(me.cell + at, state_of(s_.first_cell, b, u * panel, units(u)));
+            }
         finish(me, 0, me.rows);
     }
 

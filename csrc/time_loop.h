@@ -55,6 +55,11 @@ SEQLOOM_INLINE void store_units(real* to, block_row all, i64 count) {
     for (i64 i = 0; i < panel / lanes; ++i) store_units(to + i * lanes, all.at[i], count - i * lanes);
 }
 
+// `count` units, from `unit` on, of row b of a state or of its gradient; zeros where none is given.
+inline block_row state_of(rows_of<const real> state, i64 b, i64 unit, i64 count) {
+    return state ? load_units<false>(state[b] + unit, count) : block_row(set(0));
+}
+
 // Numbers of which few are still in a cache when all of them are written: 8 MB, as the third level is others' too.
 constexpr i64 too_many_to_find = (i64{8} << 20) / static_cast<i64>(sizeof(real));
 
@@ -222,8 +227,7 @@ private:
         for (i64 row = 0; row < active; ++row) {
             const real* from = input(me, row, step).data;
             real* to = me.x + row * panel;
-            for (i64 left = size; left > 0; left -= panel, from += panel, to += me.block)
-                for (i64 lane = 0; lane < panel; lane += lanes) store(to + lane, load_units(from + lane, left - lane));
+            for (i64 left = size; left > 0; left -= panel, from += panel, to += me.block) store(to, load_units<false>(from, left));
         }
     }
 
@@ -236,11 +240,10 @@ private:
             const i64 b = me.part.rows.data()[row];
             for (i64 u = me.first; u < me.last; ++u) {
                 const i64 at = u * me.block + row * panel, unit = u * panel;
-                const block_row hidden = s_.first_hidden ? load_units<false>(s_.first_hidden[b] + unit, units(u)) : block_row(set(0));
+                const block_row hidden = state_of(s_.first_hidden, b, unit, units(u));
                 if (s_.mask) store(me.hidden + at, hidden);
                 store(me.fed + at, masked(hidden, b, unit, units(u)));
-                if constexpr (Cell::has_cell)
-                    store(me.cell + at, s_.first_cell ? load_units<false>(s_.first_cell[b] + unit, units(u)) : block_row(set(0)));
+                if constexpr (Cell::has_cell) store(me.cell + at, state_of(s_.first_cell, b, unit, units(u)));
             }
         }
         finish(me, 0, me.rows, hidden_of(me, me.fed));

@@ -67,6 +67,17 @@ def test_without_lengths_all_steps_are_read_from_zeros(kind: str, reverse: bool)
 
 
 @of_each_plain_kind
+@pytest.mark.parametrize("lengths", [LENGTHS, None], ids=["lengths", "full"])
+def test_torchs_default_device_changes_nothing(kind: str, lengths: list[int] | None) -> None:
+    layer, x = build(kind), inputs()
+    p, known = layer.parameters_of_cell(batch=len(x)), None if lengths is None else torch.tensor(lengths)
+    expected = gpu.run(layer.step(), p, x, known, layer.state_type)
+    with torch.device("meta"):
+        found = gpu.run(layer.step(), p, x, known, layer.state_type)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@of_each_plain_kind
 def test_an_empty_batch_gives_no_rows(kind: str) -> None:
     layer = build(kind)
     x, none = torch.zeros(0, 3, INPUT), torch.zeros(0, dtype=torch.int64)

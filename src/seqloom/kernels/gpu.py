@@ -64,7 +64,7 @@ def run(
 def _packing(lengths: Int[Tensor, " B"], time: int, longest: int, *, reverse: bool) -> _Packing:
     """How rows of these `lengths` are packed, on the CPU; with `reverse` from their last step to their first."""
     ordered, rows = lengths.sort(descending=True, stable=True)
-    real = ordered > torch.arange(longest)[:, None]
+    real = ordered > torch.arange(longest, device=lengths.device)[:, None]
     step, column = real.nonzero().unbind(1)
     if reverse:
         step = ordered[column] - 1 - step
