@@ -53,7 +53,7 @@ struct simple_rnn {
     // The derivative from the output: each f keeps the sign of its argument.
     SEQLOOM_INLINE static void unmove(unit_gradient& u) {
         block_row slope;
-        if constexpr (kind == cell_kind::simple_rnn_tanh) slope = fma(set(0) - u.hidden, u.hidden, set(1));
+        if constexpr (kind == cell_kind::simple_rnn_tanh) slope = fnma(u.hidden, u.hidden, set(1));
         if constexpr (kind == cell_kind::simple_rnn_relu) slope = where_positive(u.hidden, set(1), set(0));
         if constexpr (kind == cell_kind::simple_rnn_leaky_relu) slope = where_positive(u.hidden, set(1), set(real(0.01)));
         u.d_z[0] = u.d_hidden * slope;
@@ -79,10 +79,10 @@ struct lstm {
     SEQLOOM_INLINE static void unmove(unit_gradient& u) {
         const block_row i = u.z[0], f = u.z[1], g = u.z[2], o = u.z[3];
         const block_row shown = tanh(u.cell);
-        const block_row d_cell = fma(u.d_hidden * o, fma(set(0) - shown, shown, set(1)), u.d_cell);
+        const block_row d_cell = fma(u.d_hidden * o, fnma(shown, shown, set(1)), u.d_cell);
         u.d_z[0] = d_cell * g * (i * one_minus(i));
         u.d_z[1] = d_cell * u.cell_before * (f * one_minus(f));
-        u.d_z[2] = d_cell * i * fma(set(0) - g, g, set(1));
+        u.d_z[2] = d_cell * i * fnma(g, g, set(1));
         u.d_z[3] = u.d_hidden * shown * (o * one_minus(o));
         u.d_cell = d_cell * f;
         u.d_carried = set(0);
@@ -113,7 +113,7 @@ struct gru {
 
     SEQLOOM_INLINE static void unmove(unit_gradient& u) {
         const block_row update = u.z[1], n = u.z[2];
-        u.d_z[2] = u.d_hidden * one_minus(update) * fma(set(0) - n, n, set(1));
+        u.d_z[2] = u.d_hidden * one_minus(update) * fnma(n, n, set(1));
         u.d_z[1] = u.d_hidden * (u.hidden_before - n) * (update * one_minus(update));
         u.d_carried = u.d_hidden * update;
     }
@@ -141,7 +141,7 @@ struct gru_reset_after {
 
     SEQLOOM_INLINE static void unmove(unit_gradient& u) {
         const block_row r = u.z[0], update = u.z[1], n = u.z[2];
-        u.d_z[2] = u.d_hidden * one_minus(update) * fma(set(0) - n, n, set(1));
+        u.d_z[2] = u.d_hidden * one_minus(update) * fnma(n, n, set(1));
         u.d_z[3] = u.d_z[2] * r;
         u.d_z[0] = u.d_z[2] * u.z[3] * (r * one_minus(r));
         u.d_z[1] = u.d_hidden * (u.hidden_before - n) * (update * one_minus(update));

@@ -29,6 +29,7 @@ struct several {
     friend SEQLOOM_INLINE several operator*(several a, several b) { SEQLOOM_EACH(a.at[i] * b.at[i]); }
     friend SEQLOOM_INLINE several operator/(several a, several b) { SEQLOOM_EACH(a.at[i] / b.at[i]); }
     friend SEQLOOM_INLINE several fma(several a, several b, several c) { SEQLOOM_EACH(fma(a.at[i], b.at[i], c.at[i])); }
+    friend SEQLOOM_INLINE several fnma(several a, several b, several c) { SEQLOOM_EACH(fnma(a.at[i], b.at[i], c.at[i])); }
     friend SEQLOOM_INLINE several max(several a, several b) { SEQLOOM_EACH(max(a.at[i], b.at[i])); }
     friend SEQLOOM_INLINE several where_positive(several s, several a, several b) {
         SEQLOOM_EACH(where_positive(s.at[i], a.at[i], b.at[i]));
@@ -40,6 +41,7 @@ struct several {
         SEQLOOM_EACH(where_negative(s.at[i], a.at[i], b.at[i]));
     }
     friend SEQLOOM_INLINE several scale(several a, several n) { SEQLOOM_EACH(scale(a.at[i], n.at[i])); }
+    friend SEQLOOM_INLINE several power_of_two(several n) { SEQLOOM_EACH(power_of_two(n.at[i])); }
 #endif
 };
 

@@ -34,13 +34,19 @@ namespace seqloom::SEQLOOM_LEVEL {
 // Every level has the same words:
 //   set(a)           all lanes a                load(p), store(p, v)   `lanes` floats, any alignment
 //   fma(a, b, c)     a * b + c                  max(a, b)              b where either is NaN
+//   fnma(a, b, c)    c - a * b                  power_of_two(n)        2^n, for whole n in -126..127; anything for other n
 //   store_past(p, v) as store, where `stores_past`: past the caches, which need not fetch what is overwritten; p at a multiple of
 //                    `lanes` floats. `settle()`, before another thread reads it
-//   minus_magnitude(v)   -|v|                   with_sign(m, s)        |m| with the sign of s
+//   minus_magnitude(v)   -|v|                   with_sign(m, s)        m, whose sign bit is not set, with the sign of s
 //   where_negative(s, a, b)   a where the sign bit of s is set, else b
 //   where_positive(s, a, b)   a where s > 0, else b; b where s is NaN
 //   where_above(x, y, a, b)   a where x > y or x alone is NaN, else b: what max over time takes, the first of equals and of NaNs
-//   scale(a, n)      a 2^n, rounded once, for whole n in -226..127; anything for other n
+//   scale(a, n)      a 2^n, rounded once, for a in 0.5..2 and whole n in -188..62; anything for other n
+
+// Added to a whole number, this leaves it in the low bits, as the exponent of a float: 127, and 1.5 2^23. Defined for NaN too, where
+// a conversion to int is not.
+constexpr float to_exponent = 127.0f + 12582912.0f;
+
 #if defined(__AVX512F__)
 
 constexpr std::int64_t lanes = 16;
@@ -56,6 +62,7 @@ inline vec operator-(vec a, vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline vec operator*(vec a, vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline vec operator/(vec a, vec b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline vec fma(vec a, vec b, vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline vec fnma(vec a, vec b, vec c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
 inline vec max(vec a, vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline vec minus_magnitude(vec a) {
     return {_mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(a.v), _mm512_set1_epi32(INT32_MIN)))};
@@ -77,6 +84,7 @@ inline vec where_above(vec x, vec y, vec a, vec b) {
     return {_mm512_mask_blend_ps(above, b.v, a.v)};
 }
 inline vec scale(vec a, vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+inline vec power_of_two(vec n) { return scale(set(1), n); }
 
 #elif defined(__AVX2__) && defined(__FMA__)
 
@@ -93,12 +101,10 @@ inline vec operator-(vec a, vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
 inline vec operator*(vec a, vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline vec operator/(vec a, vec b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline vec fma(vec a, vec b, vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+inline vec fnma(vec a, vec b, vec c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
 inline vec max(vec a, vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline vec minus_magnitude(vec a) { return {_mm256_or_ps(a.v, _mm256_set1_ps(-0.0f))}; }
-inline vec with_sign(vec m, vec s) {
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    return {_mm256_or_ps(_mm256_andnot_ps(sign, m.v), _mm256_and_ps(s.v, sign))};
-}
+inline vec with_sign(vec m, vec s) { return {_mm256_or_ps(m.v, _mm256_and_ps(s.v, _mm256_set1_ps(-0.0f)))}; }
 inline vec where_negative(vec s, vec a, vec b) { return {_mm256_blendv_ps(b.v, a.v, s.v)}; }
 inline vec where_positive(vec s, vec a, vec b) {
     return {_mm256_blendv_ps(b.v, a.v, _mm256_cmp_ps(s.v, _mm256_setzero_ps(), _CMP_GT_OQ))};
@@ -106,10 +112,7 @@ inline vec where_positive(vec s, vec a, vec b) {
 inline vec where_above(vec x, vec y, vec a, vec b) {
     return {_mm256_blendv_ps(b.v, a.v, _mm256_and_ps(_mm256_cmp_ps(x.v, y.v, _CMP_NLE_UQ), _mm256_cmp_ps(y.v, y.v, _CMP_ORD_Q)))};
 }
-inline vec power_of_two(vec n) {
-    const __m256i biased = _mm256_cvtps_epi32(_mm256_add_ps(n.v, _mm256_set1_ps(127.0f)));
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
-}
+inline vec power_of_two(vec n) { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256((n + set(to_exponent)).v), 23))}; }
 
 #elif defined(SEQLOOM_NEON)
 
@@ -125,6 +128,7 @@ inline vec operator-(vec a, vec b) { return {vsubq_f32(a.v, b.v)}; }
 inline vec operator*(vec a, vec b) { return {vmulq_f32(a.v, b.v)}; }
 inline vec operator/(vec a, vec b) { return {vdivq_f32(a.v, b.v)}; }
 inline vec fma(vec a, vec b, vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+inline vec fnma(vec a, vec b, vec c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
 inline vec max(vec a, vec b) { return {vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v)}; }
 inline vec minus_magnitude(vec a) { return {vnegq_f32(vabsq_f32(a.v))}; }
 inline vec with_sign(vec m, vec s) { return {vbslq_f32(vdupq_n_u32(0x80000000u), s.v, m.v)}; }
@@ -133,9 +137,7 @@ inline vec where_positive(vec s, vec a, vec b) { return {vbslq_f32(vcgtzq_f32(s.
 inline vec where_above(vec x, vec y, vec a, vec b) {
     return {vbslq_f32(vbicq_u32(vceqq_f32(y.v, y.v), vcleq_f32(x.v, y.v)), a.v, b.v)};
 }
-inline vec power_of_two(vec n) {
-    return {vreinterpretq_f32_s32(vshlq_n_s32(vcvtnq_s32_f32(vaddq_f32(n.v, vdupq_n_f32(127.0f))), 23))};
-}
+inline vec power_of_two(vec n) { return {vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32((n + set(to_exponent)).v), 23))}; }
 
 #elif defined(SEQLOOM_DOUBLE)
 
@@ -152,6 +154,7 @@ inline vec operator-(vec a, vec b) { return {a.v - b.v}; }
 inline vec operator*(vec a, vec b) { return {a.v * b.v}; }
 inline vec operator/(vec a, vec b) { return {a.v / b.v}; }
 inline vec fma(vec a, vec b, vec c) { return {a.v * b.v + c.v}; }
+inline vec fnma(vec a, vec b, vec c) { return {c.v - a.v * b.v}; }
 inline vec max(vec a, vec b) { return {a.v > b.v ? a.v : b.v}; }
 inline vec where_positive(vec s, vec a, vec b) { return s.v > 0 ? a : b; }
 
@@ -178,16 +181,14 @@ inline vec fma(vec a, vec b, vec c) {
     return {a.v * b.v + c.v};
 #endif
 }
+inline vec fnma(vec a, vec b, vec c) { return fma({-a.v}, b, c); }
 inline vec max(vec a, vec b) { return {a.v > b.v ? a.v : b.v}; }
 inline vec minus_magnitude(vec a) { return {from_bits(bits(a.v) | 0x80000000u)}; }
-inline vec with_sign(vec m, vec s) { return {from_bits((bits(m.v) & 0x7fffffffu) | (bits(s.v) & 0x80000000u))}; }
+inline vec with_sign(vec m, vec s) { return {from_bits(bits(m.v) | (bits(s.v) & 0x80000000u))}; }
 inline vec where_negative(vec s, vec a, vec b) { return bits(s.v) >> 31 ? a : b; }
 inline vec where_positive(vec s, vec a, vec b) { return s.v > 0 ? a : b; }
 inline vec where_above(vec x, vec y, vec a, vec b) { return !(x.v <= y.v) && y.v == y.v ? a : b; }
-inline vec power_of_two(vec n) {
-    // Adding 2^23 leaves the whole number in the low bits: defined for NaN too, where a cast to int is not.
-    return {from_bits(bits(n.v + (127.0f + 8388608.0f)) << 23)};
-}
+inline vec power_of_two(vec n) { return {from_bits(bits(n.v + to_exponent) << 23)}; }
 
 #endif
 
@@ -201,10 +202,8 @@ inline void settle() {}
 #endif
 
 #if !defined(__AVX512F__) && !defined(SEQLOOM_DOUBLE)
-inline vec scale(vec a, vec n) {
-    const vec most = max(set(-100.0f), n);  // in two factors, for 2^n alone may be below the smallest normal float
-    return a * power_of_two(most) * power_of_two(n - most);
-}
+// In two factors, of which the second alone rounds: 2^n may be below the smallest normal float.
+inline vec scale(vec a, vec n) { return a * power_of_two(n + set(64.0f)) * set(0x1p-64f); }
 #endif
 
 // `count` < lanes numbers, the other lanes zero: tails go through the same arithmetic as whole vectors.
