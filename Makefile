@@ -9,7 +9,7 @@ ifneq ($(wildcard ../shared/data),)
 export SEQLOOM_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help install demo test test-long mutations check format bench sanitize docs clean
+.PHONY: help install demo test test-long mutations check format bench sanitize sanitize-module docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' Makefile | sed -E 's/:[^#]*##/:/'
@@ -55,13 +55,29 @@ format: install  ## lay out the code as `make check` wants it
 bench: install   ## the short benchmarks
 	$(BIN)/python -m benchmarks.run --short
 
-sanitize: install  ## the C++ tests under address, undefined-behaviour and data-race checks
+sanitize: install  ## the C++ tests and the kernel tests under address and undefined-behaviour checks, the former also for data races
 	for checks in ON thread; do \
 		export PATH="$(CURDIR)/$(BIN):$$PATH"; \
 		cmake -S . -B build/sanitize-$$checks -DSEQLOOM_SANITIZE=$$checks -DCMAKE_BUILD_TYPE=RelWithDebInfo || exit; \
 		cmake --build build/sanitize-$$checks || exit; \
 		for test in activations plan pool recurrent attend; do build/sanitize-$$checks/test_$$test || exit; done; \
 	done
+	$(MAKE) sanitize-module
+
+# In a Python of its own, which finds the other packages in ours: so that processes that a test begins have the checked core too.
+CHECKED := build/sanitize-module
+# Python's own memory is never all given back; sizes beyond all memory are refused as the system would.
+LIMITS := detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=6144
+# It needs memory that is used again at once, which the checks keep apart for a while.
+NOT_CHECKED := --deselect tests/kernels/test_packing.py::test_a_layer_in_the_place_of_another_has_its_own_weights
+SITE := import site; print(site.getsitepackages()[0])
+sanitize-module: install
+	$(BIN)/python -m venv --clear --without-pip $(CHECKED)
+	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(BIN)/pip --python $(CHECKED)/bin/python install -q --no-deps \
+		-C build-dir=$(CHECKED)-objects -C cmake.define.SEQLOOM_SANITIZE=module -C cmake.build-type=RelWithDebInfo .
+	$(BIN)/python -c '$(SITE)' > "$$($(CHECKED)/bin/python -c '$(SITE)')/ours.pth"
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=$(LIMITS) \
+		OMP_NUM_THREADS=1 $(CHECKED)/bin/python -m pytest -q -n 2 -p no:cacheprovider $(NOT_CHECKED) tests/kernels < /dev/null
 
 docs: install    ## the pages generated from the code
 	$(BIN)/python tools/reference.py

@@ -212,7 +212,7 @@ NB_MODULE(_core, module) {
         "variable",
         [](const char* name, const char* otherwise) {
             const char* value = std::getenv(name);
-            return std::string(value == nullptr ? otherwise : value);
+            return nb::steal(PyUnicode_DecodeFSDefault(value == nullptr ? otherwise : value));  // of any bytes, as os.environ
         },
         "name"_a, "otherwise"_a, "The environment variable of this name, or `otherwise` where it is not set.");
     add_tensors(module);

@@ -38,7 +38,10 @@ static const kernels& choose() {
         if (std::string(wanted) == table->isa) return *table;
         allowed += (allowed.empty() ? "" : ", ") + std::string(table->isa);
     }
-    throw std::invalid_argument("SEQLOOM_ISA is \"" + std::string(wanted) + "\", but this machine runs: " + allowed +
+    std::string shown = wanted;
+    for (char& byte : shown)
+        if (static_cast<unsigned char>(byte) >= 0x80) byte = '?';  // the message is read as UTF-8, which it may not be
+    throw std::invalid_argument("SEQLOOM_ISA is \"" + shown + "\", but this machine runs: " + allowed +
                                 ". Set one of these, or unset it to use the best.");
 }
 

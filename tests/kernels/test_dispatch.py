@@ -1,6 +1,7 @@
 """One function decides the path: each reason is told by `which`, and a forced path that cannot serve is an error."""
 
 import functools
+import os
 import re
 import subprocess
 import sys
@@ -57,6 +58,16 @@ def test_what_the_core_cannot_do_is_told_and_refused_where_forced(
 def test_a_gpu_path_asked_for_on_the_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQLOOM_KERNELS", "gpu")
     with pytest.raises(ConfigError, match=r'SEQLOOM_KERNELS is "gpu", which cannot do this: x is on cpu'):
+        LSTM(5, 3)(inputs())
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("cuda", "cuda"), (os.fsdecode(b"gpu\xff"), r"gpu\udcff")])
+def test_a_path_that_does_not_exist_is_an_error_in_words(
+    asked: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQLOOM_KERNELS", asked)
+    message = f'SEQLOOM_KERNELS is "{shown}". Allowed: reference, fused_cpu, gpu, or leave it unset.'
+    with pytest.raises(ConfigError, match=re.escape(message)):
         LSTM(5, 3)(inputs())
 
 

@@ -301,7 +301,11 @@ def test_threads_that_read_and_change_different_layers_do_not_disturb_each_other
 def test_a_wrong_instruction_set_is_an_error_in_words() -> None:
     script = "import torch; from seqloom.nn import LSTM; LSTM(3, 4)(torch.zeros(1, 2, 3))"
     done = subprocess.run(
-        [sys.executable, "-c", script], env={"SEQLOOM_ISA": "sse9"}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        env={**os.environ, "SEQLOOM_ISA": "sse9"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert 'ConfigError: SEQLOOM_ISA is "sse9", but this machine runs: plain' in done.stderr
 

@@ -173,12 +173,13 @@ def test_a_tensor_elsewhere_is_refused() -> None:
 
 
 @needs_core
-def test_an_unknown_instruction_set_names_those_that_run() -> None:
+@pytest.mark.parametrize(("asked", "shown"), [("sse9", "sse9"), (os.fsdecode(b"sse\xff"), "sse?")])
+def test_an_unknown_instruction_set_names_those_that_run(asked: str, shown: str) -> None:
     script = "from seqloom.kernels import native; native.isa()"
-    environment = os.environ | {"SEQLOOM_ISA": "sse9"}
+    environment = os.environ | {"SEQLOOM_ISA": asked}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1].startswith(
-        f'{ConfigError.__module__}.ConfigError: SEQLOOM_ISA is "sse9", but this machine runs: plain'
+        f'{ConfigError.__module__}.ConfigError: SEQLOOM_ISA is "{shown}", but this machine runs: plain'
     )
 
 

@@ -56,7 +56,8 @@ def _forced() -> str:
     ask = os.environ.get if NO_CORE or torch.compiler.is_compiling() else native.core().variable
     forced: str = ask("SEQLOOM_KERNELS", "")
     if forced and forced not in PATHS:
-        raise ConfigError(f'SEQLOOM_KERNELS is "{forced}". Allowed: {", ".join(PATHS)}, or leave it unset.')
+        shown = forced.encode(errors="backslashreplace").decode()
+        raise ConfigError(f'SEQLOOM_KERNELS is "{shown}". Allowed: {", ".join(PATHS)}, or leave it unset.')
     return forced
 
 
