@@ -70,14 +70,16 @@ CHECKED := build/sanitize-module
 LIMITS := detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=6144
 # It needs memory that is used again at once, which the checks keep apart for a while.
 NOT_CHECKED := --deselect tests/kernels/test_packing.py::test_a_layer_in_the_place_of_another_has_its_own_weights
+WATCHED = LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=$(LIMITS) \
+	OMP_NUM_THREADS=1 $(CHECKED)/bin/python
 SITE := import site; print(site.getsitepackages()[0])
 sanitize-module: install
 	$(BIN)/python -m venv --clear --without-pip $(CHECKED)
 	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(BIN)/pip --python $(CHECKED)/bin/python install -q --no-deps \
 		-C build-dir=$(CHECKED)-objects -C cmake.define.SEQLOOM_SANITIZE=module -C cmake.build-type=RelWithDebInfo .
 	$(BIN)/python -c '$(SITE)' > "$$($(CHECKED)/bin/python -c '$(SITE)')/ours.pth"
-	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=$(LIMITS) \
-		OMP_NUM_THREADS=1 $(CHECKED)/bin/python -m pytest -q -n 2 -p no:cacheprovider $(NOT_CHECKED) tests/kernels < /dev/null
+	$(WATCHED) -c 'import sys; from seqloom.kernels import native; sys.exit(native.reason() or None)'
+	$(WATCHED) -m pytest -q -n 2 -p no:cacheprovider $(NOT_CHECKED) tests/kernels < /dev/null
 
 docs: install    ## the pages generated from the code
 	$(BIN)/python tools/reference.py

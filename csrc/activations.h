@@ -36,7 +36,7 @@ several<count> tanh(several<count> x) {
 
 #else
 
-// f y in [-104, 0], with f a power of two, as n ln 2 + f r; `expm1_r` is (exp(f r) - 1) / f. All f give the same digits.
+// f y in [-104, 43], with f a power of two, as n ln 2 + f r; `expm1_r` is (exp(f r) - 1) / f. All f give the same digits.
 template <class V>
 struct reduced_exponential {
     V n;

@@ -61,7 +61,7 @@ inline real dot(i64 count, const real* a, const real* b) {
     return in_chains(count, [=](auto at, i64 i, vec sum) { return fma(at.get(a + i), at.get(b + i), sum); });
 }
 
-// exp(y) for y in [-104, 88].
+// exp(y) for y in [-104, 43], which is as far as `scale` goes.
 inline vec exponential(vec y) {
     const reduced_exponential<vec> e = reduce(y);
     return scale(e.expm1_r + set(1.0f), e.n);
@@ -166,7 +166,8 @@ inline i64 asked(const i64* places, i64 row) { return places == nullptr ? row : 
 inline i64 length_of(const attention_source& s, i64 b) { return std::min(std::max(s.lengths[b], i64{0}), s.steps); }
 
 // A sum of a key and a query is compared by its tanh = 1 - 2 / (1 + exp(2 key) exp(2 query)): an exponential for each of them
-// instead of one for each of their pairs. Exact to 2e-7 where neither reaches this size, at which a product may overflow.
+// instead of one for each of their pairs. Exact to 2e-7 where neither reaches this size, at which a product may overflow, and
+// beyond which `exponential` does not go.
 constexpr real largest_mild = 21;
 
 inline bool are_mild(i64 count, const real* x) {
@@ -249,7 +250,7 @@ inline void unscore(const attention_source& s, const attention_gradients& g, i64
     for (i64 t = 0; t < length; ++t, d_key += count) {
         const vec d = set(d_scores[t]);
         in_vectors(count, [&](auto at, i64 i) {
-            const vec shown = of_sum(at, t, i), d_sum = d * at.get(s.score + i) * fma(set(0) - shown, shown, set(1));
+            const vec shown = of_sum(at, t, i), d_sum = d * at.get(s.score + i) * fnma(shown, shown, set(1));
             at.put(d_key + i, at.get(d_key + i) + d_sum);
             at.put(d_query + i, at.get(d_query + i) + d_sum);
             at.put(d_score + i, fma(d, shown, at.get(d_score + i)));

@@ -3,8 +3,9 @@
 // A translation unit says which level it is by its compiler flags (-mavx512f, -mavx2 -mfma, -DSEQLOOM_NEON, or none). All lives
 // in a namespace named after the level, so that the linker never mixes code of one level into another.
 //
-// Levels agree to the bit where `fma` rounds once: avx2, avx512, neon and plain code on a machine whose baseline has FMA (such
-// as AArch64). On baseline x86-64, plain `fma` rounds twice and may differ by an ulp. Contraction by the compiler is off.
+// Levels agree to the bit, but for the sign of NaN, where `fma` rounds once: avx2, avx512, neon and plain code on a machine whose
+// baseline has FMA (such as AArch64). On baseline x86-64, plain `fma` rounds twice and may differ by an ulp. Contraction by the
+// compiler is off.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,7 @@ namespace seqloom::SEQLOOM_LEVEL {
 //   fnma(a, b, c)    c - a * b                  power_of_two(n)        2^n, for whole n in -126..127; anything for other n
 //   store_past(p, v) as store, where `stores_past`: past the caches, which need not fetch what is overwritten; p at a multiple of
 //                    `lanes` floats. `settle()`, before another thread reads it
-//   minus_magnitude(v)   -|v|                   with_sign(m, s)        m, whose sign bit is not set, with the sign of s
+//   minus_magnitude(v)   -|v|                   with_sign(m, s)        m >= 0 with the sign of s; NaN where m is
 //   where_negative(s, a, b)   a where the sign bit of s is set, else b
 //   where_positive(s, a, b)   a where s > 0, else b; b where s is NaN
 //   where_above(x, y, a, b)   a where x > y or x alone is NaN, else b: what max over time takes, the first of equals and of NaNs
