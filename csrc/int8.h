@@ -28,12 +28,13 @@ constexpr i64 groups_of(i64 depth) { return (depth + group - 1) / group; }
 //   add(sum, a, b)       the products of one group: four numbers at a, panel x 4 at b
 //   floats(sum, half)    those of the first or second vector of the panel, as floats
 //   narrow(v, to)        whole numbers -127..127, as small
+// and `int8_gain`: so many of these products cost what one of floats does.
 #if defined(__AVX512VNNI__)
 
 // The processor multiplies unsigned by signed: numbers are kept with 128 added, and the first sums take that away again.
 using small = std::uint8_t;
 constexpr std::int32_t added = 128;
-constexpr i64 int8_tallest = 6;
+constexpr i64 int8_tallest = 6, int8_gain = 4;
 constexpr i64 int8_panels(i64 rows) { return rows <= 3 ? 4 : 2; }
 
 struct chain { __m512i at[2]; };
@@ -58,41 +59,41 @@ inline void narrow(vec v, small* to) {
 
 #elif defined(__AVX2__)
 
-// Both sides widened to 16 bits, for the product of 8 bits saturates here. Lanes 2 j and 2 j + 1 hold the parts of one sum.
-using small = std::int16_t;
+// The processor multiplies unsigned by signed, and adds pairs of products in 16 bits: |a| by b with the sign of a. Neither is beyond 127,
+// but what stands for NaN, 128, and so no sum of two beyond 32512.
+using small = std::int8_t;
 constexpr std::int32_t added = 0;
-constexpr i64 int8_tallest = 2;
-constexpr i64 int8_panels(i64 rows) { return rows == 1 ? 2 : 1; }
+constexpr i64 int8_tallest = 2, int8_gain = 2;
+constexpr i64 int8_panels(i64 rows) { return rows == 1 ? 4 : 2; }
 
-struct chain { __m256i at[4]; };
+struct chain { __m256i at[2]; };
 
-inline chain begin(const real*) { return {{_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()}}; }
+inline chain begin(const real*) { return {{_mm256_setzero_si256(), _mm256_setzero_si256()}}; }
 template <int M>
 inline void add(chain (&sum)[M], const small* a, i64 row, const std::int8_t* b) {
-    for (int i = 0; i < 4; ++i) {
-        const __m256i right = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 16 * i)));
-        for (int m = 0; m < M; ++m) {
-            long long four;
-            std::memcpy(&four, a + m * row, sizeof four);
-            sum[m].at[i] = _mm256_add_epi32(sum[m].at[i], _mm256_madd_epi16(_mm256_set1_epi64x(four), right));
+    for (int m = 0; m < M; ++m) {
+        std::int32_t four;
+        std::memcpy(&four, a + m * row, group);
+        const __m256i left = _mm256_set1_epi32(four), magnitude = _mm256_abs_epi8(left);
+        for (int i = 0; i < 2; ++i) {
+            const __m256i right = _mm256_sign_epi8(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 32 * i)), left);
+            const __m256i pairs = _mm256_maddubs_epi16(magnitude, right);
+            sum[m].at[i] = _mm256_add_epi32(sum[m].at[i], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
         }
     }
 }
-inline vec floats(const chain& sum, int half) {
-    const __m256i pairs = _mm256_hadd_epi32(sum.at[2 * half], sum.at[2 * half + 1]);
-    return {_mm256_cvtepi32_ps(_mm256_permute4x64_epi64(pairs, 0b11'01'10'00))};
-}
+inline vec floats(const chain& sum, int half) { return {_mm256_cvtepi32_ps(sum.at[half])}; }
 inline void narrow(vec v, small* to) {
     const __m256i whole = _mm256_cvtps_epi32(v.v);
-    const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), packed);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(words, words));
 }
 
 #else
 
 using small = std::int16_t;
 constexpr std::int32_t added = 0;
-constexpr i64 int8_tallest = 2;
+constexpr i64 int8_tallest = 2, int8_gain = 1;
 constexpr i64 int8_panels(i64) { return 2; }
 
 struct chain { std::int32_t at[panel]; };
@@ -470,8 +471,8 @@ private:
 template <class Cell>
 void int8_forward(const packed<real>& weights, const sequence<real>& s, const readings<real>& r) {
     const auto& w = static_cast<const int8_panels_of_layer<Cell>&>(weights);
-    // Four of these products cost what one of floats does.
-    const plan p(s.batch, s.lengths, s.threads, w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size) / 4, w.blocks);
+    const i64 multiplications = w.hidden_size * Cell::hidden_gates * (w.input_size + w.hidden_size) / int8_gain;
+    const plan p(s.batch, s.lengths, s.threads, multiplications, w.blocks);
     const int8_pass<Cell> pass(w, s, r, p);
     over_slices(pass, p, w.blocks, members_memory(p.slices(), memory_of(pass, p)));
 }
