@@ -197,14 +197,15 @@ def test_a_number_that_is_not_finite_shows(kind: str, wrong: float) -> None:
     assert kind == "rnn_relu" or not finite[1].any()
 
 
-def test_sums_at_the_limit_are_exact() -> None:
+@pytest.mark.parametrize("x", [2.0, -2.0])
+def test_sums_at_the_limit_are_exact(x: float) -> None:
     depth = 4096
     layer = SimpleRNN(depth, 8, activation="relu")
     with torch.no_grad():
         layer.weight_input.fill_(1)
         layer.weight_input[:, 1::2] *= -1
-    outputs = layer.stream(weights="int8").step(torch.full((1, depth), 2.0))
-    torch.testing.assert_close(outputs, torch.tensor([[2.0 * depth, 0] * 4]), rtol=1e-6, atol=0)
+    outputs = layer.stream(weights="int8").step(torch.full((1, depth), x))
+    torch.testing.assert_close(outputs, torch.tensor([[x * depth, -x * depth] * 4]).relu(), rtol=1e-6, atol=0)
     with pytest.raises(ConfigError, match="^with int8 weights a layer reads up to 132104 numbers a step. Use weights="):
         SimpleRNN(132105, 1).stream(weights="int8")
 
