@@ -267,27 +267,30 @@ public:
         : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), d_(d) {}
 
     // Numbers of memory that a member works in.
-    i64 memory() const { return workspace::rounded((all_tiles() + 1) * tile_size + w_.hidden_size); }
+    i64 memory() const { return workspace::rounded((all_tiles() + 1) * gathered_tile + w_.hidden_size); }
 
     void make(real* memory, i64 member, i64 members) const {
         if (g_.x != nullptr) inputs(member, members);
         if (g_.table != nullptr) table(member, members);
         const i64 from = first_tile(member, members), to = first_tile(member + 1, members);
         if (from == to) return;
-        for (i64 tile = from; tile < to; ++tile) clear(tile);
-        for (i64 token = 0; token < tokens_; token += depth) {
-            const i64 count = std::min(depth, tokens_ - token);
-            gather(from, to, token, count, memory);
+        each_operand(from, to, memory, [&](source a, i64 begin, i64 end, real*) {
+            for (i64 tile = begin; tile < end; ++tile) clear(a, tile);
+        });
+        for (i64 token = 0; token < tokens_; token += gathered_tokens) {
+            const i64 count = std::min(gathered_tokens, tokens_ - token);
+            real* const own = memory + (to - from) * gathered_tile;
+            each_operand(from, to, memory, [&](source a, i64 begin, i64 end, real* left) { gather(a, begin, end, token, count, left, own); });
             // Panels of d one group after the other, each for all tiles: they stay in the caches.
             const i64 all = Cell::slots * w_.blocks;
             for (i64 first = 0; first < all; first += at_once)
-                for (i64 tile = from; tile < to; ++tile)
-                    add_round(tile, first, std::min(at_once, all - first), memory + (tile - from) * tile_size, token, count);
+                each_operand(from, to, memory, [&](source a, i64 begin, i64 end, const real* left) {
+                    add_round(a, begin, end, first, std::min(at_once, all - first), left, token, count);
+                });
         }
     }
 
 private:
-    static constexpr i64 depth = 512;  // tokens of one round
     static constexpr i64 at_once = panels_at_once(tallest), rows_at_once = 8 * tallest;
     enum source { from_x, from_hidden, from_reset_memory };
 
@@ -317,31 +320,21 @@ private:
         return Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
     }
 
-    // Which operand a tile reads, and its first row there.
-    std::pair<source, i64> place(i64 tile) const {
-        for (source a : {from_x, from_hidden}) {
-            if (tile < tiles_of(a)) return {a, tile * tallest};
-            tile -= tiles_of(a);
-        }
-        return {from_reset_memory, tile * tallest};
-    }
-
-    // Numbers of memory of a tile's gathered rows, a cache line apart from a power of two: those of all tiles are written together.
-    static constexpr i64 tile_size = tallest * depth + 16;
-
-    // `count` tokens of the rows of the tiles `from` .. `to` - 1, for each tile token by token: tallest numbers each, 1 after
-    // the last row, then zeros. Each token's row of an operand is read once, for all its tiles.
-    void gather(i64 from, i64 to, i64 token, i64 count, real* memory) const {
+    // visit(operand, first, end, memory) for the tiles `from` .. `to` - 1, numbered from the first of each operand, and where what is
+    // gathered for them lies.
+    template <class Visit>
+    void each_operand(i64 from, i64 to, real* memory, Visit visit) const {
         i64 first = 0;
         for (source a : {from_x, from_hidden, from_reset_memory}) {
             const i64 begin = std::max(from, first), end = std::min(to, first + tiles_of(a));
-            if (begin < end) gather_operand(a, begin - first, end - first, token, count, memory + (begin - from) * tile_size, memory + (to - from) * tile_size);
+            if (begin < end) visit(a, begin - first, end - first, memory + (begin - from) * gathered_tile);
             first += tiles_of(a);
         }
     }
 
-    // The same for tiles of one operand, numbered from its first. `own`: memory for one row.
-    void gather_operand(source a, i64 begin, i64 end, i64 token, i64 count, real* to, real* own) const {
+    // `count` tokens of an operand, for each of the tiles `begin` .. `end` - 1 token by token: tallest numbers each, 1 after the last
+    // row, then zeros. Each token's row is read once, for all tiles. `own`: memory for one row.
+    void gather(source a, i64 begin, i64 end, i64 token, i64 count, real* to, real* own) const {
         const i64 size = a == from_x ? w_.input_size : w_.hidden_size, whole = std::min(end, size / tallest);
         const bool changed = a == from_reset_memory || (a == from_hidden && s_.mask);
         constexpr i64 wide = 8;  // one move, where `tallest` numbers take two: what is too much the next token overwrites
@@ -352,8 +345,8 @@ private:
             else if (changed) row = masked(a, b, t, row, own);
             real* tile = to;
             i64 i = begin;
-            for (; i < in_one; ++i, tile += tile_size) std::copy_n(row + i * tallest, wide, tile);
-            for (; i < whole; ++i, tile += tile_size) std::copy_n(row + i * tallest, tallest, tile);
+            for (; i < in_one; ++i, tile += gathered_tile) std::copy_n(row + i * tallest, wide, tile);
+            for (; i < whole; ++i, tile += gathered_tile) std::copy_n(row + i * tallest, tallest, tile);
             if (whole < end) {
                 const i64 rows = size - whole * tallest;
                 for (i64 m = 0; m < tallest; ++m) tile[m] = m < rows ? row[whole * tallest + m] : m == rows ? 1 : 0;
@@ -390,30 +383,36 @@ private:
         return -1;
     }
 
-    // Adds one round of tokens to a tile's rows and the panels `first` .. `first` + `panels` - 1 of d, slot after slot.
-    void add_round(i64 tile, i64 first, i64 panels, const real* left, i64 token, i64 count) const {
-        const auto [from, row] = place(tile);
+    // Adds one round of tokens to the rows of an operand's tiles `begin` .. `end` - 1, whose tokens are gathered at `left`, and the
+    // panels `first` .. `first` + `panels` - 1 of d, slot after slot.
+    void add_round(source a, i64 begin, i64 end, i64 first, i64 panels, const real* left, i64 token, i64 count) const {
         const real* b[widest];
         i64 taken = 0, which[widest];
         for (i64 i = first; i < first + panels; ++i)
-            if (gate_of(from, i / w_.blocks) >= 0) b[taken] = d_ + (i * tokens_ + token) * panel, which[taken++] = i;
+            if (gate_of(a, i / w_.blocks) >= 0) b[taken] = d_ + (i * tokens_ + token) * panel, which[taken++] = i;
         if (taken == 0) return;
-        const i64 size = from == from_x ? w_.input_size : w_.hidden_size, rows = std::min(tallest, size - row);
-        const i64 width = (from == from_x ? Cell::input_gates : Cell::hidden_gates) * w_.hidden_size;
-        real* const weight = from == from_x ? g_.input : g_.hidden;
+        const i64 size = a == from_x ? w_.input_size : w_.hidden_size;
+        const i64 width = (a == from_x ? Cell::input_gates : Cell::hidden_gates) * w_.hidden_size;
+        real* const weight = a == from_x ? g_.input : g_.hidden;
         real* c[widest];
-        bool inside = rows == tallest && weight != nullptr;
+        bool inside = weight != nullptr;
         for (i64 p = 0; p < taken; ++p) {
             const i64 u = which[p] % w_.blocks;
             inside = inside && (u + 1) * panel <= w_.hidden_size;
-            c[p] = weight + row * width + gate_of(from, which[p] / w_.blocks) * w_.hidden_size + u * panel;
+            c[p] = weight + begin * tallest * width + gate_of(a, which[p] / w_.blocks) * w_.hidden_size + u * panel;
         }
-        if (inside) return accumulate(left, taken, b, count, c, width);
-        // At an edge, and for the bias: by way of a whole tile.
-        real whole[widest][tallest * panel] = {};
-        for (i64 p = 0; p < taken; ++p) c[p] = whole[p];
-        accumulate(left, taken, b, count, c, panel);
-        for (i64 p = 0; p < taken; ++p) add_edge(from, row, rows, which[p] / w_.blocks, which[p] % w_.blocks, whole[p]);
+        i64 tile = begin;
+        if (inside && begin < size / tallest) {
+            tile = std::min(end, size / tallest);
+            accumulate(tile - begin, left, taken, b, count, c, width);
+        }
+        for (; tile < end; ++tile) {  // at an edge, and for the bias: by way of a whole tile
+            real whole[widest][tallest * panel];
+            for (i64 p = 0; p < taken; ++p) c[p] = whole[p], std::fill_n(whole[p], tallest * panel, real(0));
+            accumulate(1, left + (tile - begin) * gathered_tile, taken, b, count, c, panel);
+            const i64 row = tile * tallest, rows = std::min(tallest, size - row);
+            for (i64 p = 0; p < taken; ++p) add_edge(a, row, rows, which[p] / w_.blocks, which[p] % w_.blocks, whole[p]);
+        }
     }
 
     void add_edge(source from, i64 first, i64 rows, i64 slot, i64 u, const real* sums) const {
@@ -422,7 +421,8 @@ private:
         real* weight = from == from_x ? g_.input : g_.hidden;
         real* bias = from == from_x ? g_.bias : slot >= Cell::input_gates ? g_.bias_candidate : nullptr;
         const auto add_row = [&](const real* sum, real* to) {
-            for (i64 lane = 0; lane < columns; ++lane) to[lane] += sum[lane];
+            for (i64 lane = 0; lane < columns; lane += lanes)
+                store_units(to + lane, load_units(to + lane, columns - lane) + load(sum + lane), columns - lane);
         };
         for (i64 m = 0; m < rows && weight != nullptr; ++m)
             add_row(sums + m * panel, weight + (first + m) * width + gate * w_.hidden_size + u * panel);
@@ -430,10 +430,9 @@ private:
             add_row(sums + rows * panel, bias + (from == from_x ? gate * w_.hidden_size : 0) + u * panel);
     }
 
-    // The part of all gradients that `tile` makes, zero before its first round.
-    void clear(i64 tile) const {
-        const auto [from, first] = place(tile);
-        const i64 size = from == from_x ? w_.input_size : w_.hidden_size, rows = std::min(tallest, size - first);
+    // The part of all gradients that a tile of an operand makes, zero before its first round.
+    void clear(source from, i64 tile) const {
+        const i64 first = tile * tallest, size = from == from_x ? w_.input_size : w_.hidden_size, rows = std::min(tallest, size - first);
         const i64 gates = from == from_x ? Cell::input_gates : Cell::hidden_gates, width = gates * w_.hidden_size;
         real* weight = from == from_x ? g_.input : g_.hidden;
         for (i64 gate = 0; gate < gates && weight != nullptr; ++gate) {
@@ -475,6 +474,8 @@ private:
     void inputs_of(i64 first, i64 count) const {
         static constexpr real zeros[panel] = {};
         real whole[widest][rows_at_once * panel];
+        real* rows[rows_at_once];
+        all_.each(first, first + count, [&](i64 token, i64 b, i64 t) { rows[token - first] = g_.x + (b * s_.time + t) * w_.input_size; });
         for (i64 v = 0; v < panels_of(w_.input_size); v += at_once) {
             const i64 taken = std::min(at_once, panels_of(w_.input_size) - v);
             const real *right[widest], *start[widest];
@@ -482,11 +483,10 @@ private:
             for (i64 p = 0; p < taken; ++p) right[p] = w_.input_back(v + p), start[p] = zeros, c[p] = whole[p];
             multiply(count, {d_ + first * panel, panel, tokens_ * panel}, taken, right, Cell::input_gates * w_.blocks * panel,
                      start, 0, c, panel);
-            all_.each(first, first + count, [&](i64 token, i64 b, i64 t) {
-                for (i64 p = 0; p < taken; ++p)
-                    std::copy_n(c[p] + (token - first) * panel, std::min(panel, w_.input_size - (v + p) * panel),
-                                g_.x + (b * s_.time + t) * w_.input_size + (v + p) * panel);
-            });
+            for (i64 p = 0; p < taken; ++p) {
+                const i64 at = (v + p) * panel, units = std::min(panel, w_.input_size - at);
+                for (i64 m = 0; m < count; ++m) store_units<false>(rows[m] + at, load_row(c[p] + m * panel), units);
+            }
         }
     }
 

@@ -29,8 +29,12 @@ constexpr i64 panels_at_once(i64 rows) { return rows == 1 ? 4 : rows == 2 ? 2 : 
 
 constexpr i64 panels_of(i64 columns) { return (columns + panel - 1) / panel; }
 
+// Tokens whose rows are gathered at once, for the gradients of weights, and the numbers from one tile of them to the next: a cache
+// line apart from a power of two, as all tiles are written together.
+constexpr i64 gathered_tokens = 512, gathered_tile = tallest * gathered_tokens + 16;
+
 // The left operand: element (m, k) at data[m * row + (k / panel) * block + (k % panel) * step], where step is 1 for rows of
-// numbers and `tallest` for numbers already gathered column by column (row is 1 then).
+// numbers and `tallest` for numbers already gathered column by column, tile by tile (row is 1 then).
 struct operand {
     const real* data;
     i64 row, block;
@@ -46,10 +50,11 @@ __attribute__((always_inline)) inline void prefetch(const real* from) {
     for (i64 at = 0; at < panel; at += 64 / static_cast<i64>(sizeof(real))) __builtin_prefetch(from + at, for_writing);
 }
 
-// Asks for the rows of c that a tile is about to write. Not in the tile's own code, whose registers are all in use.
-__attribute__((always_inline)) inline void prefetch_rows(i64 rows, i64 panels, real* const* c, i64 c_row) {
-    for (i64 p = 0; p < panels; ++p)
-        for (i64 m = 0; m < rows; ++m) prefetch<true>(c[p] + m * c_row);
+// Asks for the M rows of c that a tile is about to write, from row `from` on.
+template <int M, int P>
+__attribute__((always_inline)) inline void prefetch_rows(i64 from, real* const* c, i64 c_row) {
+    for (int p = 0; p < P; ++p)
+        for (int m = 0; m < M; ++m) prefetch<true>(c[p] + (from + m) * c_row);
 }
 
 // The sums of one tile, in registers: M rows by P panels.
@@ -90,77 +95,83 @@ struct term {
     i64 depth;
 };
 
-// One tile: the sums go through the terms first .. last - 1, one after the other. start[p]: M rows, start_row apart (0: the same
-// row for all). c[p]: M rows, c_row apart, written; it may be start.
+// `count` tiles, one below the other: the sums of each go through the terms first .. last - 1, one after the other. start[p]: its
+// rows, start_row apart (0: the same row for all). c[p]: its rows, c_row apart, written; it may be start. All tiles in one call: what
+// lies between two of them, the processor gets done while it still multiplies, and a call would be too long for that.
 template <i64 Step, sums_go Go, int M, int P>
-void tile(const term* first, const term* last, const real* const* start, i64 start_row, real* const* c, i64 c_row) {
+void tiles(i64 count, const term* first, const term* last, const real* const* start, i64 start_row, real* const* c, i64 c_row) {
     constexpr int at_once = 2;  // steps without arithmetic on addresses, which competes with the products for the ports
     constexpr int groups = (M + 2) / 3;
-    sums<M, P> sum;
-    for (int p = 0; p < P; ++p) {
-        for (int m = 0; m < M; ++m) {
-            if constexpr (Go == sums_go::onto_c) {
-                sum.at[m][p][0] = sum.at[m][p][1] = set(0);
-            } else {
-                sum.at[m][p][0] = load(start[p] + m * start_row);
-                sum.at[m][p][1] = load(start[p] + m * start_row + lanes);
+    for (i64 tile = 0; tile < count; ++tile) {
+        const i64 from = tile * M;
+        prefetch_rows<M, P>(from, c, c_row);
+        sums<M, P> sum;
+        for (int p = 0; p < P; ++p) {
+            for (int m = 0; m < M; ++m) {
+                if constexpr (Go == sums_go::onto_c) {
+                    sum.at[m][p][0] = sum.at[m][p][1] = set(0);
+                } else {
+                    const real* const at = start[p] + (from + m) * start_row;
+                    sum.at[m][p][0] = load(at), sum.at[m][p][1] = load(at + lanes);
+                }
             }
         }
+        for (const term* of = first; of != last; ++of) {
+            operand a = of->a;
+            a.data += Step == 1 ? from * a.row : tile * gathered_tile;
+            const real* right[P];
+            for (int p = 0; p < P; ++p) right[p] = of->b[p];
+            const i64 piece = a.block == panel * Step ? of->depth : panel;  // rows in one piece need no visit a block
+            for (i64 to_go = of->depth; to_go > 0; to_go -= piece, a.data += a.block) {
+                const real* base[groups];
+                for (int g = 0; g < groups; ++g) base[g] = a.data + 3 * g * a.row;
+                const auto advance = [&](int steps) {
+                    for (int g = 0; g < groups; ++g) base[g] += steps * Step;
+                    for (int p = 0; p < P; ++p) right[p] += steps * panel;
+                };
+                if (Step == 1 && piece < to_go)  // the next block lies elsewhere
+                    for (int m = 0; m < M; ++m) prefetch<false>(a.data + a.block + m * a.row);
+                i64 left = std::min(piece, to_go);
+                for (; left >= at_once; left -= at_once) {
+                    sum.template add<Step, at_once>(base, a.row, right);
+                    advance(at_once);
+                }
+                if (left > 0) {
+                    sum.template add<Step, 1>(base, a.row, right);
+                    advance(1);
+                }
+            }
+        }
+        for (int p = 0; p < P; ++p)
+            for (int m = 0; m < M; ++m) {
+                real* const to = c[p] + (from + m) * c_row;
+                if constexpr (Go == sums_go::onto_c) {
+                    sum.at[m][p][0] = load(to) + sum.at[m][p][0];
+                    sum.at[m][p][1] = load(to + lanes) + sum.at[m][p][1];
+                }
+                store(to, sum.at[m][p][0]);
+                store(to + lanes, sum.at[m][p][1]);
+            }
     }
-    for (; first != last; ++first) {
-        operand a = first->a;
-        const i64 depth = first->depth;
-        const real* right[P];
-        for (int p = 0; p < P; ++p) right[p] = first->b[p];
-        const i64 piece = a.block == panel * Step ? depth : panel;  // rows in one piece need no visit a block
-        for (i64 done = 0; done < depth; done += piece, a.data += a.block) {
-            const real* base[groups];
-            for (int g = 0; g < groups; ++g) base[g] = a.data + 3 * g * a.row;
-            const auto advance = [&](int count) {
-                for (int g = 0; g < groups; ++g) base[g] += count * Step;
-                for (int p = 0; p < P; ++p) right[p] += count * panel;
-            };
-            if (Step == 1 && done + piece < depth)  // the next block lies elsewhere
-                for (int m = 0; m < M; ++m) prefetch<false>(a.data + a.block + m * a.row);
-            i64 left = std::min(piece, depth - done);
-            for (; left >= at_once; left -= at_once) {
-                sum.template add<Step, at_once>(base, a.row, right);
-                advance(at_once);
-            }
-            for (; left > 0; --left) {
-                sum.template add<Step, 1>(base, a.row, right);
-                advance(1);
-            }
-        }
-    }
-    for (int p = 0; p < P; ++p)
-        for (int m = 0; m < M; ++m) {
-            real* to = c[p] + m * c_row;
-            if constexpr (Go == sums_go::onto_c) {
-                sum.at[m][p][0] = load(to) + sum.at[m][p][0];
-                sum.at[m][p][1] = load(to + lanes) + sum.at[m][p][1];
-            }
-            store(to, sum.at[m][p][0]);
-            store(to + lanes, sum.at[m][p][1]);
-        }
 }
 
-using tile_function = void (*)(const term*, const term*, const real* const*, i64, real* const*, i64);
+using tiles_function = void (*)(i64, const term*, const term*, const real* const*, i64, real* const*, i64);
 
 template <int M, int P>
-constexpr tile_function tile_of() {
-    if constexpr (P <= panels_at_once(M)) return tile<1, sums_go::from_start, M, P>;
+constexpr tiles_function tiles_of() {
+    if constexpr (P <= panels_at_once(M)) return tiles<1, sums_go::from_start, M, P>;
     else return nullptr;
 }
 
-inline tile_function tile_of(i64 rows, i64 panels) {
-    static constexpr tile_function table[tallest][widest] = {
-        {tile_of<1, 1>(), tile_of<1, 2>(), tile_of<1, 3>(), tile_of<1, 4>()},
-        {tile_of<2, 1>(), tile_of<2, 2>(), tile_of<2, 3>(), tile_of<2, 4>()},
-        {tile_of<3, 1>(), tile_of<3, 2>(), tile_of<3, 3>(), tile_of<3, 4>()},
-        {tile_of<4, 1>(), tile_of<4, 2>(), tile_of<4, 3>(), tile_of<4, 4>()},
-        {tile_of<5, 1>(), tile_of<5, 2>(), tile_of<5, 3>(), tile_of<5, 4>()},
-        {tile_of<6, 1>(), tile_of<6, 2>(), tile_of<6, 3>(), tile_of<6, 4>()}};
+// For tiles of `rows` rows.
+inline tiles_function tiles_of(i64 rows, i64 panels) {
+    static constexpr tiles_function table[tallest][widest] = {
+        {tiles_of<1, 1>(), tiles_of<1, 2>(), tiles_of<1, 3>(), tiles_of<1, 4>()},
+        {tiles_of<2, 1>(), tiles_of<2, 2>(), tiles_of<2, 3>(), tiles_of<2, 4>()},
+        {tiles_of<3, 1>(), tiles_of<3, 2>(), tiles_of<3, 3>(), tiles_of<3, 4>()},
+        {tiles_of<4, 1>(), tiles_of<4, 2>(), tiles_of<4, 3>(), tiles_of<4, 4>()},
+        {tiles_of<5, 1>(), tiles_of<5, 2>(), tiles_of<5, 3>(), tiles_of<5, 4>()},
+        {tiles_of<6, 1>(), tiles_of<6, 2>(), tiles_of<6, 3>(), tiles_of<6, 4>()}};
     return table[rows - 1][panels - 1];
 }
 
@@ -171,24 +182,20 @@ constexpr i64 ahead = 4;
 constexpr i64 round_depth = (i64{128} << 10) / (panels_at_once(tallest) * panel * static_cast<i64>(sizeof(real)));
 
 // c = start + the terms first .. last - 1, one or two, for any number of rows on up to panels_at_once(rows) panels. Layout as in
-// `tile`. Two terms have up to round_depth rows together where there are more than `tallest` rows.
+// `tiles`.
 inline void multiply(i64 rows, const term* first, const term* last, i64 panels, const real* const* start, i64 start_row,
                      real* const* c, i64 c_row) {
-    if (rows <= tallest) {
-        prefetch_rows(rows, panels, c, c_row);
-        return tile_of(rows, panels)(first, last, start, start_row, c, c_row);
-    }
-    const i64 tiles = (rows + tallest - 1) / tallest, terms = last - first;
-    for (i64 i = 0; i < tiles; ++i) {  // of nearly equal height: a last tile of one row would waste the registers
-        const i64 from = rows * i / tiles, to = rows * (i + 1) / tiles;
-        const real* start_at[widest];
-        real* c_at[widest];
-        for (i64 p = 0; p < panels; ++p) start_at[p] = start[p] + from * start_row, c_at[p] = c[p] + from * c_row;
-        term part[2];
-        for (i64 k = 0; k < terms; ++k) part[k] = first[k], part[k].a.data += from * part[k].a.row;
-        prefetch_rows(to - from, panels, c_at, c_row);
-        tile_of(to - from, panels)(part, part + terms, start_at, start_row, c_at, c_row);
-    }
+    // Of nearly equal height: a last tile of one row would waste the registers.
+    const i64 all = (rows + tallest - 1) / tallest, height = rows / all, higher = rows % all;
+    if (higher == 0) return tiles_of(height, panels)(all, first, last, start, start_row, c, c_row);
+    tiles_of(height + 1, panels)(higher, first, last, start, start_row, c, c_row);
+    const i64 done = higher * (height + 1);
+    const real* start_at[widest];
+    real* c_at[widest];
+    for (i64 p = 0; p < panels; ++p) start_at[p] = start[p] + done * start_row, c_at[p] = c[p] + done * c_row;
+    term rest[2];
+    for (i64 k = 0; k < last - first; ++k) rest[k] = first[k], rest[k].a.data += done * rest[k].a.row;
+    tiles_of(height, panels)(all - higher, rest, rest + (last - first), start_at, start_row, c_at, c_row);
 }
 
 // c = start + a b.
@@ -206,14 +213,14 @@ inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 
     }
 }
 
-// c += a b for `tallest` rows of a, gathered (data[k * tallest + m]), on up to panels_at_once(tallest) panels. The sum of the
-// call is formed by itself and then added: one chain over thousands of tokens would lose digits.
-inline void accumulate(const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
-    static constexpr tile_function one = tile<tallest, sums_go::onto_c, tallest, 1>;
-    static constexpr tile_function all = tile<tallest, sums_go::onto_c, tallest, panels_at_once(tallest)>;
-    prefetch_rows(tallest, panels, c, c_row);
+// c += a b for `count` tiles of `tallest` rows of a, gathered (data[k * tallest + m], tiles gathered_tile apart), on up to
+// panels_at_once(tallest) panels. The sum of the call is formed by itself and then added: one chain over thousands of tokens would
+// lose digits.
+inline void accumulate(i64 count, const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
+    static constexpr tiles_function one = tiles<tallest, sums_go::onto_c, tallest, 1>;
+    static constexpr tiles_function all = tiles<tallest, sums_go::onto_c, tallest, panels_at_once(tallest)>;
     const term sum{{a, 1, panel * tallest}, b, depth};
-    (panels == 1 ? one : all)(&sum, &sum + 1, nullptr, 0, c, c_row);
+    (panels == 1 ? one : all)(count, &sum, &sum + 1, nullptr, 0, c, c_row);
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

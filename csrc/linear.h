@@ -107,40 +107,40 @@ public:
         : tokens_(tokens), a_(a), a_row_(a_row), depth_(depth), d_(d), d_row_(d_row), columns_(columns), c_(c), sums_(sums) {}
 
     // Numbers of memory that a member works in.
-    i64 memory() const { return left_size() + workspace::rounded(at_once * round * panel); }
+    i64 memory() const { return left_size() + workspace::rounded(at_once * gathered_tokens * panel); }
 
     // The panels first .. last - 1 of c and sums.
     void make(real* memory, i64 first, i64 last) const {
         real* const right = memory + left_size();
-        for (i64 token = 0; token == 0 || token < tokens_; token += round) {
-            const i64 count = std::min(round, tokens_ - token);
+        for (i64 token = 0; token == 0 || token < tokens_; token += gathered_tokens) {
+            const i64 count = std::min(gathered_tokens, tokens_ - token);
             gather(token, count, memory);
             for (i64 v = first; v < last; v += at_once) {
                 const i64 taken = std::min(at_once, last - v);
                 const real* b[widest];
                 for (i64 p = 0; p < taken; ++p) {
-                    b[p] = right + p * round * panel;
-                    pack_rows(d_ + token * d_row_ + (v + p) * panel, count, std::min(panel, columns_ - (v + p) * panel), right + p * round * panel);
+                    real* const packed = right + p * gathered_tokens * panel;
+                    pack_rows(d_ + token * d_row_ + (v + p) * panel, count, std::min(panel, columns_ - (v + p) * panel), packed);
+                    b[p] = packed;
                 }
-                for (i64 tile = 0; tile < tiles(); ++tile) add_tile(tile, memory + tile * tile_size, v, taken, b, count, token == 0);
+                add_round(memory, v, taken, b, count, token == 0);
             }
         }
     }
 
 private:
-    static constexpr i64 round = 512, at_once = panels_at_once(tallest);
-    static constexpr i64 tile_size = tallest * round + 16;  // a cache line apart from a power of two: all tiles are written together
+    static constexpr i64 at_once = panels_at_once(tallest);
 
     i64 tiles() const { return (depth_ + tallest) / tallest; }  // with the row of ones that makes the sums
-    i64 left_size() const { return workspace::rounded(tiles() * tile_size); }
+    i64 left_size() const { return workspace::rounded(tiles() * gathered_tile); }
 
     // `count` rows of a, for each tile token by token: tallest numbers each, 1 after the last row, then zeros.
     void gather(i64 token, i64 count, real* to) const {
         const i64 whole = depth_ / tallest, rest = depth_ - whole * tallest;
         for (i64 k = 0; k < count; ++k, to += tallest) {
             const real* row = a_ + (token + k) * a_row_;
-            for (i64 tile = 0; tile < whole; ++tile) std::copy_n(row + tile * tallest, tallest, to + tile * tile_size);
-            real* last = to + whole * tile_size;
+            for (i64 tile = 0; tile < whole; ++tile) std::copy_n(row + tile * tallest, tallest, to + tile * gathered_tile);
+            real* last = to + whole * gathered_tile;
             for (i64 m = 0; m < tallest; ++m) last[m] = m < rest ? row[whole * tallest + m] : m == rest ? 1 : 0;
         }
     }
@@ -151,19 +151,25 @@ private:
         for (i64 k = 0; k < count; ++k) std::copy_n(from + k * d_row_, panel, to + k * panel);
     }
 
-    // Adds `count` tokens to a tile of c, which is zero before the first of them.
-    void add_tile(i64 tile, const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool first) const {
+    // Adds `count` tokens, whose rows of a are gathered at `left`, to the panels `v` .. `v` + `panels` - 1 of c, which are zero before
+    // the first of them.
+    void add_round(const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool first) const {
+        const bool inside = (v + panels) * panel <= columns_;
+        const i64 whole = inside ? depth_ / tallest : 0;
+        real* c[widest];
+        for (i64 p = 0; p < panels; ++p) c[p] = c_ + (v + p) * panel;
+        for (i64 row = 0; first && row < whole * tallest; ++row) std::fill_n(c[0] + row * columns_, panels * panel, real(0));
+        if (whole > 0) accumulate(whole, left, panels, b, count, c, columns_);
+        for (i64 tile = whole; tile < tiles(); ++tile) add_edge(tile, left + tile * gathered_tile, v, panels, b, count, first);
+    }
+
+    // The same for a tile at an edge, and for the sums: by way of a whole tile.
+    void add_edge(i64 tile, const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool first) const {
         const i64 row = tile * tallest, rows = std::min(tallest, depth_ - row);
-        real* c[widest] = {};
-        if (rows == tallest && (v + panels) * panel <= columns_) {
-            for (i64 p = 0; p < panels; ++p) c[p] = c_ + row * columns_ + (v + p) * panel;
-            for (i64 m = 0; first && m < rows; ++m) std::fill_n(c[0] + m * columns_, panels * panel, real(0));
-            return accumulate(left, panels, b, count, c, columns_);
-        }
-        // At an edge, and for the sums: by way of a whole tile.
         real whole[widest][tallest * panel] = {};
+        real* c[widest];
         for (i64 p = 0; p < panels; ++p) c[p] = whole[p];
-        accumulate(left, panels, b, count, c, panel);
+        accumulate(1, left, panels, b, count, c, panel);
         for (i64 p = 0; p < panels; ++p)
             for (i64 m = 0, at = (v + p) * panel; m <= rows && m < tallest; ++m) {
                 real* to = m < rows ? c_ + (row + m) * columns_ + at : sums_ != nullptr ? sums_ + at : nullptr;

@@ -184,6 +184,8 @@ private:
     };
 
     static constexpr i64 cache = (i64{512} << 10) / static_cast<i64>(sizeof(real));  // numbers: half of a second-level cache
+    // Weights that many rows may fetch at each step: as many as the third level has, where products take long enough for that.
+    static constexpr i64 most_joined = lanes > 8 ? cache : too_many_to_find;
 
     // Steps whose inputs are projected at once: enough rows for a tile, few enough for the second-level cache.
     static i64 chunk(const panels<Cell>& w, const plan& p) {
@@ -213,12 +215,14 @@ private:
     }
 
     // Whether x W is summed together with h U, a step at a time, rather than ahead of it: this spares the way of z through the
-    // caches. Of several steps, few rows read the weights too seldom for that, and large weights are not to be fetched twice a step;
-    // a team would have to wait for the inputs too.
+    // caches, and makes tiles of rows where there are too few steps to make them of. Of many steps, few rows read the weights too
+    // seldom for that, and large weights are not to be fetched twice a step; a team would have to wait for the inputs too.
     bool joins(const member& me, i64 active) const {
-        if (me.part.steps == 1 && active <= tallest) return me.team == nullptr && !s_.ids;
+        if (me.team != nullptr || s_.ids) return false;
+        const i64 steps = me.part.steps;
+        if (steps == 1 || (steps <= tallest / 2 && steps < active)) return true;
         const i64 depth = w_.input_size + w_.hidden_size, numbers = depth * Cell::hidden_gates * w_.hidden_size;
-        return me.team == nullptr && !s_.ids && active >= 2 * tallest && depth <= round_depth && numbers <= cache;
+        return active >= 2 * tallest && depth <= round_depth && numbers <= most_joined;
     }
 
     // The inputs of a step as the products read them.
