@@ -274,10 +274,7 @@ public:
         if (g_.table != nullptr) table(member, members);
         const i64 from = first_tile(member, members), to = first_tile(member + 1, members);
         if (from == to) return;
-        each_operand(from, to, memory, [&](source a, i64 begin, i64 end, real*) {
-            for (i64 tile = begin; tile < end; ++tile) clear(a, tile);
-        });
-        for (i64 token = 0; token < tokens_; token += gathered_tokens) {
+        for (i64 token = 0; token == 0 || token < tokens_; token += gathered_tokens) {
             const i64 count = std::min(gathered_tokens, tokens_ - token);
             real* const own = memory + (to - from) * gathered_tile;
             each_operand(from, to, memory, [&](source a, i64 begin, i64 end, real* left) { gather(a, begin, end, token, count, left, own); });
@@ -383,8 +380,8 @@ private:
         return -1;
     }
 
-    // Adds one round of tokens to the rows of an operand's tiles `begin` .. `end` - 1, whose tokens are gathered at `left`, and the
-    // panels `first` .. `first` + `panels` - 1 of d, slot after slot.
+    // One round of tokens, which the first one of all leaves and the others add: to the rows of an operand's tiles `begin` ..
+    // `end` - 1, gathered at `left`, and the panels `first` .. `first` + `panels` - 1 of d, slot after slot.
     void add_round(source a, i64 begin, i64 end, i64 first, i64 panels, const real* left, i64 token, i64 count) const {
         const real* b[widest];
         i64 taken = 0, which[widest];
@@ -404,45 +401,30 @@ private:
         i64 tile = begin;
         if (inside && begin < size / tallest) {
             tile = std::min(end, size / tallest);
-            accumulate(tile - begin, left, taken, b, count, c, width);
+            accumulate(token == 0, tile - begin, left, taken, b, count, c, width);
         }
         for (; tile < end; ++tile) {  // at an edge, and for the bias: by way of a whole tile
             real whole[widest][tallest * panel];
-            for (i64 p = 0; p < taken; ++p) c[p] = whole[p], std::fill_n(whole[p], tallest * panel, real(0));
-            accumulate(1, left + (tile - begin) * gathered_tile, taken, b, count, c, panel);
+            for (i64 p = 0; p < taken; ++p) c[p] = whole[p];
+            accumulate(true, 1, left + (tile - begin) * gathered_tile, taken, b, count, c, panel);
             const i64 row = tile * tallest, rows = std::min(tallest, size - row);
-            for (i64 p = 0; p < taken; ++p) add_edge(a, row, rows, which[p] / w_.blocks, which[p] % w_.blocks, whole[p]);
+            for (i64 p = 0; p < taken; ++p) add_edge(token == 0, a, row, rows, which[p] / w_.blocks, which[p] % w_.blocks, whole[p]);
         }
     }
 
-    void add_edge(source from, i64 first, i64 rows, i64 slot, i64 u, const real* sums) const {
+    void add_edge(bool leaves, source from, i64 first, i64 rows, i64 slot, i64 u, const real* sums) const {
         const i64 columns = std::min(panel, w_.hidden_size - u * panel), gate = gate_of(from, slot);
         const i64 width = (from == from_x ? Cell::input_gates : Cell::hidden_gates) * w_.hidden_size;
         real* weight = from == from_x ? g_.input : g_.hidden;
         real* bias = from == from_x ? g_.bias : slot >= Cell::input_gates ? g_.bias_candidate : nullptr;
         const auto add_row = [&](const real* sum, real* to) {
             for (i64 lane = 0; lane < columns; lane += lanes)
-                store_units(to + lane, load_units(to + lane, columns - lane) + load(sum + lane), columns - lane);
+                store_units(to + lane, leaves ? load(sum + lane) : load_units(to + lane, columns - lane) + load(sum + lane), columns - lane);
         };
         for (i64 m = 0; m < rows && weight != nullptr; ++m)
             add_row(sums + m * panel, weight + (first + m) * width + gate * w_.hidden_size + u * panel);
         if (rows < tallest && bias != nullptr)
             add_row(sums + rows * panel, bias + (from == from_x ? gate * w_.hidden_size : 0) + u * panel);
-    }
-
-    // The part of all gradients that a tile of an operand makes, zero before its first round.
-    void clear(source from, i64 tile) const {
-        const i64 first = tile * tallest, size = from == from_x ? w_.input_size : w_.hidden_size, rows = std::min(tallest, size - first);
-        const i64 gates = from == from_x ? Cell::input_gates : Cell::hidden_gates, width = gates * w_.hidden_size;
-        real* weight = from == from_x ? g_.input : g_.hidden;
-        for (i64 gate = 0; gate < gates && weight != nullptr; ++gate) {
-            if (from != from_x && (Cell::resets && gate == gates - 1) != (from == from_reset_memory)) continue;
-            for (i64 m = 0; m < rows; ++m)
-                std::fill_n(weight + (first + m) * width + gate * w_.hidden_size, w_.hidden_size, real(0));
-        }
-        if (rows == tallest) return;
-        if (from == from_x && g_.bias != nullptr) std::fill_n(g_.bias, width, real(0));
-        if (from == from_hidden && g_.bias_candidate != nullptr) std::fill_n(g_.bias_candidate, w_.hidden_size, real(0));
     }
 
     // Each row of the table has the sum of d over the tokens that looked it up, in their order. A member has its own columns.

@@ -85,8 +85,8 @@ struct sums {
     }
 };
 
-// What a tile does with its sums: starts them from `start`, or starts them from zero and adds them to c.
-enum class sums_go { from_start, onto_c };
+// What a tile does with its sums: starts them from `start`, or starts them from zero and adds them to c or leaves them there.
+enum class sums_go { from_start, onto_c, into_c };
 
 // A product that a tile's sums go through. b[p]: depth x panel.
 struct term {
@@ -108,11 +108,11 @@ void tiles(i64 count, const term* first, const term* last, const real* const* st
         sums<M, P> sum;
         for (int p = 0; p < P; ++p) {
             for (int m = 0; m < M; ++m) {
-                if constexpr (Go == sums_go::onto_c) {
-                    sum.at[m][p][0] = sum.at[m][p][1] = set(0);
-                } else {
+                if constexpr (Go == sums_go::from_start) {
                     const real* const at = start[p] + (from + m) * start_row;
                     sum.at[m][p][0] = load(at), sum.at[m][p][1] = load(at + lanes);
+                } else {
+                    sum.at[m][p][0] = sum.at[m][p][1] = set(0);
                 }
             }
         }
@@ -213,14 +213,18 @@ inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 
     }
 }
 
-// c += a b for `count` tiles of `tallest` rows of a, gathered (data[k * tallest + m], tiles gathered_tile apart), on up to
-// panels_at_once(tallest) panels. The sum of the call is formed by itself and then added: one chain over thousands of tokens would
-// lose digits.
-inline void accumulate(i64 count, const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
-    static constexpr tiles_function one = tiles<tallest, sums_go::onto_c, tallest, 1>;
-    static constexpr tiles_function all = tiles<tallest, sums_go::onto_c, tallest, panels_at_once(tallest)>;
+// c += a b, or where `first` c = a b, for `count` tiles of `tallest` rows of a, gathered (data[k * tallest + m], tiles gathered_tile
+// apart), on up to panels_at_once(tallest) panels. The sum of the call is formed by itself and then added: one chain over thousands
+// of tokens would lose digits.
+template <sums_go Go>
+void sum_up(i64 count, const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
+    constexpr tiles_function one = tiles<tallest, Go, tallest, 1>, all = tiles<tallest, Go, tallest, panels_at_once(tallest)>;
     const term sum{{a, 1, panel * tallest}, b, depth};
     (panels == 1 ? one : all)(count, &sum, &sum + 1, nullptr, 0, c, c_row);
+}
+
+inline void accumulate(bool first, i64 count, const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
+    (first ? sum_up<sums_go::into_c> : sum_up<sums_go::onto_c>)(count, a, panels, b, depth, c, c_row);
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

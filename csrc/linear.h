@@ -151,25 +151,24 @@ private:
         for (i64 k = 0; k < count; ++k) std::copy_n(from + k * d_row_, panel, to + k * panel);
     }
 
-    // Adds `count` tokens, whose rows of a are gathered at `left`, to the panels `v` .. `v` + `panels` - 1 of c, which are zero before
-    // the first of them.
+    // Adds `count` tokens, whose rows of a are gathered at `left`, to the panels `v` .. `v` + `panels` - 1 of c; the first ones are left
+    // there.
     void add_round(const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool first) const {
         const bool inside = (v + panels) * panel <= columns_;
         const i64 whole = inside ? depth_ / tallest : 0;
         real* c[widest];
         for (i64 p = 0; p < panels; ++p) c[p] = c_ + (v + p) * panel;
-        for (i64 row = 0; first && row < whole * tallest; ++row) std::fill_n(c[0] + row * columns_, panels * panel, real(0));
-        if (whole > 0) accumulate(whole, left, panels, b, count, c, columns_);
+        if (whole > 0) accumulate(first, whole, left, panels, b, count, c, columns_);
         for (i64 tile = whole; tile < tiles(); ++tile) add_edge(tile, left + tile * gathered_tile, v, panels, b, count, first);
     }
 
     // The same for a tile at an edge, and for the sums: by way of a whole tile.
     void add_edge(i64 tile, const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool first) const {
         const i64 row = tile * tallest, rows = std::min(tallest, depth_ - row);
-        real whole[widest][tallest * panel] = {};
+        real whole[widest][tallest * panel];
         real* c[widest];
         for (i64 p = 0; p < panels; ++p) c[p] = whole[p];
-        accumulate(1, left, panels, b, count, c, panel);
+        accumulate(true, 1, left, panels, b, count, c, panel);
         for (i64 p = 0; p < panels; ++p)
             for (i64 m = 0, at = (v + p) * panel; m <= rows && m < tallest; ++m) {
                 real* to = m < rows ? c_ + (row + m) * columns_ + at : sums_ != nullptr ? sums_ + at : nullptr;
