@@ -277,7 +277,9 @@ public:
         for (i64 token = 0; token == 0 || token < tokens_; token += gathered_tokens) {
             const i64 count = std::min(gathered_tokens, tokens_ - token);
             real* const own = memory + (to - from) * gathered_tile;
-            each_operand(from, to, memory, [&](source a, i64 begin, i64 end, real* left) { gather(a, begin, end, token, count, left, own); });
+            each_operand(from, to, memory, [&](source a, i64 begin, i64 end, real* left) {
+                gather(a, begin, end, token, count, left, own);
+            });
             // Panels of d one group after the other, each for all tiles: they stay in the caches.
             const i64 all = Cell::slots * w_.blocks;
             for (i64 first = 0; first < all; first += at_once)
@@ -291,22 +293,22 @@ private:
     static constexpr i64 at_once = panels_at_once(tallest), rows_at_once = 8 * tallest;
     enum source { from_x, from_hidden, from_reset_memory };
 
-    i64 tiles_of(source a) const {
+    i64 tile_count(source a) const {
         if (a == from_x) return g_.input == nullptr && g_.bias == nullptr ? 0 : (w_.input_size + tallest) / tallest;
         if (g_.hidden == nullptr && (a != from_hidden || g_.bias_candidate == nullptr)) return 0;
         return a == from_reset_memory && !Cell::resets ? 0 : (w_.hidden_size + tallest) / tallest;
     }
-    i64 all_tiles() const { return tiles_of(from_x) + tiles_of(from_hidden) + tiles_of(from_reset_memory); }
+    i64 all_tiles() const { return tile_count(from_x) + tile_count(from_hidden) + tile_count(from_reset_memory); }
 
     // The first tile of a member, where all have as much to multiply: the tiles of one operand go with more gates than another's.
     i64 first_tile(i64 member, i64 members) const {
         i64 all = 0;
-        for (source a : {from_x, from_hidden, from_reset_memory}) all += tiles_of(a) * gates_of(a);
+        for (source a : {from_x, from_hidden, from_reset_memory}) all += tile_count(a) * gates_of(a);
         i64 tile = 0, before = all * member / members;
         for (source a : {from_x, from_hidden, from_reset_memory}) {
-            const i64 here = tiles_of(a) * gates_of(a);
+            const i64 here = tile_count(a) * gates_of(a);
             if (before < here) return tile + before / gates_of(a);
-            tile += tiles_of(a), before -= here;
+            tile += tile_count(a), before -= here;
         }
         return tile;
     }
@@ -323,9 +325,9 @@ private:
     void each_operand(i64 from, i64 to, real* memory, Visit visit) const {
         i64 first = 0;
         for (source a : {from_x, from_hidden, from_reset_memory}) {
-            const i64 begin = std::max(from, first), end = std::min(to, first + tiles_of(a));
+            const i64 begin = std::max(from, first), end = std::min(to, first + tile_count(a));
             if (begin < end) visit(a, begin - first, end - first, memory + (begin - from) * gathered_tile);
-            first += tiles_of(a);
+            first += tile_count(a);
         }
     }
 
@@ -380,51 +382,51 @@ private:
         return -1;
     }
 
-    // One round of tokens, which the first one of all leaves and the others add: to the rows of an operand's tiles `begin` ..
-    // `end` - 1, gathered at `left`, and the panels `first` .. `first` + `panels` - 1 of d, slot after slot.
+    // Adds one round of tokens to the rows of an operand's tiles `begin` .. `end` - 1, gathered at `left`, and the panels `first` ..
+    // `first` + `panels` - 1 of d, slot after slot. The first round is written over what was there.
     void add_round(source a, i64 begin, i64 end, i64 first, i64 panels, const real* left, i64 token, i64 count) const {
         const real* b[widest];
         i64 taken = 0, which[widest];
         for (i64 i = first; i < first + panels; ++i)
             if (gate_of(a, i / w_.blocks) >= 0) b[taken] = d_ + (i * tokens_ + token) * panel, which[taken++] = i;
         if (taken == 0) return;
-        const i64 size = a == from_x ? w_.input_size : w_.hidden_size;
-        const i64 width = (a == from_x ? Cell::input_gates : Cell::hidden_gates) * w_.hidden_size;
+        const i64 size = a == from_x ? w_.input_size : w_.hidden_size, width = columns_of(a);
         real* const weight = a == from_x ? g_.input : g_.hidden;
-        real* c[widest];
         bool inside = weight != nullptr;
-        for (i64 p = 0; p < taken; ++p) {
-            const i64 u = which[p] % w_.blocks;
-            inside = inside && (u + 1) * panel <= w_.hidden_size;
-            c[p] = weight + begin * tallest * width + gate_of(a, which[p] / w_.blocks) * w_.hidden_size + u * panel;
-        }
+        for (i64 p = 0; p < taken; ++p) inside = inside && (which[p] % w_.blocks + 1) * panel <= w_.hidden_size;
         i64 tile = begin;
         if (inside && begin < size / tallest) {
+            real* c[widest];
+            for (i64 p = 0; p < taken; ++p)
+                c[p] = weight + begin * tallest * width + gate_of(a, which[p] / w_.blocks) * w_.hidden_size + which[p] % w_.blocks * panel;
             tile = std::min(end, size / tallest);
-            accumulate(token == 0, tile - begin, left, taken, b, count, c, width);
+            accumulate(tile - begin, left, taken, b, count, c, width, token == 0);
         }
-        for (; tile < end; ++tile) {  // at an edge, and for the bias: by way of a whole tile
-            real whole[widest][tallest * panel];
-            for (i64 p = 0; p < taken; ++p) c[p] = whole[p];
-            accumulate(true, 1, left + (tile - begin) * gathered_tile, taken, b, count, c, panel);
-            const i64 row = tile * tallest, rows = std::min(tallest, size - row);
-            for (i64 p = 0; p < taken; ++p) add_edge(token == 0, a, row, rows, which[p] / w_.blocks, which[p] % w_.blocks, whole[p]);
-        }
+        for (; tile < end; ++tile)  // at an edge, and for the bias
+            for (i64 p = 0; p < taken; ++p) add_edge(a, tile, which[p], left + (tile - begin) * gathered_tile, b[p], count, token == 0);
     }
 
-    void add_edge(bool leaves, source from, i64 first, i64 rows, i64 slot, i64 u, const real* sums) const {
-        const i64 columns = std::min(panel, w_.hidden_size - u * panel), gate = gate_of(from, slot);
-        const i64 width = (from == from_x ? Cell::input_gates : Cell::hidden_gates) * w_.hidden_size;
-        real* weight = from == from_x ? g_.input : g_.hidden;
-        real* bias = from == from_x ? g_.bias : slot >= Cell::input_gates ? g_.bias_candidate : nullptr;
+    // Numbers of a row of an operand's weights.
+    i64 columns_of(source a) const { return (a == from_x ? Cell::input_gates : Cell::hidden_gates) * w_.hidden_size; }
+
+    // The same for one tile and panel `i` of d, by way of a whole tile.
+    void add_edge(source a, i64 tile, i64 i, const real* left, const real* b, i64 count, bool anew) const {
+        real whole[tallest * panel];
+        real* const c = whole;
+        accumulate(1, left, 1, &b, count, &c, panel, true);
+        const i64 slot = i / w_.blocks, u = i % w_.blocks, columns = std::min(panel, w_.hidden_size - u * panel);
+        const i64 at = gate_of(a, slot) * w_.hidden_size + u * panel, first = tile * tallest;
+        const i64 rows = std::min(tallest, (a == from_x ? w_.input_size : w_.hidden_size) - first);
         const auto add_row = [&](const real* sum, real* to) {
-            for (i64 lane = 0; lane < columns; lane += lanes)
-                store_units(to + lane, leaves ? load(sum + lane) : load_units(to + lane, columns - lane) + load(sum + lane), columns - lane);
+            for (i64 lane = 0; lane < columns; lane += lanes) {
+                const vec here = load(sum + lane);
+                store_units(to + lane, anew ? here : load_units(to + lane, columns - lane) + here, columns - lane);
+            }
         };
-        for (i64 m = 0; m < rows && weight != nullptr; ++m)
-            add_row(sums + m * panel, weight + (first + m) * width + gate * w_.hidden_size + u * panel);
-        if (rows < tallest && bias != nullptr)
-            add_row(sums + rows * panel, bias + (from == from_x ? gate * w_.hidden_size : 0) + u * panel);
+        real* const weight = a == from_x ? g_.input : g_.hidden;
+        for (i64 m = 0; m < rows && weight != nullptr; ++m) add_row(whole + m * panel, weight + (first + m) * columns_of(a) + at);
+        real* const bias = a == from_x ? g_.bias : slot >= Cell::input_gates ? g_.bias_candidate : nullptr;
+        if (rows < tallest && bias != nullptr) add_row(whole + rows * panel, bias + (a == from_x ? at : u * panel));
     }
 
     // Each row of the table has the sum of d over the tokens that looked it up, in their order. A member has its own columns.

@@ -34,7 +34,7 @@ constexpr i64 panels_of(i64 columns) { return (columns + panel - 1) / panel; }
 constexpr i64 gathered_tokens = 512, gathered_tile = tallest * gathered_tokens + 16;
 
 // The left operand: element (m, k) at data[m * row + (k / panel) * block + (k % panel) * step], where step is 1 for rows of
-// numbers and `tallest` for numbers already gathered column by column, tile by tile (row is 1 then).
+// numbers and `tallest` for numbers already gathered column by column, tile by tile, gathered_tile apart (row is 1 then).
 struct operand {
     const real* data;
     i64 row, block;
@@ -57,10 +57,27 @@ __attribute__((always_inline)) inline void prefetch_rows(i64 from, real* const* 
         for (int m = 0; m < M; ++m) prefetch<true>(c[p] + (from + m) * c_row);
 }
 
+// What a tile does with its sums: starts them from `start`, or starts them from zero and adds them to c or leaves them there.
+enum class sums_go { from_start, onto_c, into_c };
+
 // The sums of one tile, in registers: M rows by P panels.
 template <int M, int P>
 struct sums {
     vec at[M][P][2];
+
+    // Their first numbers; start[p]: that of row 0, rows `row` apart.
+    template <sums_go Go>
+    void begin(const real* const* start, i64 from, i64 row) {
+        for (int p = 0; p < P; ++p)
+            for (int m = 0; m < M; ++m) {
+                if constexpr (Go == sums_go::from_start) {
+                    const real* const first = start[p] + (from + m) * row;
+                    at[m][p][0] = load(first), at[m][p][1] = load(first + lanes);
+                } else {
+                    at[m][p][0] = at[m][p][1] = set(0);
+                }
+            }
+    }
 
     // Adds `Count` products to every sum, in order. base: three rows from each pointer, which is what one address of the
     // processor reaches without further arithmetic.
@@ -83,10 +100,22 @@ struct sums {
             }
         }
     }
-};
 
-// What a tile does with its sums: starts them from `start`, or starts them from zero and adds them to c or leaves them there.
-enum class sums_go { from_start, onto_c, into_c };
+    // To the rows of c from `from` on.
+    template <sums_go Go>
+    void leave(real* const* c, i64 from, i64 row) {
+        for (int p = 0; p < P; ++p)
+            for (int m = 0; m < M; ++m) {
+                real* const to = c[p] + (from + m) * row;
+                if constexpr (Go == sums_go::onto_c) {
+                    at[m][p][0] = load(to) + at[m][p][0];
+                    at[m][p][1] = load(to + lanes) + at[m][p][1];
+                }
+                store(to, at[m][p][0]);
+                store(to + lanes, at[m][p][1]);
+            }
+    }
+};
 
 // A product that a tile's sums go through. b[p]: depth x panel.
 struct term {
@@ -106,16 +135,7 @@ void tiles(i64 count, const term* first, const term* last, const real* const* st
         const i64 from = tile * M;
         prefetch_rows<M, P>(from, c, c_row);
         sums<M, P> sum;
-        for (int p = 0; p < P; ++p) {
-            for (int m = 0; m < M; ++m) {
-                if constexpr (Go == sums_go::from_start) {
-                    const real* const at = start[p] + (from + m) * start_row;
-                    sum.at[m][p][0] = load(at), sum.at[m][p][1] = load(at + lanes);
-                } else {
-                    sum.at[m][p][0] = sum.at[m][p][1] = set(0);
-                }
-            }
-        }
+        sum.template begin<Go>(start, from, start_row);
         for (const term* of = first; of != last; ++of) {
             operand a = of->a;
             a.data += Step == 1 ? from * a.row : tile * gathered_tile;
@@ -136,22 +156,14 @@ void tiles(i64 count, const term* first, const term* last, const real* const* st
                     sum.template add<Step, at_once>(base, a.row, right);
                     advance(at_once);
                 }
+                static_assert(at_once == 2);
                 if (left > 0) {
                     sum.template add<Step, 1>(base, a.row, right);
                     advance(1);
                 }
             }
         }
-        for (int p = 0; p < P; ++p)
-            for (int m = 0; m < M; ++m) {
-                real* const to = c[p] + (from + m) * c_row;
-                if constexpr (Go == sums_go::onto_c) {
-                    sum.at[m][p][0] = load(to) + sum.at[m][p][0];
-                    sum.at[m][p][1] = load(to + lanes) + sum.at[m][p][1];
-                }
-                store(to, sum.at[m][p][0]);
-                store(to + lanes, sum.at[m][p][1]);
-            }
+        sum.template leave<Go>(c, from, c_row);
     }
 }
 
@@ -182,9 +194,10 @@ constexpr i64 ahead = 4;
 constexpr i64 round_depth = (i64{128} << 10) / (panels_at_once(tallest) * panel * static_cast<i64>(sizeof(real)));
 
 // c = start + the terms first .. last - 1, one or two, for any number of rows on up to panels_at_once(rows) panels. Layout as in
-// `tiles`.
+// `tiles`. Two terms are taken whole, however deep: each tile reads all of their panels.
 inline void multiply(i64 rows, const term* first, const term* last, i64 panels, const real* const* start, i64 start_row,
                      real* const* c, i64 c_row) {
+    if (rows <= tallest) return tiles_of(rows, panels)(1, first, last, start, start_row, c, c_row);
     // Of nearly equal height: a last tile of one row would waste the registers.
     const i64 all = (rows + tallest - 1) / tallest, height = rows / all, higher = rows % all;
     if (higher == 0) return tiles_of(height, panels)(all, first, last, start, start_row, c, c_row);
@@ -213,9 +226,7 @@ inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 
     }
 }
 
-// c += a b, or where `first` c = a b, for `count` tiles of `tallest` rows of a, gathered (data[k * tallest + m], tiles gathered_tile
-// apart), on up to panels_at_once(tallest) panels. The sum of the call is formed by itself and then added: one chain over thousands
-// of tokens would lose digits.
+// `accumulate`, where what becomes of the sums is known.
 template <sums_go Go>
 void sum_up(i64 count, const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
     constexpr tiles_function one = tiles<tallest, Go, tallest, 1>, all = tiles<tallest, Go, tallest, panels_at_once(tallest)>;
@@ -223,8 +234,11 @@ void sum_up(i64 count, const real* a, i64 panels, const real* const* b, i64 dept
     (panels == 1 ? one : all)(count, &sum, &sum + 1, nullptr, 0, c, c_row);
 }
 
-inline void accumulate(bool first, i64 count, const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
-    (first ? sum_up<sums_go::into_c> : sum_up<sums_go::onto_c>)(count, a, panels, b, depth, c, c_row);
+// c += a b, or c = a b where it is made `anew`, for `count` tiles of `tallest` rows of a, gathered (data[k * tallest + m]), on up to
+// panels_at_once(tallest) panels. The sum of the call is formed by itself and then added: one chain over thousands of tokens would
+// lose digits.
+inline void accumulate(i64 count, const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row, bool anew) {
+    (anew ? sum_up<sums_go::into_c> : sum_up<sums_go::onto_c>)(count, a, panels, b, depth, c, c_row);
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

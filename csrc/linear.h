@@ -131,8 +131,8 @@ public:
 private:
     static constexpr i64 at_once = panels_at_once(tallest);
 
-    i64 tiles() const { return (depth_ + tallest) / tallest; }  // with the row of ones that makes the sums
-    i64 left_size() const { return workspace::rounded(tiles() * gathered_tile); }
+    i64 tile_count() const { return (depth_ + tallest) / tallest; }  // with the row of ones that makes the sums
+    i64 left_size() const { return workspace::rounded(tile_count() * gathered_tile); }
 
     // `count` rows of a, for each tile token by token: tallest numbers each, 1 after the last row, then zeros.
     void gather(i64 token, i64 count, real* to) const {
@@ -151,30 +151,32 @@ private:
         for (i64 k = 0; k < count; ++k) std::copy_n(from + k * d_row_, panel, to + k * panel);
     }
 
-    // Adds `count` tokens, whose rows of a are gathered at `left`, to the panels `v` .. `v` + `panels` - 1 of c; the first ones are left
-    // there.
-    void add_round(const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool first) const {
-        const bool inside = (v + panels) * panel <= columns_;
-        const i64 whole = inside ? depth_ / tallest : 0;
-        real* c[widest];
-        for (i64 p = 0; p < panels; ++p) c[p] = c_ + (v + p) * panel;
-        if (whole > 0) accumulate(first, whole, left, panels, b, count, c, columns_);
-        for (i64 tile = whole; tile < tiles(); ++tile) add_edge(tile, left + tile * gathered_tile, v, panels, b, count, first);
+    // Adds `count` tokens, whose rows of a are gathered at `left`, to the panels `v` .. `v` + `panels` - 1 of c, or writes them over
+    // what was there (`anew`).
+    void add_round(const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool anew) const {
+        const i64 whole = (v + panels) * panel <= columns_ ? depth_ / tallest : 0;
+        if (whole > 0) {
+            real* c[widest];
+            for (i64 p = 0; p < panels; ++p) c[p] = c_ + (v + p) * panel;
+            accumulate(whole, left, panels, b, count, c, columns_, anew);
+        }
+        for (i64 tile = whole; tile < tile_count(); ++tile)
+            for (i64 p = 0; p < panels; ++p) add_edge(tile, left + tile * gathered_tile, v + p, b[p], count, anew);
     }
 
-    // The same for a tile at an edge, and for the sums: by way of a whole tile.
-    void add_edge(i64 tile, const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool first) const {
-        const i64 row = tile * tallest, rows = std::min(tallest, depth_ - row);
-        real whole[widest][tallest * panel];
-        real* c[widest];
-        for (i64 p = 0; p < panels; ++p) c[p] = whole[p];
-        accumulate(true, 1, left, panels, b, count, c, panel);
-        for (i64 p = 0; p < panels; ++p)
-            for (i64 m = 0, at = (v + p) * panel; m <= rows && m < tallest; ++m) {
-                real* to = m < rows ? c_ + (row + m) * columns_ + at : sums_ != nullptr ? sums_ + at : nullptr;
-                for (i64 lane = 0; to != nullptr && lane < std::min(panel, columns_ - at); ++lane)
-                    to[lane] = (first ? 0 : to[lane]) + whole[p][m * panel + lane];
+    // The same for one panel of a tile at an edge, and for the sums: by way of a whole tile.
+    void add_edge(i64 tile, const real* left, i64 v, const real* b, i64 count, bool anew) const {
+        const i64 row = tile * tallest, rows = std::min(tallest, depth_ - row), at = v * panel;
+        real whole[tallest * panel];
+        real* const c = whole;
+        accumulate(1, left, 1, &b, count, &c, panel, true);
+        for (i64 m = 0; m <= rows && m < tallest; ++m) {
+            real* const to = m < rows ? c_ + (row + m) * columns_ + at : sums_ != nullptr ? sums_ + at : nullptr;
+            for (i64 lane = 0; to != nullptr && lane < std::min(panel, columns_ - at); ++lane) {
+                const real sum = whole[m * panel + lane];
+                to[lane] = anew ? sum : to[lane] + sum;
             }
+        }
     }
 
     const i64 tokens_;

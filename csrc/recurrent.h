@@ -84,7 +84,7 @@ struct gradients {
     real *input, *hidden;           // (I, G), (H, G)
     real* table;                    // (R, G)
     std::int64_t table_rows;
-    real *bias, *bias_candidate;    // (G,), (H,)
+    real *bias, *bias_candidate;    // (G,), (H,); bias_candidate: null but for gru_reset_after
     rows_of<real> first_hidden, first_cell;  // (B, H)
 };
 

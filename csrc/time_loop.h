@@ -184,8 +184,8 @@ private:
     };
 
     static constexpr i64 cache = (i64{512} << 10) / static_cast<i64>(sizeof(real));  // numbers: half of a second-level cache
-    // Weights that many rows may fetch at each step: as many as the third level has, where products take long enough for that.
-    static constexpr i64 most_joined = lanes > 8 ? cache : too_many_to_find;
+    // Weights that many rows fetch at each step in one sum. With AVX2 products take long enough to have them from the third level.
+    static constexpr i64 most_joined = lanes == 8 ? too_many_to_find : cache;
 
     // Steps whose inputs are projected at once: enough rows for a tile, few enough for the second-level cache.
     static i64 chunk(const panels<Cell>& w, const plan& p) {
