@@ -74,7 +74,30 @@ def test_results_and_gradients_are_those_of_the_reference(
     torch.testing.assert_close(wide(read(layer, x, reverse=reverse)), truth, rtol=2e-5, atol=2e-5)
 
 
+@of_each_kind
+def test_gradients_over_more_tokens_than_two_rounds_are_those_of_the_reference(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, x = build(kind, 41), inputs(26, 41)
+    with torch.no_grad():
+        layer.weight_hidden /= math.sqrt(41)
+    monkeypatch.setenv("SEQLOOM_KERNELS", "reference")
+    truth = read(copy.deepcopy(layer).double(), x.double(), None)
+    monkeypatch.setenv("SEQLOOM_KERNELS", "fused_cpu")
+    for ours, theirs in zip(read(layer, x, None).gradients, truth.gradients, strict=True):
+        assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+
+
 # To the bit
+
+
+@of_each_kind
+@pytest.mark.parametrize("steps", [1, 2, 3])  # few steps of many rows are multiplied in another way
+def test_a_few_steps_of_a_row_give_the_bits_of_the_row_in_its_batch(kind: str, steps: int) -> None:
+    layer, x = build(kind, 33), inputs(8, steps)
+    outputs = layer(x)[0]
+    for row in range(len(x)):
+        assert_same_bits(layer(x[row : row + 1])[0][0], outputs[row])
 
 
 @of_each_kind

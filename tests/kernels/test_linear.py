@@ -13,7 +13,14 @@ from seqloom.kernels.linear import linears
 from seqloom.nn import Linear
 
 needs_core = pytest.mark.skipif(not native.available(), reason=native.reason())
-SIZES = [(1, 1, 1), (5, 7, 3), (33, 100, 65), (200, 130, 300), (3, 64, 2000)]
+SIZES = [
+    (1, 1, 1),
+    (5, 7, 3),
+    (33, 100, 65),
+    (200, 130, 300),
+    (3, 64, 2000),
+    (1100, 13, 45),
+]  # the last: rounds of gradients
 
 
 def made(rows: int, inputs: int, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
