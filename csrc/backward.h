@@ -100,6 +100,7 @@ private:
             }
             arrive(me);
         }
+        if (step == 0 && !g_.first_hidden) return true;  // nobody reads it
         return product(me, active, me.d_hidden_gates, 0, together, me.fed);
     }
 
@@ -264,7 +265,7 @@ class weight_gradients {
 public:
     weight_gradients(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
                      const token_order& all, const real* d)
-        : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), d_(d) {}
+        : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), begin_with_zeros_(s.first_hidden ? 0 : all.firsts()), d_(d) {}
 
     // Numbers of memory that a member works in.
     i64 memory() const { return workspace::rounded((all_tiles() + 1) * gathered_tile + w_.hidden_size); }
@@ -400,7 +401,10 @@ private:
             for (i64 p = 0; p < taken; ++p)
                 c[p] = weight + begin * tallest * width + gate_of(a, which[p] / w_.blocks) * w_.hidden_size + which[p] % w_.blocks * panel;
             tile = std::min(end, size / tallest);
-            accumulate(tile - begin, left, taken, b, count, c, width, token == 0);
+            const i64 zeros = a == from_x ? 0 : std::min(count, std::max<i64>(0, begin_with_zeros_ - token));
+            const real* others[widest];
+            for (i64 p = 0; p < taken; ++p) others[p] = b[p] + zeros * panel;
+            accumulate(tile - begin, left + zeros * tallest, taken, others, count - zeros, c, width, token == 0);
         }
         for (; tile < end; ++tile)  // at an edge, and for the bias
             for (i64 p = 0; p < taken; ++p) add_edge(a, tile, which[p], left + (tile - begin) * gathered_tile, b[p], count, token == 0);
@@ -479,7 +483,7 @@ private:
     const readings<real>& r_;
     const gradients<real>& g_;
     const token_order& all_;
-    const i64 tokens_;
+    const i64 tokens_, begin_with_zeros_;  // the first tokens, before which h is zeros
     const real* const d_;
 };
 

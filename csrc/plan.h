@@ -52,6 +52,7 @@ public:
     ~token_order();
 
     std::int64_t count() const { return begin_[steps_]; }
+    std::int64_t firsts() const { return steps_ == 0 ? 0 : begin_[1]; }  // of the rows that have a step
     std::int64_t at(std::int64_t step, std::int64_t rank) const { return begin_[step] + rank; }
 
     // visit(token, row, position) for the tokens first .. last - 1, in order.

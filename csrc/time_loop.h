@@ -109,7 +109,7 @@ void multiply_in_team(Member& me, i64 blocks, i64 rows, term product, i64 panels
                       real* const* c) {
     const auto [a, b, depth] = product;
     if (!me.waits) return multiply(rows, a, panels, b, depth, start, start_row, c, panel);
-    const i64 known = me.last * panel;
+    const i64 known = std::min(me.last * panel, depth);
     multiply(rows, a, panels, b, known, start, start_row, c, panel);
     wait(me, blocks);
     const real* rest[widest];
@@ -391,7 +391,9 @@ private:
                 input[p] = of.x == nullptr ? nullptr : w_.input(u, gate), hidden[p] = w_.hidden(u, gate);
                 c[p] = z_at(me, step, u, slot), start[p] = me.joined ? w_.start(u, slot) : c[p];
             }
-            const term both[] = {{x, input, w_.input_size}, {fed, hidden, w_.hidden_size}};
+            // A first state that is not given is not multiplied.
+            const i64 depth = step > 0 || s_.first_hidden ? w_.hidden_size : 0;
+            const term both[] = {{x, input, w_.input_size}, {fed, hidden, depth}};
             const term *const first = of.x == nullptr ? both + 1 : both, *const last = of.fed == nullptr ? both + 1 : both + 2;
             if (me.joined) multiply(active, first, last, count, start, 0, c, panel);
             else multiply_in_team(me, w_.blocks, active, both[1], count, start, panel, c);
