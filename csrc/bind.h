@@ -21,28 +21,33 @@ inline int cell_number(const std::string& name) {
 }
 
 constexpr i64 gates_of_cell[] = {1, 1, 1, 4, 3, 3};  // in the order of cell_kind
+constexpr i64 saved_of_cell[] = {0, 0, 0, 4, 3, 4};  // numbers a unit and step that the way back reads
 
 struct layer {
     const recurrent<float>* loops;
-    i64 input_size, hidden_size, multiplications_a_step;
+    const int kind;
+    i64 input_size, hidden_size;
     std::unique_ptr<packed<float>> weights;
 
     layer(const std::string& cell, i64 input_size, i64 hidden_size, address input, std::pair<i64, i64> input_strides, address hidden,
           std::pair<i64, i64> hidden_strides, address bias, address bias_candidate, int threads)
-        : loops(active().cells + cell_number(cell)), input_size(input_size), hidden_size(hidden_size),
-          multiplications_a_step(hidden_size * gates_of_cell[cell_number(cell)] * (input_size + hidden_size)) {
+        : loops(active().cells + cell_number(cell)), kind(cell_number(cell)), input_size(input_size), hidden_size(hidden_size) {
         if (hidden_size < 1 || hidden == 0 || (input_size < 1) != (input == 0)) throw std::invalid_argument("a layer needs weights");
-        weights = loops->pack({static_cast<cell_kind>(cell_number(cell)), input_size, hidden_size,
+        weights = loops->pack({static_cast<cell_kind>(kind), input_size, hidden_size,
                                reinterpret_cast<const float*>(input), input_strides.first, input_strides.second,
                                reinterpret_cast<const float*>(hidden), hidden_strides.first, hidden_strides.second,
                                reinterpret_cast<const float*>(bias), reinterpret_cast<const float*>(bias_candidate), threads});
     }
 
+    i64 gates() const { return gates_of_cell[kind]; }
+    i64 saved() const { return saved_of_cell[kind]; }
+    bool has_cell() const { return static_cast<cell_kind>(kind) == cell_kind::lstm; }
+
     // Of a reading of all rows.
     i64 multiplications(const sequence<float>& s) const {
         i64 steps = 0;
         for (i64 b = 0; b < s.batch; ++b) steps += s.lengths[b];
-        return steps * multiplications_a_step;
+        return steps * hidden_size * gates() * (input_size + hidden_size);
     }
 };
 

@@ -58,8 +58,6 @@ void know_torch(nb::handle tensor, nb::handle parameter) {
 
 bool plain(nb::handle tensor) { return Py_TYPE(tensor.ptr()) == tensor_type || Py_TYPE(tensor.ptr()) == parameter_type; }
 
-char* first_number(const dlpack_tensor& seen) { return static_cast<char*>(seen.data) + seen.byte_offset; }
-
 i64 count(const dlpack_tensor& seen) {
     i64 all = 1;
     for (int axis = 0; axis < seen.ndim; ++axis) all *= seen.shape[axis];
@@ -96,15 +94,17 @@ bool seqloom::find_place(nb::handle argument, nb::dlpack::dtype kind, void*& dat
     return !wrong;
 }
 
-namespace {
-
-// A tensor whose numbers can be read as they stand in memory.
-bool look_plainly(nb::handle tensor, dlpack_tensor& seen) {
-    if (!plain(tensor) || !look(tensor, nb::dtype<float>(), seen)) return false;
-    const nb::object negated = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_neg));  // its numbers have the other sign
-    if (!negated.is_valid()) throw nb::python_error();
-    return negated.ptr() == Py_False;
+bool seqloom::negated(nb::handle tensor) {
+    const nb::object told = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_neg));
+    if (!told.is_valid()) throw nb::python_error();
+    return told.ptr() != Py_False;
 }
+
+bool seqloom::look_plainly(nb::handle tensor, dlpack_tensor& seen) {
+    return plain(tensor) && look(tensor, nb::dtype<float>(), seen) && !negated(tensor);
+}
+
+namespace {
 
 bool readable(const nb::args& tensors) {
     dlpack_tensor seen;
@@ -113,8 +113,8 @@ bool readable(const nb::args& tensors) {
     return true;
 }
 
-// Whether the numbers lie in one piece, row after row or column after column.
-bool in_one_piece(const dlpack_tensor& seen, bool columns) {
+// Whether the numbers lie in one piece, row after row or column after column (`columns`).
+bool lie_close(const dlpack_tensor& seen, bool columns) {
     i64 next = 1;
     for (int number = 0; number < seen.ndim; ++number) {
         const int axis = columns ? number : seen.ndim - 1 - number;
@@ -124,9 +124,11 @@ bool in_one_piece(const dlpack_tensor& seen, bool columns) {
     return true;
 }
 
-bool in_one_piece(const dlpack_tensor& seen) {
-    return count(seen) == 0 || in_one_piece(seen, false) || (seen.ndim == 2 && in_one_piece(seen, true));
-}
+}  // namespace
+
+bool seqloom::in_one_piece(const dlpack_tensor& seen) { return count(seen) == 0 || lie_close(seen, false); }
+
+namespace {
 
 // A tensor of ours. A large one has memory that is kept for the next one of its size, a small one's numbers follow it.
 struct ours : managed {
@@ -143,7 +145,9 @@ void give_back(managed* tensor) {
     ::operator delete(done, aligned);
 }
 
-nb::object empty(const i64* sizes, int axes, float*& numbers) {
+}  // namespace
+
+nb::object seqloom::empty(const i64* sizes, int axes, float*& numbers) {
     i64 bytes = sizeof(float);
     for (int axis = 0; axis < axes; ++axis) {
         // Beyond this, torch itself ends the process.
@@ -170,27 +174,27 @@ nb::object empty(const i64* sizes, int axes, float*& numbers) {
     return nb::steal(object);
 }
 
+nb::list seqloom::empty_like(const nb::tuple& tensors, const nb::tuple& wanted, float** numbers) {
+    nb::list made;
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+        dlpack_tensor seen;
+        const nb::handle tensor = tensors[i];
+        numbers[i] = nullptr;
+        if (tensor.is_none() || PyObject_IsTrue(wanted[i].ptr()) != 1) made.append(nb::none());
+        else if (look(tensor, nb::dtype<float>(), seen) && seen.ndim <= most_axes) made.append(empty(seen.shape, seen.ndim, numbers[i]));
+        else throw nb::type_error("not all that is wanted are tensors of float32 on the CPU, of 8 axes at most");
+    }
+    return made;
+}
+
+namespace {
+
 nb::object empty_of_shape(const nb::args& shape) {
     if (shape.size() > most_axes) throw std::invalid_argument("too many axes");
     i64 sizes[most_axes];
     for (std::size_t axis = 0; axis < shape.size(); ++axis) sizes[axis] = nb::cast<i64>(shape[axis]);
     float* numbers;
     return empty(sizes, static_cast<int>(shape.size()), numbers);
-}
-
-// For each tensor that is wanted one of its shape, not set; None for the others.
-nb::list empty_like(const nb::tuple& tensors, const nb::tuple& wanted) {
-    if (tensors.size() != wanted.size()) throw std::invalid_argument("for each tensor must be said whether it is wanted");
-    nb::list made;
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-        dlpack_tensor seen;
-        float* numbers;
-        const nb::handle tensor = tensors[i];
-        if (tensor.is_none() || PyObject_IsTrue(wanted[i].ptr()) != 1) made.append(nb::none());
-        else if (look(tensor, nb::dtype<float>(), seen) && seen.ndim <= most_axes) made.append(empty(seen.shape, seen.ndim, numbers));
-        else throw nb::type_error("not all that is wanted are tensors of float32 on the CPU, of 8 axes at most");
-    }
-    return made;
 }
 
 // Where and how the numbers of `weights` lie, and hashes of those and of the numbers of `others`; None where one cannot be told by
@@ -200,14 +204,16 @@ nb::object stamp(const nb::tuple& weights, const nb::tuple& others) {
     std::array<i64, 5 * most> places;
     std::array<std::uint64_t, 2 * most> hashes{};
     std::size_t placed = 0, hashed = 0;
+    const kernels& level = active();
     if (weights.size() > most || others.size() > most) throw std::invalid_argument("too many tensors to be told by their numbers");
     for (const nb::tuple* tensors : {&weights, &others})
         for (const nb::handle tensor : *tensors) {
             std::uint64_t& hash = hashes[hashed++];
             if (tensor.is_none()) continue;
             dlpack_tensor seen;
-            if (!look(tensor, nb::dtype<float>(), seen) || seen.ndim > 2 || !in_one_piece(seen)) return nb::none();
-            hash = active().fingerprint(first_number(seen), count(seen) * static_cast<i64>(sizeof(float)));
+            if (!look(tensor, nb::dtype<float>(), seen) || seen.ndim > 2) return nb::none();
+            if (!in_one_piece(seen) && !(seen.ndim == 2 && lie_close(seen, true))) return nb::none();
+            hash = level.fingerprint(first_number(seen), count(seen) * static_cast<i64>(sizeof(float)));
             if (tensors == &others) continue;
             places[placed++] = reinterpret_cast<i64>(first_number(seen));
             for (int axis = 0; axis < 2; ++axis) {
@@ -225,7 +231,7 @@ nb::object seqloom::step(const recurrent<float>& loops, const packed<float>& wei
     dlpack_tensor read, state, memory;
     const bool has_cell = !cell.is_none();
     const auto is_state = [&](nb::handle path, dlpack_tensor& seen) {
-        return look(path, nb::dtype<float>(), seen) && seen.ndim == 2 && seen.shape[1] == hidden_size && in_one_piece(seen, false);
+        return look(path, nb::dtype<float>(), seen) && seen.ndim == 2 && seen.shape[1] == hidden_size && in_one_piece(seen);
     };
     if (!is_state(hidden, state) || (has_cell && !(is_state(cell, memory) && memory.shape[0] == state.shape[0])))
         throw nb::type_error("this is no state of the layer");
@@ -253,8 +259,6 @@ void add_tensors(nb::module_& module) {
                "Whether the numbers of all, but None, can be read: plain tensors of float32 on the CPU.");
     module.def("empty", &empty_of_shape, "shape"_a,
                "A tensor of this shape, not set; a large one in memory that is kept for the next one.");
-    module.def("empty_like", &empty_like, "tensors"_a, "wanted"_a,
-               "As `empty`, of the shape of each tensor that is wanted; None for the others.");
     module.def("stamp", &stamp, "weights"_a, "others"_a,
                "Where the weights lie and hashes of the numbers of all; None where they cannot be told by them.");
 }

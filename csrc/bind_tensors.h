@@ -16,6 +16,23 @@ using dlpack_tensor = nanobind::dlpack::dltensor;
 // long as the tensor.
 bool look(nanobind::handle tensor, nanobind::dlpack::dtype kind, dlpack_tensor& seen);
 
+// The same of float32 that can be read as they stand in memory: of a plain tensor, and none whose sign is a flag.
+bool look_plainly(nanobind::handle tensor, dlpack_tensor& seen);
+
+// Whether the numbers have the other sign than what stands in memory.
+bool negated(nanobind::handle tensor);
+
+// Whether the numbers lie in one piece, row after row.
+bool in_one_piece(const dlpack_tensor& seen);
+
+inline char* first_number(const dlpack_tensor& seen) { return static_cast<char*>(seen.data) + seen.byte_offset; }
+
+// A tensor of float32, not set, where its `numbers` are; a large one in memory that is kept for the next one.
+nanobind::object empty(const i64* sizes, int axes, float*& numbers);
+
+// For each tensor that is wanted one of its shape, not set; None and null for the others.
+nanobind::list empty_like(const nanobind::tuple& tensors, const nanobind::tuple& wanted, float** numbers);
+
 // Where the numbers of an argument begin, and how many there are from one to the next along its first two axes. Python gives a
 // tensor, None, or (address, steps ...) for a part of a tensor, which to make would cost more than many a call. The last axis of
 // tensors of numbers lies in one piece: the caller has seen to that, as to all sizes.

@@ -2,14 +2,16 @@
 
 import copy
 import os
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from seqloom import kernels
-from seqloom.kernels import native
-from seqloom.kernels.recurrence import empty
+from seqloom.kernels.fused_cpu import operands
+from seqloom.kernels.packing import pack
+from seqloom.kernels.recurrence import Reading, compute, differentiate, empty
 from seqloom.nn import LSTM
 from seqloom.shapes import LSTMState
 from tests.kernels.cases import INPUT, LENGTHS, assert_same_bits, build, inputs, needs_core
@@ -66,16 +68,72 @@ def test_a_view_whose_sign_is_a_flag_is_read_with_it(what: str) -> None:
     torch.testing.assert_close(found(negated), found(torch.clone), rtol=0, atol=1e-6)  # by another path, it may be
 
 
-def test_memory_like_that_of_tensors_is_made_of_those_that_are_wanted() -> None:
-    like = native.core().empty_like
-    tensors = (torch.rand(3, 1).expand(3, 5), None, torch.rand(2), torch.arange(4))
-    made = like(tensors, (True, True, False, False))
-    assert [None if part is None else tuple(part.shape) for part in made] == [(3, 5), None, None, None]
-    assert made[0].is_contiguous() and made[0].dtype == torch.float32
-    with pytest.raises(TypeError, match="not all that is wanted are tensors of float32 on the CPU"):
-        like(tensors, (True, False, False, True))
-    with pytest.raises(ValueError, match="for each tensor must be said whether it is wanted"):
-        like(tensors, (True,))
+def test_the_core_refuses_tensors_of_other_sizes_and_kinds_in_words() -> None:
+    layer, x = LSTM(5, 3), torch.randn(2, 4, 5)
+    o = operands(layer.parameters_of_cell(batch=2), x, torch.tensor([4, 3]), layer.first(batch=2))
+    weights, reading = pack("lstm", o), Reading("lstm", reverse=False)
+    results = compute(reading, o, weights, save=True)
+    kept, come_back = (results.outputs, results.gates, results.cells), (torch.ones(2, 4, 3), None, None)
+    wanted = tuple(part is not None and part.is_floating_point() for part in o)
+
+    def go_back(**others: Any) -> list[Tensor | None]:
+        given = {"o": o, "kept": kept, "come_back": come_back, "wanted": wanted} | others
+        return differentiate(reading, given["o"], weights, given["kept"], given["come_back"], given["wanted"])
+
+    found = go_back()
+    assert [part is not None and part.shape == whole.shape for part, whole in zip(found, o, strict=True)] == list(
+        wanted
+    )
+    assert go_back(wanted=(False,) * len(o)) == [None] * len(o)
+    size, kind = "a tensor has not the size that the others ask for", "the core reads tensors of float32 on the CPU"
+    for wrong, refused in {
+        o._replace(x=x[..., :4]): size,
+        o._replace(x=x[0]): size,
+        o._replace(x=x.double()): kind,
+        o._replace(first_hidden=torch.ones(1, 3)): size,
+        o._replace(mask=torch.ones(2, 4)): size,
+        o._replace(lengths=torch.tensor([4, 3, 2])): "each row has one length",
+        o._replace(lengths=torch.ones(2)): "lengths are whole numbers on the CPU",
+        o._replace(ids=torch.zeros(2, dtype=torch.int64)): "ids are whole numbers",
+    }.items():
+        with pytest.raises(TypeError, match=refused):
+            compute(reading, wrong, weights, save=False)
+    for others, refused in (
+        ({"kept": (results.outputs[:1], *kept[1:])}, size),
+        ({"kept": (results.outputs, None, results.cells)}, "the way back needs the gates and cells of its cell"),
+        ({"kept": (results.outputs, results.gates, None)}, "the way back needs the gates and cells of its cell"),
+        ({"come_back": (torch.ones(2, 3, 3), None, None)}, size),
+        ({"come_back": (None, torch.ones(3), None)}, size),
+        ({"wanted": (False, True, *wanted[2:])}, "not all that is wanted are tensors of float32 on the CPU"),
+    ):
+        with pytest.raises(TypeError, match=refused):
+            go_back(**others)
+    for others in ({"wanted": (True,)}, {"kept": kept[:2]}, {"come_back": ()}, {"o": o[:5]}):
+        with pytest.raises(ValueError, match="has other operands"):
+            go_back(**others)
+
+
+@pytest.mark.parametrize("what", ["x", "first_hidden", "mask", "lengths", "gradient", "outputs", "gates"])
+def test_what_lies_apart_is_read_as_what_lies_in_one_piece(what: str) -> None:
+    def apart(part: Tensor) -> Tensor:
+        return torch.stack([part, 0 * part], dim=-1)[..., 0]
+
+    layer, x = LSTM(5, 3), torch.randn(2, 4, 5)
+    o = operands(layer.parameters_of_cell(batch=2), x, torch.tensor([4, 3]), layer.first(batch=2))
+    o = o._replace(first_hidden=torch.randn(2, 3), mask=torch.rand(2, 3))
+    weights, reading, wanted = pack("lstm", o), Reading("lstm", reverse=True), (True, False, True) + (False,) * 7
+
+    def all_of(where: str) -> list[Tensor | None]:
+        given = o._replace(**{where: apart(getattr(o, where))}) if where in o._fields else o
+        outputs, last, _, gates, cells = compute(reading, given, weights, save=True)
+        gradient = torch.linspace(-1, 1, outputs.numel()).reshape(outputs.shape)
+        kept = (apart(outputs) if where == "outputs" else outputs, apart(gates) if where == "gates" else gates, cells)
+        come_back = (apart(gradient) if where == "gradient" else gradient, None, None)
+        return [outputs, last, *differentiate(reading, given, weights, kept, come_back, wanted)]
+
+    assert_same_bits(
+        [part for part in all_of(what) if part is not None], [part for part in all_of("") if part is not None]
+    )
 
 
 LARGE = (64, 4096)  # numbers of which memory is kept

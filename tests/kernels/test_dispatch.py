@@ -174,6 +174,23 @@ def test_zeros_that_have_no_memory_are_read_as_zeros() -> None:
     assert not nothing.any()
 
 
+@needs_core
+def test_what_torch_func_left_behind_is_read() -> None:
+    layer, x, left = build("lstm"), inputs(), []
+
+    def keep(part: torch.Tensor) -> torch.Tensor:
+        left.append(part)
+        return part.sum()
+
+    torch.func.grad(keep)(x)
+    found = torch.autograd.grad(layer(left[0])[0].sin().sum(), layer.weight_hidden)[0]
+    torch.testing.assert_close(found, torch.autograd.grad(layer(x)[0].sin().sum(), layer.weight_hidden)[0])
+    path = kernels.choose(layer.step(), layer.parameters_of_cell(batch=0), left[0], layer.start(batch=0))
+    assert path.name == "reference" and path.reason.endswith("those of this tensor are in none of its own")
+    with torch.no_grad():
+        torch.testing.assert_close(layer(left[0])[0], layer(x)[0])
+
+
 def test_which_refuses_what_is_no_tensor_and_no_layer() -> None:
     with pytest.raises(ShapeError, match="which: x is a list, but must be a tensor"):
         kernels.which(build("lstm"), [[1.0]])

@@ -12,13 +12,12 @@ from torch import Tensor
 from torch.autograd import Function
 
 from seqloom.cells import CellParameters
-from seqloom.kernels.fused_cpu import by_reference, needs_gradient, operands, plain, tables
+from seqloom.kernels.fused_cpu import by_reference, directly, needs_gradient, operands, plain, tables
 from seqloom.kernels.packing import pack
 from seqloom.kernels.recurrence import (
     CELLS,
     Operands,
-    Results,
-    both_readings,
+    Reading,
     compute_both,
     differentiate,
     differentiate_both,
@@ -50,11 +49,10 @@ def run(
         for p, state, products in zip(parameters, states, looked_up, strict=True)
     )
     if needs_gradient(ahead):
-        # torch has no types for it
-        outputs, *last = _BothWays.apply(cell, *ahead, *back)  # type: ignore[no-untyped-call]
+        outputs, *last = _apply(cell, *ahead, *back)
     else:
-        outputs, results = compute_both(cell, (ahead, back), (pack(cell, ahead), pack(cell, back)), save=False)
-        last = [path for read in results for path in (read.last_hidden, read.last_cell)]
+        outputs, *rest = compute_both((ahead, back), (pack(cell, ahead), pack(cell, back)), save=False)
+        last = [path for read in rest for path in read[:2]]
     state = CELLS[cell].state
     paths = len(state._fields)
     return outputs, (state(*last[:paths]), state(*last[2 : 2 + paths]))
@@ -66,12 +64,12 @@ class _BothWays(Function):
     @staticmethod
     def forward(ctx: Any, cell: str, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
         both = _operands(tensors)
-        weights = [pack(cell, o) for o in both]
-        outputs, results = compute_both(cell, both, weights, save=True)
+        weights = pack(cell, both[0]), pack(cell, both[1])
+        outputs, *rest = compute_both(both, weights, save=True)
         ctx.cell, ctx.weights, ctx.one_input = cell, weights, both[0].x is both[1].x
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors, outputs, *(kept for read in results for kept in read[3:]))
-        return outputs, *(path for read in results for path in read[1:3])
+        ctx.save_for_backward(*tensors, outputs, *(kept for read in rest for kept in read[2:]))
+        return outputs, *(path for read in rest for path in read[:2])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -80,24 +78,28 @@ class _BothWays(Function):
         wanted = ctx.needs_input_grad[1 : 1 + half], ctx.needs_input_grad[1 + half :]
         of_outputs = (None, None) if gradients[0] is None else halves(gradients[0])
         ways = (of_outputs[0], *gradients[1:3]), (of_outputs[1], *gradients[3:5])
-        kept = (gates, cells), (gates_back, cells_back)
-        results = [Results(y, y, None, *own) for y, own in zip(halves(outputs), kept, strict=True)]
+        of_ahead, of_back = halves(outputs)
+        kept = (of_ahead, gates, cells), (of_back, gates_back, cells_back)
         come_back = [any(gradient is not None for gradient in way) for way in ways]
         if all(come_back) and plain(gradients):
-            ahead, back = differentiate_both(ctx.cell, both, ctx.weights, results, ways, wanted)
+            ahead, back = differentiate_both(both, ctx.weights, kept, ways, wanted)
             if ctx.one_input and ahead[0] is not None and back[0] is not None:
                 ahead[0].add_(back[0])
                 back[0] = None
             return None, *ahead, *back
         found: list[Tensor | None] = []
-        for number, (reading, o, way, want) in enumerate(zip(both_readings(ctx.cell), both, ways, wanted, strict=True)):
+        for number, (o, way, want) in enumerate(zip(both, ways, wanted, strict=True)):
+            reading = Reading(ctx.cell, reverse=number == 1)
             if not come_back[number]:
                 found += [None] * half
             elif plain(gradients):
-                found += differentiate(reading, o, ctx.weights[number], results[number], way, want)
+                found += differentiate(reading, o, ctx.weights[number], kept[number], way, want)
             else:
                 found += by_reference(reading, o, (*way, None, None), want)
         return None, *found
+
+
+_apply = directly(_BothWays)
 
 
 def _operands(tensors: Sequence[Tensor | None]) -> tuple[Operands, Operands]:

@@ -94,6 +94,14 @@ def which(layer: Module, x: Tensor) -> Path:
     return Path(" + ".join(dict.fromkeys(path.name for path in found)), "; ".join(reasons))
 
 
+def is_input(x: object, weight: Float[Tensor, "I G"]) -> bool:
+    """Whether `x` is (B, T, I) for this weight, as the compiled core sees at a glance; if not, it may still be."""
+    if NO_CORE or fused_cpu.observed():
+        return False
+    found: bool = native.core().is_input(x, weight)
+    return found
+
+
 def run(
     step: Step,
     p: CellParameters,
@@ -171,7 +179,7 @@ def _against_both(p: CellParameters) -> str:
         return "a transform of torch.func is active (vmap, grad, jvp ...)"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if not torch.compiler.is_compiling() and torch._C._is_tracing():  # a compiler cannot follow the question
         return "torch.jit.trace is at work"
     return ""
 
@@ -180,16 +188,27 @@ def _against_cpu(step: Step, p: CellParameters, x: Tensor, state: Start, *, reco
     """Why the compiled core cannot do this; empty where it can."""
     if NO_CORE:
         return NO_CORE
-    unlike = _unlike_float32(p, (x, *_paths(state)))
-    if unlike:
-        return unlike
-    if not _is_cell(name_of(step), p, x, state):
-        return "the compiled core does not have this cell"
+    cell = name_of(step)
+    if not _takes(cell, p, x, state):
+        unlike = _unlike_float32(p, (x, *_paths(state)))
+        if unlike:
+            return unlike
+        if not _is_cell(cell, p, x, state):
+            return "the compiled core does not have this cell"
     if p.hidden_mask is not None and p.hidden_mask.requires_grad:
         return "the recurrent dropout mask requires a gradient"
     if record and fused_cpu.observed() and torch.is_grad_enabled():
         return "a trace with gradients is compiled from the cell's equations"
     return ""
+
+
+def _takes(cell: str | None, p: CellParameters, x: Tensor, state: Start) -> bool:
+    """Whether nothing is against it, as the core itself sees at a glance; if not, there may still be a way."""
+    if cell is None or fused_cpu.observed() or CELLS[cell].state not in (state, type(state)):
+        return False
+    weights, rows = (p.weight_input, p.weight_hidden, p.bias, p.bias_candidate), (p.hidden_mask, *_paths(state))
+    found: bool = native.core().fits(cell, x, *weights, *rows)
+    return found
 
 
 def _against_attending(
@@ -223,8 +242,8 @@ def _unlike_float32(parts: Sequence[Tensor | None], read: Sequence[Tensor]) -> s
             return "the compiled core reads numbers as they lie in memory, not a negated view"
         if type(tensor) not in (Tensor, Parameter):
             return f"the compiled core reads plain tensors, not a {type(tensor).__name__}"
-        if tensor._is_zerotensor():
-            return "the compiled core reads numbers in memory, not zeros without any"
+        if not native.in_memory(tensor):
+            return "the compiled core reads numbers in memory, and those of this tensor are in none of its own"
     # What autocast narrowed on the way here is taken back to float32.
     others = [part for part in read if part.dtype is not torch.float32 and not _narrowed(part)]
     others += [part for part in weights if part.dtype is not torch.float32]

@@ -4,7 +4,7 @@ What the core cannot do, the reference does: where the gradient itself is differ
 gates, the batch is read again by the cell's equations.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -90,7 +90,11 @@ def _expanded(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def needs_gradient(parts: Iterable[Tensor | None]) -> bool:
     """Whether a gradient of any part is recorded now."""
-    return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)
+    if torch.is_grad_enabled():
+        for part in parts:
+            if part is not None and part.requires_grad:
+                return True
+    return False
 
 
 def observed() -> bool:
@@ -104,7 +108,7 @@ def _results(reading: Reading, o: Operands, *, record: bool) -> Results:
         save = record or (needs_gradient(o) and not torch.compiler.is_exporting())
         return operators.recurrent(reading, o, save=save)
     if needs_gradient(o):
-        return Results(*_Recurrence.apply(reading, record, *o))  # type: ignore[no-untyped-call]
+        return Results(*_apply(reading, record, *o))
     return compute(reading, o, pack(reading.cell, o), save=record, blank=record)
 
 
@@ -112,6 +116,12 @@ def _trace(cell: str, results: Results) -> Trace:
     names = CELLS[cell].gates
     gates = {} if results.gates is None else dict(zip(names, results.gates.unbind(2), strict=False))
     return Trace(hidden=results.outputs, cell=results.cells, gates=gates)
+
+
+def directly(node: type[Function]) -> Callable[..., Any]:
+    """`node.apply`, without a search of all arguments for what torch.func left behind: `dispatch.choose` refuses it."""
+    found: Callable[..., Any] = super(Function, node).apply  # type: ignore[misc]
+    return found
 
 
 class _Recurrence(Function):
@@ -132,11 +142,13 @@ class _Recurrence(Function):
         *tensors, outputs, gates, cells = ctx.saved_tensors
         o, wanted = Operands(*tensors), ctx.needs_input_grad[2:]
         if not any(gradient is not None for gradient in gradients[3:]) and plain(gradients):
-            results = Results(outputs, outputs, None, gates, cells)
-            found = differentiate(ctx.reading, o, ctx.weights, results, gradients, wanted)
+            found = differentiate(ctx.reading, o, ctx.weights, (outputs, gates, cells), gradients[:3], wanted)
         else:
             found = by_reference(ctx.reading, o, gradients, wanted)
         return None, None, *found
+
+
+_apply = directly(_Recurrence)
 
 
 def plain(gradients: Sequence[Tensor | None]) -> bool:

@@ -70,11 +70,13 @@ def _recurrent_fake(cell: str, reverse: bool, save: bool, *operands: Any) -> tup
 @torch.library.impl("seqloom::recurrent_backward", "cpu")
 def _recurrent_backward(cell: str, reverse: bool, wanted: Sequence[bool], *tensors: Any) -> tuple[Tensor, ...]:
     o, (outputs, gates, cells), gradients = _checked(tensors[:9]), tensors[9:12], tensors[12:]
-    reading, weights = Reading(cell, reverse), pack(cell, o)
-    results = Results(outputs, outputs, None, gates, cells)  # last states are not read
-    if CELLS[cell].saved and not gates.numel():  # an exported program saves nothing, but may be trained on
-        results = compute(reading, o, weights, save=True)
-    found = differentiate(reading, o, weights, results, gradients, (*wanted, False))[:9]
+    reading, weights, known = Reading(cell, reverse), pack(cell, o), CELLS[cell]
+    if known.saved and not gates.numel():  # an exported program saves nothing, but may be trained on
+        outputs, _, _, gates, cells = compute(reading, o, weights, save=True)
+    has_cell = known.state is LSTMState
+    kept = outputs, gates if known.saved else None, cells if has_cell else None
+    come_back = (*gradients[:2], gradients[2] if has_cell else None)
+    found = differentiate(reading, o, weights, kept, come_back, (*wanted, False))[:9]
     return tuple(_or_empty(part, like=o.x) for part in found)
 
 

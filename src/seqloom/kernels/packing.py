@@ -114,16 +114,19 @@ def _kept_or(
     make: Callable[[], Any], kind: str, parts: tuple[Tensor, ...], others: tuple[Tensor | None, ...] = ()
 ) -> Any:
     """What was packed of `parts` as `kind` while they and `others` had the same numbers, or else what `make` makes."""
-    native.isa()  # a wrong SEQLOOM_ISA is told in words
     unchanging = _unchanging.get()
     if unchanging is not None:
+        native.isa()  # a wrong SEQLOOM_ISA is told in words
         key = (kind, *((part.data_ptr(), part.shape, part.stride()) for part in parts))
         return unchanging.packed(key, parts, lambda: _looked_at(make, kind, parts, others))
     return _looked_at(make, kind, parts, others)
 
 
 def _looked_at(make: Callable[[], Any], kind: str, parts: tuple[Tensor, ...], others: tuple[Tensor | None, ...]) -> Any:
-    seen = native.core().stamp(parts, others)
+    try:
+        seen = native.core().stamp(parts, others)
+    except ValueError as error:  # the same
+        raise ConfigError(str(error)) from None
     if seen is None:  # not in one piece
         return make()
     key, stamp = (kind, seen[0]), seen[1]

@@ -1,12 +1,13 @@
 """One reading of a batch by the compiled core, forward and backward: the tensors it takes, and the two calls.
 
 Shared by the autograd function of eager calls and by the operators that torch.compile and torch.export see, so that
-both give the same bits. Everything is float32 on the CPU; the core trusts the sizes it is told.
+both give the same bits. Everything is float32 on the CPU. The core looks at the tensors and makes the results itself:
+what Python does between two calls takes several times as long as elsewhere, as the core has emptied the caches.
 """
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.nn.functional import leaky_relu
 from seqloom.cells import GRUGates, LSTMGates, gru_reset_after_step, gru_step, lstm_step, simple_rnn_step
 from seqloom.kernels import native
 from seqloom.kernels.reference import Step
-from seqloom.shapes import Float, Int, LSTMState, RNNState, has_padding
+from seqloom.shapes import Float, Int, LSTMState, RNNState
 
 
 class Cell(NamedTuple):
@@ -27,7 +28,8 @@ class Cell(NamedTuple):
     state: type[RNNState] | type[LSTMState] = RNNState
 
 
-Arguments = tuple[Any, ...]  # of a call of the core: tensors, whose memory it reads and writes, sizes and flags
+Kept = tuple[Tensor | None, ...]  # for the way back: outputs, gates and cells of `Results`
+Gradients = tuple[Tensor | None, ...]  # of outputs, last_hidden and last_cell: None where nothing comes back
 
 CELLS = {
     "simple_rnn_tanh": Cell(functools.partial(simple_rnn_step, activation=torch.tanh)),
@@ -105,70 +107,36 @@ def empty(*shape: int) -> Tensor:
 
 def compute(reading: Reading, o: Operands, weights: Any, *, save: bool, blank: bool = False) -> Results:
     """Read the batch with packed `weights`; `save` keeps what `differentiate` needs, `blank` with zeros at padding."""
-    results = _room(reading, o, empty(*_sizes(o)), save=save, blank=blank)
-    native.core().forward(*_forward(reading, o, weights, results, threads=torch.get_num_threads()))
-    return results
-
-
-def both_readings(cell: str) -> tuple[Reading, Reading]:
-    """How a bidirectional layer reads: forward, and from the last step back."""
-    return Reading(cell, reverse=False), Reading(cell, reverse=True)
+    return Results(*native.core().read(weights, o, reading.reverse, torch.get_num_threads(), save, blank))
 
 
 def compute_both(
-    cell: str, both: Sequence[Operands], weights: Sequence[Any], *, save: bool
-) -> tuple[Float[Tensor, "B T HH"], list[Results]]:
-    """Read the batch in both directions: the outputs side by side, and of each reading its results, a half of them."""
-    batch, time, hidden = _sizes(both[0])
-    joint = empty(batch, time, 2 * hidden)
-    results = [
-        _room(reading, o, outputs, save=save, blank=False)
-        for reading, o, outputs in zip(both_readings(cell), both, halves(joint), strict=True)
-    ]
-    calls = [
-        _forward(reading, o, packed, read, threads=_threads_of_each())
-        for reading, o, packed, read in zip(both_readings(cell), both, weights, results, strict=True)
-    ]
-    _run_both("forward", calls)
-    return joint, results
+    both: tuple[Operands, Operands], weights: tuple[Any, Any], *, save: bool
+) -> tuple[Float[Tensor, "B T HH"], tuple[Tensor | None, ...], tuple[Tensor | None, ...]]:
+    """Read the batch forward and from back to front: the outputs side by side, then the rest of each `Results`."""
+    found: tuple[Any, Any, Any] = native.core().read_both(*weights, *both, torch.get_num_threads(), save)
+    return found
 
 
 def differentiate(
-    reading: Reading,
-    o: Operands,
-    weights: Any,
-    results: Results,
-    gradients: Sequence[Tensor | None],
-    wanted: Sequence[bool],
+    reading: Reading, o: Operands, weights: Any, kept: Kept, gradients: Gradients, wanted: Sequence[bool]
 ) -> list[Tensor | None]:
-    """The gradients of the operands that are `wanted`, in their order, None for the others.
-
-    `gradients` are those of outputs, last_hidden and last_cell, None where nothing comes back; of `results` only
-    outputs, gates and cells are read.
-    """
-    found = _wanted(o, wanted)
-    ways = gradients, found
-    native.core().backward(*_backward(reading, o, weights, results, ways, threads=torch.get_num_threads()))
+    """The gradients of the operands that are `wanted`, in their order, None for the others."""
+    core, threads = native.core(), torch.get_num_threads()
+    found: list[Tensor | None] = core.go_back(weights, o, reading.reverse, threads, kept, gradients, wanted)
     return found
 
 
 def differentiate_both(
-    cell: str,
-    both: Sequence[Operands],
-    weights: Sequence[Any],
-    results: Sequence[Results],
-    gradients: Sequence[Sequence[Tensor | None]],
-    wanted: Sequence[Sequence[bool]],
-) -> list[list[Tensor | None]]:
-    """What `differentiate` finds for each of two readings."""
-    found = [_wanted(o, want) for o, want in zip(both, wanted, strict=True)]
-    calls = [
-        _backward(reading, o, packed, read, (come, go), threads=_threads_of_each())
-        for reading, o, packed, read, come, go in zip(
-            both_readings(cell), both, weights, results, gradients, found, strict=True
-        )
-    ]
-    _run_both("backward", calls)
+    both: tuple[Operands, Operands],
+    weights: tuple[Any, Any],
+    kept: tuple[Kept, Kept],
+    gradients: tuple[Gradients, Gradients],
+    wanted: tuple[Sequence[bool], Sequence[bool]],
+) -> tuple[list[Tensor | None], list[Tensor | None]]:
+    """What `differentiate` finds for each reading of `compute_both`."""
+    threads = torch.get_num_threads()
+    found: tuple[Any, Any] = native.core().go_back_both(*weights, both, threads, kept, gradients, wanted)
     return found
 
 
@@ -178,106 +146,9 @@ def halves(x: Float[Tensor, "B T HH"]) -> tuple[Float[Tensor, "B T H"], Float[Te
     return x[..., :half], x[..., half:]
 
 
-def _side_by_side() -> bool:
-    """Whether each direction has a thread of its own: with two. More of them share the rows of one direction."""
-    return torch.get_num_threads() == 2
-
-
-def _threads_of_each() -> int:
-    return 1 if _side_by_side() else torch.get_num_threads()
-
-
-def _run_both(name: Literal["forward", "backward"], calls: Sequence[Arguments]) -> None:
-    core = native.core()
-    if _side_by_side():
-        make = core.forward_call if name == "forward" else core.backward_call
-        core.run_both(*(make(*arguments) for arguments in calls))
-    else:
-        for arguments in calls:
-            getattr(core, name)(*arguments)
-
-
-def _sizes(o: Operands) -> tuple[int, int, int]:
-    """B, T and H."""
-    batch, time = (o.x if o.ids is None else o.ids).shape[:2]
-    return batch, time, o.weight_hidden.shape[0]
-
-
-def _room(reading: Reading, o: Operands, outputs: Tensor, *, save: bool, blank: bool) -> Results:
-    """Results around `outputs`, not yet written."""
-    known, (batch, time, _), hidden = CELLS[reading.cell], outputs.shape, o.weight_hidden.shape[0]
-    new = native.core().empty
-    last = new(batch, hidden), new(batch, hidden) if known.state is LSTMState else None
-    if not save:
-        return Results(outputs, *last, None, None)
-    if blank and o.lengths is not None and has_padding(o.lengths, time):
-        new = o.weight_hidden.new_zeros
-    gates = new(batch, time, known.saved, hidden) if known.saved else None
-    return Results(outputs, *last, gates, None if last[1] is None else new(batch, time, hidden))
-
-
-def _forward(reading: Reading, o: Operands, weights: Any, results: Results, *, threads: int) -> Arguments:
-    source, looked_up = _source(reading, o, weights, threads=threads)
-    return *source, *results, *looked_up
-
-
-def _wanted(o: Operands, wanted: Sequence[bool]) -> list[Tensor | None]:
-    """Tensors for the gradients that are wanted, not yet written."""
-    found: list[Tensor | None] = native.core().empty_like(o, tuple(wanted))
-    return found
-
-
-def _backward(
-    reading: Reading,
-    o: Operands,
-    weights: Any,
-    results: Results,
-    ways: tuple[Sequence[Tensor | None], Sequence[Tensor | None]],
-    *,
-    threads: int,
-) -> Arguments:
-    """`ways`: the gradients that come back, and the tensors of those that are found."""
-    gradients, found = ways
-    new = Operands(*found)  # type: ignore[arg-type]
-    source, looked_up = _source(reading, o, weights, threads=threads)
-    return (
-        *source,
-        results.outputs,
-        results.gates,
-        results.cells,
-        *(None if gradient is None else in_rows(gradient) for gradient in gradients[:3]),
-        new.x if o.ids is None else None,
-        new.weight_input,
-        new.weight_hidden,
-        new.bias,
-        new.bias_candidate,
-        new.first_hidden,
-        new.first_cell,
-        *looked_up,
-        *(() if o.ids is None else (new.x, o.x.shape[0])),
-    )
-
-
 def in_rows(x: Tensor) -> Tensor:
     """`x` with its last axis in one piece, as the core reads it; other axes may have any stride."""
     return x if x.stride(-1) == 1 and not x.is_neg() else x.resolve_neg().contiguous()
-
-
-def _source(reading: Reading, o: Operands, weights: Any, *, threads: int) -> tuple[Arguments, Arguments]:
-    """What both calls of the core begin with, and the ids and the table, which come later."""
-    x = in_rows(o.x)
-    arguments = (
-        weights,
-        *(x if o.ids is None else o.ids).shape[:2],
-        None if o.lengths is None else o.lengths.contiguous(),
-        reading.reverse,
-        threads,
-        x if o.ids is None else None,
-        None if o.first_hidden is None else in_rows(o.first_hidden),
-        None if o.first_cell is None else in_rows(o.first_cell),
-        None if o.mask is None else in_rows(o.mask),
-    )
-    return arguments, () if o.ids is None else (o.ids, x)
 
 
 def address(x: Tensor | None) -> int:

@@ -186,8 +186,9 @@ class Recurrent(nn.Module, ABC):
         self, x: Steps, lengths: Lengths, state: State | None
     ) -> tuple[CellParameters, Int[Tensor, " B"] | None, Start]:
         """What `kernels.run` takes beside `x` to read it, checked. Raises ShapeError or LengthError."""
-        layer = type(self).__name__
-        check_input(x, input_size=self.input_size, like=self._own("weight_input"), layer=layer)
+        weight = self._own("weight_input")
+        if isinstance(x, Tokens) or not kernels.is_input(x, weight):
+            check_input(x, input_size=self.input_size, like=weight, layer=type(self).__name__)
         steps = x.ids if isinstance(x, Tokens) else x
         batch = steps.shape[0]
         known = None if lengths is None else check_lengths(lengths, steps)
