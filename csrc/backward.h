@@ -401,36 +401,48 @@ private:
             for (i64 p = 0; p < taken; ++p)
                 c[p] = weight + begin * tallest * width + gate_of(a, which[p] / w_.blocks) * w_.hidden_size + which[p] % w_.blocks * panel;
             tile = std::min(end, size / tallest);
-            const i64 zeros = a == from_x ? 0 : std::min(count, std::max<i64>(0, begin_with_zeros_ - token));
+            const i64 zeros = zeros_of(a, token, count);
             const real* others[widest];
             for (i64 p = 0; p < taken; ++p) others[p] = b[p] + zeros * panel;
             accumulate(tile - begin, left + zeros * tallest, taken, others, count - zeros, c, width, token == 0);
         }
         for (; tile < end; ++tile)  // at an edge, and for the bias
-            for (i64 p = 0; p < taken; ++p) add_edge(a, tile, which[p], left + (tile - begin) * gathered_tile, b[p], count, token == 0);
+            for (i64 p = 0; p < taken; ++p) add_edge(a, tile, which[p], left + (tile - begin) * gathered_tile, b[p], token, count);
+    }
+
+    // Of `count` tokens from `token` on, the first ones, where the operand is zeros: they are multiplied with nothing.
+    i64 zeros_of(source a, i64 token, i64 count) const {
+        return a == from_x ? 0 : std::min(count, std::max<i64>(0, begin_with_zeros_ - token));
     }
 
     // Numbers of a row of an operand's weights.
     i64 columns_of(source a) const { return (a == from_x ? Cell::input_gates : Cell::hidden_gates) * w_.hidden_size; }
 
     // The same for one tile and panel `i` of d, by way of a whole tile.
-    void add_edge(source a, i64 tile, i64 i, const real* left, const real* b, i64 count, bool anew) const {
+    void add_edge(source a, i64 tile, i64 i, const real* left, const real* b, i64 token, i64 count) const {
         real whole[tallest * panel];
-        real* const c = whole;
-        accumulate(1, left, 1, &b, count, &c, panel, true);
+        const auto sum_without = [&](i64 tokens) {
+            const real* const others = b + tokens * panel;
+            real* const c = whole;
+            accumulate(1, left + tokens * tallest, 1, &others, count - tokens, &c, panel, true);
+        };
+        const i64 zeros = zeros_of(a, token, count);
+        sum_without(zeros);
         const i64 slot = i / w_.blocks, u = i % w_.blocks, columns = std::min(panel, w_.hidden_size - u * panel);
         const i64 at = gate_of(a, slot) * w_.hidden_size + u * panel, first = tile * tallest;
         const i64 rows = std::min(tallest, (a == from_x ? w_.input_size : w_.hidden_size) - first);
         const auto add_row = [&](const real* sum, real* to) {
             for (i64 lane = 0; lane < columns; lane += lanes) {
                 const vec here = load(sum + lane);
-                store_units(to + lane, anew ? here : load_units(to + lane, columns - lane) + here, columns - lane);
+                store_units(to + lane, token == 0 ? here : load_units(to + lane, columns - lane) + here, columns - lane);
             }
         };
         real* const weight = a == from_x ? g_.input : g_.hidden;
         for (i64 m = 0; m < rows && weight != nullptr; ++m) add_row(whole + m * panel, weight + (first + m) * columns_of(a) + at);
         real* const bias = a == from_x ? g_.bias : slot >= Cell::input_gates ? g_.bias_candidate : nullptr;
-        if (rows < tallest && bias != nullptr) add_row(whole + rows * panel, bias + (a == from_x ? at : u * panel));
+        if (rows == tallest || bias == nullptr) return;
+        if (zeros > 0) sum_without(0);  // the bias is added there too
+        add_row(whole + rows * panel, bias + (a == from_x ? at : u * panel));
     }
 
     // Each row of the table has the sum of d over the tokens that looked it up, in their order. A member has its own columns.

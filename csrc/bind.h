@@ -21,7 +21,6 @@ inline int cell_number(const std::string& name) {
 }
 
 constexpr i64 gates_of_cell[] = {1, 1, 1, 4, 3, 3};  // in the order of cell_kind
-constexpr i64 saved_of_cell[] = {0, 0, 0, 4, 3, 4};  // numbers a unit and step that the way back reads
 
 struct layer {
     const recurrent<float>* loops;
@@ -40,8 +39,9 @@ struct layer {
     }
 
     i64 gates() const { return gates_of_cell[kind]; }
-    i64 saved() const { return saved_of_cell[kind]; }
+    i64 saved() const { return loops->saved; }
     bool has_cell() const { return static_cast<cell_kind>(kind) == cell_kind::lstm; }
+    bool has_candidate() const { return static_cast<cell_kind>(kind) == cell_kind::gru_reset_after; }
 
     // Of a reading of all rows.
     i64 multiplications(const sequence<float>& s) const {

@@ -3,10 +3,10 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
+#include <string>
 
 #include "bind_tensors.h"
 #include "threads.h"
@@ -22,57 +22,74 @@ namespace of {
 constexpr std::size_t x = 0, lengths = 1, weight_input = 2, weight_hidden = 3, bias = 4, bias_candidate = 5, mask = 6, first_hidden = 7,
                       first_cell = 8, ids = 9, all = 10;
 }
+constexpr const char* operand_names[of::all] = {"x",    "lengths",      "weight_input", "weight_hidden", "bias", "bias_candidate",
+                                                "mask", "first_hidden", "first_cell",   "ids"};
 
-// What the tensors of a call show, and copies of those that cannot be read where they are.
-class tensors {
+using sizes = std::initializer_list<i64>;  // of a tensor; -1 is any
+
+std::string shown(const i64* begin, const i64* end) {
+    std::string all;
+    for (const i64* size = begin; size != end; ++size) all += (all.empty() ? "" : ", ") + (*size < 0 ? "any" : std::to_string(*size));
+    return "(" + all + ")";
+}
+
+[[noreturn]] void refuse(const std::string& words) { throw nb::type_error(words.c_str()); }
+
+void check_sizes(const char* name, const dlpack_tensor& seen, sizes wanted) {
+    const bool same = std::equal(wanted.begin(), wanted.end(), seen.shape, seen.shape + seen.ndim,
+                                 [](i64 one, i64 size) { return one < 0 || one == size; });
+    if (!same)
+        refuse(std::string(name) + " is " + shown(seen.shape, seen.shape + seen.ndim) + ", but the weights and the other tensors ask for " +
+               shown(wanted.begin(), wanted.end()));
+}
+
+dlpack_tensor seen_as(const char* name, nb::handle tensor, nb::dlpack::dtype kind, sizes wanted) {
+    dlpack_tensor seen;
+    if (!look(tensor, kind, seen))
+        refuse(std::string(name) + " is no tensor of " + (kind == nb::dtype<float>() ? "float32" : "int64") + " on the CPU");
+    check_sizes(name, seen, wanted);
+    return seen;
+}
+
+float* numbers_of(const dlpack_tensor& seen) { return reinterpret_cast<float*>(first_number(seen)); }
+const i64* whole_numbers_of(const dlpack_tensor& seen) { return reinterpret_cast<const i64*>(first_number(seen)); }
+
+// Tensors as the core reads them, and copies of those that do not lie so.
+class read_tensors {
 public:
-    // `tensor`, of these sizes, where -1 is any: its last axis in one piece, or all of it (`whole`).
-    dlpack_tensor see(nb::handle tensor, std::initializer_list<i64> sizes, bool whole = false) {
-        dlpack_tensor seen;
-        if (!look_at(tensor, whole, seen)) {
-            copies_.push_back(tensor.attr("resolve_neg")().attr("contiguous")());
-            look(copies_.back(), nb::dtype<float>(), seen);
-        }
-        const auto fits = [](i64 size, i64 wanted) { return wanted < 0 || size == wanted; };
-        if (!std::equal(sizes.begin(), sizes.end(), seen.shape, seen.shape + seen.ndim, [&](i64 wanted, i64 size) { return fits(size, wanted); }))
-            throw nb::type_error("a tensor has not the size that the others ask for");
-        return seen;
+    // The last axis in one piece, or all of it (`whole`).
+    dlpack_tensor see(const char* name, nb::handle tensor, sizes wanted, bool whole = false) {
+        const dlpack_tensor seen = seen_as(name, tensor, nb::dtype<float>(), wanted);
+        const int last = seen.ndim - 1;
+        const bool lies_so = whole ? in_one_piece(seen) : last < 0 || seen.shape[last] <= 1 || seen.strides[last] == 1;
+        if (lies_so && !negated(tensor)) return seen;
+        copies_.push_back(tensor.attr("resolve_neg")().attr("contiguous")());
+        return seen_as(name, copies_.back(), nb::dtype<float>(), wanted);
     }
 
     // Null where it is None.
-    rows_of<const float> rows(nb::handle tensor, std::initializer_list<i64> sizes) {
+    rows_of<const float> rows(const char* name, nb::handle tensor, sizes wanted) {
         if (tensor.is_none()) return {};
-        const dlpack_tensor seen = see(tensor, sizes);
+        const dlpack_tensor seen = see(name, tensor, wanted);
         return {numbers_of(seen), seen.strides[0]};
     }
-    steps_of<const float> steps(nb::handle tensor, std::initializer_list<i64> sizes) {
+    steps_of<const float> steps(const char* name, nb::handle tensor, sizes wanted) {
         if (tensor.is_none()) return {};
-        const dlpack_tensor seen = see(tensor, sizes);
+        const dlpack_tensor seen = see(name, tensor, wanted);
         return {numbers_of(seen), seen.strides[0], seen.strides[1]};
     }
-    float* whole(nb::handle tensor, std::initializer_list<i64> sizes) { return tensor.is_none() ? nullptr : numbers_of(see(tensor, sizes, true)); }
-
-    const i64* lengths_of(nb::handle tensor, i64 batch) {
-        dlpack_tensor seen;
-        if (!look(tensor, nb::dtype<i64>(), seen)) throw nb::type_error("lengths are whole numbers on the CPU");
-        if (seen.ndim != 1 || seen.shape[0] != batch) throw nb::type_error("each row has one length");
-        if (batch > 1 && seen.strides[0] != 1) {
-            copies_.push_back(tensor.attr("contiguous")());
-            look(copies_.back(), nb::dtype<i64>(), seen);
-        }
-        return reinterpret_cast<const i64*>(first_number(seen));
+    float* whole(const char* name, nb::handle tensor, sizes wanted) {
+        return tensor.is_none() ? nullptr : numbers_of(see(name, tensor, wanted, true));
     }
-
-    static float* numbers_of(const dlpack_tensor& seen) { return reinterpret_cast<float*>(first_number(seen)); }
+    const i64* lengths(nb::handle tensor, i64 batch) {
+        if (tensor.is_none()) return nullptr;
+        const dlpack_tensor seen = seen_as("lengths", tensor, nb::dtype<i64>(), {batch});
+        if (batch < 2 || seen.strides[0] == 1) return whole_numbers_of(seen);
+        copies_.push_back(tensor.attr("contiguous")());
+        return whole_numbers_of(seen_as("lengths", copies_.back(), nb::dtype<i64>(), {batch}));
+    }
 
 private:
-    static bool look_at(nb::handle tensor, bool whole, dlpack_tensor& seen) {
-        if (!look(tensor, nb::dtype<float>(), seen)) throw nb::type_error("the core reads tensors of float32 on the CPU");
-        const int last = seen.ndim - 1;
-        const bool lies_well = whole ? in_one_piece(seen) : last < 0 || seen.shape[last] <= 1 || seen.strides[last] == 1;
-        return lies_well && !negated(tensor);
-    }
-
     std::vector<nb::object> copies_;
 };
 
@@ -82,27 +99,27 @@ struct reading {
     sequence<float> s{};
     readings<float> r{};
     gradients<float> g{};
-    tensors seen;
+    read_tensors tensors;
     std::vector<i64> full;  // lengths, where none are given
 
     reading(const layer& weights, const nb::tuple& o, bool reverse, int threads) : w(weights) {
         if (o.size() != of::all) throw std::invalid_argument("a reading has other operands");
         s.reverse = reverse, s.threads = threads;
         if (o[of::ids].is_none()) {
-            const dlpack_tensor read = seen.see(o[of::x], {-1, -1, w.input_size});
-            s.batch = read.shape[0], s.time = read.shape[1];
-            s.x = {tensors::numbers_of(read), read.strides[0], read.strides[1]};
+            const dlpack_tensor x = tensors.see("x", o[of::x], {-1, -1, w.input_size});
+            s.batch = x.shape[0], s.time = x.shape[1];
+            s.x = {numbers_of(x), x.strides[0], x.strides[1]};
         } else {
-            dlpack_tensor read;
-            if (!look(o[of::ids], nb::dtype<i64>(), read) || read.ndim != 2) throw nb::type_error("ids are whole numbers (B, T) on the CPU");
-            s.batch = read.shape[0], s.time = read.shape[1];
-            s.ids = {reinterpret_cast<const i64*>(first_number(read)), read.strides[0], read.strides[1]};
-            s.table = seen.rows(o[of::x], {-1, w.gates() * w.hidden_size});
+            const dlpack_tensor ids = seen_as("ids", o[of::ids], nb::dtype<i64>(), {-1, -1});
+            s.batch = ids.shape[0], s.time = ids.shape[1];
+            s.ids = {whole_numbers_of(ids), ids.strides[0], ids.strides[1]};
+            const dlpack_tensor table = tensors.see("x", o[of::x], {-1, w.gates() * w.hidden_size});
+            s.table = {numbers_of(table), table.strides[0]}, g.table_rows = table.shape[0];
         }
-        s.lengths = lengths_of(o[of::lengths].is_none() ? nullptr : seen.lengths_of(o[of::lengths], s.batch), s.batch, s.time, full);
-        s.first_hidden = seen.rows(o[of::first_hidden], {s.batch, w.hidden_size});
-        s.first_cell = seen.rows(o[of::first_cell], {s.batch, w.hidden_size});
-        s.mask = seen.rows(o[of::mask], {s.batch, w.hidden_size});
+        s.lengths = tensors.lengths(o[of::lengths], s.batch);
+        s.first_hidden = tensors.rows("first_hidden", o[of::first_hidden], {s.batch, w.hidden_size});
+        s.first_cell = tensors.rows("first_cell", o[of::first_cell], {s.batch, w.hidden_size});
+        s.mask = tensors.rows("mask", o[of::mask], {s.batch, w.hidden_size});
     }
     reading(const reading&) = delete;
     reading& operator=(const reading&) = delete;
@@ -112,15 +129,10 @@ struct reading {
         r.outputs = outputs;
         const i64 hidden = w.hidden_size;
         const nb::object last_hidden = state(r.last_hidden), last_cell = w.has_cell() ? state(r.last_cell) : nb::none();
-        const bool padded = blank && std::any_of(s.lengths, s.lengths + s.batch, [&](i64 length) { return length < s.time; });
-        const auto room = [&](std::initializer_list<i64> sizes, float*& numbers) {
-            nb::object made = empty(sizes.begin(), static_cast<int>(sizes.size()), numbers);
-            if (padded) std::fill_n(numbers, std::accumulate(sizes.begin(), sizes.end(), i64{1}, std::multiplies<>()), 0.0f);
-            return made;
-        };
         nb::object gates = nb::none(), cells = nb::none();
-        if (save && w.saved() > 0) gates = room({s.batch, s.time, w.saved(), hidden}, r.gates);
-        if (save && w.has_cell()) cells = room({s.batch, s.time, hidden}, r.cells);
+        if (save && w.saved() > 0) gates = steps(w.saved() * hidden, {s.batch, s.time, w.saved(), hidden}, blank, r.gates);
+        if (save && w.has_cell()) cells = steps(hidden, {s.batch, s.time, hidden}, blank, r.cells);
+        fill_lengths();
         return nb::make_tuple(last_hidden, last_cell, gates, cells);
     }
 
@@ -130,39 +142,70 @@ struct reading {
         if (kept.size() != 3 || come_back.size() != 3 || wanted.size() != of::all)
             throw std::invalid_argument("a way back has other operands");
         if (kept[1].is_none() != (w.saved() == 0) || kept[2].is_none() == w.has_cell())
-            throw nb::type_error("the way back needs the gates and cells of its cell");
+            refuse("the way back needs the gates and cells of its cell");
         const i64 hidden = w.hidden_size, batch = s.batch, time = s.time;
-        const steps_of<const float> outputs = seen.steps(kept[0], {batch, time, hidden});
+        const steps_of<const float> outputs = tensors.steps("outputs", kept[0], {batch, time, hidden});
         r.outputs = {const_cast<float*>(outputs.data), outputs.batch, outputs.time};
-        r.gates = seen.whole(kept[1], {batch, time, w.saved(), hidden}), r.cells = seen.whole(kept[2], {batch, time, hidden});
-        g.outputs = seen.steps(come_back[0], {batch, time, hidden});
-        g.last_hidden = seen.rows(come_back[1], {batch, hidden}), g.last_cell = seen.rows(come_back[2], {batch, hidden});
+        r.gates = tensors.whole("gates", kept[1], {batch, time, w.saved(), hidden});
+        r.cells = tensors.whole("cells", kept[2], {batch, time, hidden});
+        g.outputs = tensors.steps("the gradient of outputs", come_back[0], {batch, time, hidden});
+        g.last_hidden = tensors.rows("the gradient of last_hidden", come_back[1], {batch, hidden});
+        g.last_cell = tensors.rows("the gradient of last_cell", come_back[2], {batch, hidden});
+        check_wanted(o, wanted);
         float* numbers[of::all];
         const nb::list found = empty_like(o, wanted, numbers);
-        g.x = numbers[of::x], g.input = numbers[of::weight_input], g.hidden = numbers[of::weight_hidden];
-        if (!o[of::ids].is_none()) std::swap(g.x, g.table), g.table_rows = seen.see(o[of::x], {-1, -1}).shape[0];
+        (o[of::ids].is_none() ? g.x : g.table) = numbers[of::x];
+        g.input = numbers[of::weight_input], g.hidden = numbers[of::weight_hidden];
         g.bias = numbers[of::bias], g.bias_candidate = numbers[of::bias_candidate];
         g.first_hidden = {numbers[of::first_hidden], hidden}, g.first_cell = {numbers[of::first_cell], hidden};
+        fill_lengths();
         return found;
     }
 
-    void read() const { w.loops->forward(*w.weights, s, r); }
-    void go_back() const { w.loops->backward(*w.weights, s, r, g); }
+    void run_forward() const { w.loops->forward(*w.weights, s, r); }
+    void run_back() const { w.loops->backward(*w.weights, s, r, g); }
 
 private:
+    // Last, as there may be more rows than memory: then the results are refused in words.
+    void fill_lengths() { s.lengths = lengths_of(s.lengths, s.batch, s.time, full); }
+
+    // What is wanted is written by the sizes of the weights when they were packed: they may have changed since.
+    void check_wanted(const nb::tuple& o, const nb::tuple& wanted) const {
+        const i64 columns = w.gates() * w.hidden_size;
+        const auto check = [&](std::size_t at, bool is_found, sizes of_this) {
+            if (o[at].is_none() || PyObject_IsTrue(wanted[at].ptr()) != 1) return;
+            if (!is_found) refuse(std::string(operand_names[at]) + " has no gradient here");
+            seen_as(operand_names[at], o[at], nb::dtype<float>(), of_this);
+        };
+        for (std::size_t at : {of::lengths, of::mask, of::ids}) check(at, false, {});
+        check(of::weight_input, true, {w.input_size, o[of::ids].is_none() ? columns : -1});
+        check(of::weight_hidden, true, {w.hidden_size, columns});
+        check(of::bias, true, {columns});
+        check(of::bias_candidate, w.has_candidate(), {w.hidden_size});
+        check(of::first_cell, w.has_cell(), {s.batch, w.hidden_size});
+    }
+
     nb::object state(rows_of<float>& path) {
-        const i64 sizes[] = {s.batch, w.hidden_size};
+        const i64 axes[] = {s.batch, w.hidden_size};
         float* numbers;
-        nb::object made = empty(sizes, 2, numbers);
+        nb::object made = empty(axes, 2, numbers);
         path = {numbers, w.hidden_size};
+        return made;
+    }
+
+    // `width` numbers a step, zeros at padding if `blank`.
+    nb::object steps(i64 width, sizes axes, bool blank, float*& numbers) {
+        nb::object made = empty(axes.begin(), static_cast<int>(axes.size()), numbers);
+        for (i64 b = 0; blank && s.lengths != nullptr && b < s.batch; ++b)
+            std::fill_n(numbers + (b * s.time + s.lengths[b]) * width, (s.time - s.lengths[b]) * width, 0.0f);
         return made;
     }
 };
 
 // Outputs of `width` numbers a step, not yet written.
 nb::object room_for_outputs(const reading& first, i64 width, float*& numbers) {
-    const i64 sizes[] = {first.s.batch, first.s.time, width};
-    return empty(sizes, 3, numbers);
+    const i64 axes[] = {first.s.batch, first.s.time, width};
+    return empty(axes, 3, numbers);
 }
 
 nb::tuple read_one(const layer& w, const nb::tuple& o, bool reverse, int threads, bool save, bool blank) {
@@ -172,62 +215,66 @@ nb::tuple read_one(const layer& w, const nb::tuple& o, bool reverse, int threads
     const nb::tuple rest = made.make_room({numbers, made.s.time * w.hidden_size, w.hidden_size}, save, blank);
     {
         nb::gil_scoped_release unlocked;
-        made.read();
+        made.run_forward();
     }
     return nb::make_tuple(outputs, rest[0], rest[1], rest[2], rest[3]);
 }
 
 nb::list go_back_one(const layer& w, const nb::tuple& o, bool reverse, int threads, const nb::tuple& kept, const nb::tuple& come_back,
-                 const nb::tuple& wanted) {
+                     const nb::tuple& wanted) {
     reading made(w, o, reverse, threads);
     const nb::list found = made.make_way_back(o, kept, come_back, wanted);
     {
         nb::gil_scoped_release unlocked;
-        made.go_back();
+        made.run_back();
     }
     return found;
 }
 
-using pair_of_tuples = std::pair<nb::tuple, nb::tuple>;
-using pair_of_layers = std::pair<const layer*, const layer*>;
+using two_tuples = std::pair<nb::tuple, nb::tuple>;
 
 // The two readings of a bidirectional layer. With two threads each has one of its own, with more of them they share the rows of one.
 struct both_readings {
-    const bool side_by_side;
+    const bool has_own_threads;
     reading ahead, back;
 
-    both_readings(const pair_of_layers& w, const pair_of_tuples& o, int threads)
-        : side_by_side(threads == 2), ahead(*w.first, o.first, false, side_by_side ? 1 : threads),
-          back(*w.second, o.second, true, side_by_side ? 1 : threads) {}
+    both_readings(const layer& w, const layer& w_back, const two_tuples& o, int threads)
+        : has_own_threads(threads == 2), ahead(w, o.first, false, has_own_threads ? 1 : threads),
+          back(w_back, o.second, true, has_own_threads ? 1 : threads) {
+        if (w.hidden_size != w_back.hidden_size || ahead.s.batch != back.s.batch || ahead.s.time != back.s.time)
+            refuse("both directions read as many rows and steps by as many units");
+    }
 
     // `multiplications`: so many for each of a reading's.
     void run(void (reading::*part)() const, i64 multiplications) const {
         nb::gil_scoped_release unlocked;
-        if (!side_by_side) return (ahead.*part)(), (back.*part)();
+        if (!has_own_threads) return (ahead.*part)(), (back.*part)();
         const i64 all = multiplications * (ahead.w.multiplications(ahead.s) + back.w.multiplications(back.s));
-        seqloom::side_by_side(all, [&](int number) { ((number == 0 ? ahead : back).*part)(); });
+        side_by_side(all, [&](int number) { ((number == 0 ? ahead : back).*part)(); });
     }
 };
 
-nb::tuple read_both(const layer& ahead, const layer& back, const nb::tuple& o, const nb::tuple& o_back, int threads, bool save) {
-    both_readings made({&ahead, &back}, {o, o_back}, threads);
+nb::tuple read_both(const layer& w, const layer& w_back, const two_tuples& o, int threads, bool save) {
+    both_readings made(w, w_back, o, threads);
     float* numbers;
-    const i64 hidden = ahead.hidden_size, time = made.ahead.s.time;
+    const i64 hidden = w.hidden_size, time = made.ahead.s.time;
     const nb::object outputs = room_for_outputs(made.ahead, 2 * hidden, numbers);
     const auto half = [&](i64 number) { return steps_of<float>{numbers + number * hidden, time * 2 * hidden, 2 * hidden}; };
     const nb::tuple of_ahead = made.ahead.make_room(half(0), save, false), of_back = made.back.make_room(half(1), save, false);
-    made.run(&reading::read, 1);
+    made.run(&reading::run_forward, 1);
     return nb::make_tuple(outputs, of_ahead, of_back);
 }
 
-nb::tuple go_back_both(const layer& ahead, const layer& back, const pair_of_tuples& o, int threads, const pair_of_tuples& kept,
-                       const pair_of_tuples& come_back, const pair_of_tuples& wanted) {
-    both_readings made({&ahead, &back}, o, threads);
+nb::tuple go_back_both(const layer& w, const layer& w_back, const two_tuples& o, int threads, const two_tuples& kept,
+                       const two_tuples& come_back, const two_tuples& wanted) {
+    both_readings made(w, w_back, o, threads);
     const nb::list of_ahead = made.ahead.make_way_back(o.first, kept.first, come_back.first, wanted.first);
     const nb::list of_back = made.back.make_way_back(o.second, kept.second, come_back.second, wanted.second);
-    made.run(&reading::go_back, 2);
+    made.run(&reading::run_back, 2);
     return nb::make_tuple(of_ahead, of_back);
 }
+
+// `forward` and `backward` on memory that the caller names: of a stream, whose state moves in place, and of the steps of attention.
 
 using numbers = place<float>;
 using read_only = place<const float>;
@@ -245,9 +292,9 @@ void forward(const layer& w, i64 batch, i64 time, whole_numbers lengths, bool re
 
 void backward(const layer& w, i64 batch, i64 time, whole_numbers lengths, bool reverse, int threads, read_only x, read_only first_hidden,
               read_only first_cell, read_only mask, numbers outputs, numbers gates, numbers cells, read_only grad_outputs,
-              read_only grad_last_hidden, read_only grad_last_cell, numbers grad_x, numbers grad_input, numbers grad_hidden, numbers grad_bias,
-              numbers grad_bias_candidate, numbers grad_first_hidden, numbers grad_first_cell, whole_numbers ids, read_only table,
-              numbers grad_table, i64 table_rows) {
+              read_only grad_last_hidden, read_only grad_last_cell, numbers grad_x, numbers grad_input, numbers grad_hidden,
+              numbers grad_bias, numbers grad_bias_candidate, numbers grad_first_hidden, numbers grad_first_cell, whole_numbers ids,
+              read_only table, numbers grad_table, i64 table_rows) {
     std::vector<i64> full;
     const i64* each = lengths_of(lengths.data, batch, time, full);
     nb::gil_scoped_release unlocked;
@@ -259,7 +306,8 @@ void backward(const layer& w, i64 batch, i64 time, whole_numbers lengths, bool r
 
 // Whether a cell can read x (.., I) with these weights, all of them where they are: plain, float32, on the CPU, of its sizes. `rows`:
 // of states and masks.
-bool fits(const std::string& cell, nb::handle x, nb::handle input, nb::handle hidden, nb::handle bias, nb::handle candidate, const nb::args& rows) {
+bool fits(const std::string& cell, nb::handle x, nb::handle input, nb::handle hidden, nb::handle bias, nb::handle candidate,
+          const nb::args& rows) {
     dlpack_tensor of_x, of_input, of_hidden, other;
     if (!look_plainly(x, of_x) || !look_plainly(input, of_input) || !look_plainly(hidden, of_hidden)) return false;
     if (of_x.ndim == 0 || of_input.ndim != 2 || of_hidden.ndim != 2) return false;
@@ -279,7 +327,8 @@ bool fits(const std::string& cell, nb::handle x, nb::handle input, nb::handle hi
 // Whether x is (B, T, I), for weights (I, ..), and both can be read where they are.
 bool is_input(nb::handle x, nb::handle weight) {
     dlpack_tensor of_x, of_weight;
-    return look_plainly(x, of_x) && look_plainly(weight, of_weight) && of_x.ndim == 3 && of_weight.ndim > 0 && of_x.shape[2] == of_weight.shape[0];
+    if (!look_plainly(x, of_x) || !look_plainly(weight, of_weight)) return false;
+    return of_x.ndim == 3 && of_weight.ndim > 0 && of_x.shape[2] == of_weight.shape[0];
 }
 
 }  // namespace
@@ -296,10 +345,11 @@ void add_recurrent(nb::module_& module) {
                "Read sequences: the `Operands` to the `Results` of seqloom.kernels.recurrence.");
     module.def("go_back", &go_back_one, "w"_a, "operands"_a, "reverse"_a, "threads"_a, "kept"_a, "gradients"_a, "wanted"_a,
                "The gradients of the operands that are wanted, of outputs, gates and cells that were kept.");
-    module.def("read_both", &read_both, "ahead"_a, "back"_a, "operands"_a, "operands_back"_a, "threads"_a, "save"_a,
+    module.def("read_both", &read_both, "w"_a, "w_back"_a, "operands"_a, "threads"_a, "save"_a,
                "Two readings, the second from back to front: their outputs side by side, then of each the rest of its results.");
-    module.def("go_back_both", &go_back_both, "ahead"_a, "back"_a, "operands"_a, "threads"_a, "kept"_a, "gradients"_a, "wanted"_a,
+    module.def("go_back_both", &go_back_both, "w"_a, "w_back"_a, "operands"_a, "threads"_a, "kept"_a, "gradients"_a, "wanted"_a,
                "`go_back` of both.");
+    module.attr("OPERANDS") = nb::tuple(nb::cast(std::vector<std::string>(operand_names, operand_names + of::all)));
     const auto none = [](const char* name) { return nb::arg(name).none() = nb::none(); };
     module.def("forward", &forward, "Read what is where: csrc/recurrent.h says what every argument is.", "w"_a, "batch"_a, "time"_a,
                "lengths"_a.none(), "reverse"_a, "threads"_a, "x"_a.none(), "first_hidden"_a.none(), "first_cell"_a.none(), "mask"_a.none(),

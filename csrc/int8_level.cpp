@@ -10,7 +10,7 @@ std::unique_ptr<packed<real>> int8_pack(const weights<real>& w) {
 }
 
 template <class Cell>
-constexpr recurrent<real> int8_loops = {int8_pack<Cell>, int8_forward<Cell>, nullptr};
+constexpr recurrent<real> int8_loops = {int8_pack<Cell>, int8_forward<Cell>, nullptr, 0};
 
 extern const int8_kernels int8_table;
 const int8_kernels int8_table = {

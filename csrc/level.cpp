@@ -14,7 +14,7 @@ std::unique_ptr<packed<real>> pack(const weights<real>& w) {
 }
 
 template <class Cell>
-constexpr recurrent<real> loops = {pack<Cell>, forward<Cell>, backward<Cell>};
+constexpr recurrent<real> loops = {pack<Cell>, forward<Cell>, backward<Cell>, Cell::saved};
 
 #define SEQLOOM_CELLS                                                                                     \
     {loops<simple_rnn<cell_kind::simple_rnn_tanh>>, loops<simple_rnn<cell_kind::simple_rnn_relu>>,        \

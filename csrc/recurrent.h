@@ -60,7 +60,7 @@ struct sequence {
     // Instead of x, for a layer packed without input weights: the row of `table` (R, G), which is x W + b, for each step.
     steps_of<const std::int64_t> ids;  // (B, T), each in 0..R-1 where real
     rows_of<const real> table;
-    rows_of<const real> first_hidden;  // (B, H); null: zeros, which nothing is multiplied with
+    rows_of<const real> first_hidden;  // (B, H); null: zeros, which nothing is multiplied with, be it inf
     rows_of<const real> first_cell;    // (B, H), lstm; null: zeros
     rows_of<const real> mask;          // (B, H), multiplies what is fed back; null: ones
 };
@@ -95,6 +95,7 @@ struct recurrent {
     void (*forward)(const packed<real>&, const sequence<real>&, const readings<real>&);
     // `read`: what forward read and wrote, with gates and cells.
     void (*backward)(const packed<real>&, const sequence<real>&, const readings<real>& read, const gradients<real>&);
+    std::int64_t saved;  // values a unit and step among `gates`
 };
 
 }  // namespace seqloom

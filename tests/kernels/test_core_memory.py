@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from seqloom import kernels
+from seqloom.kernels import native
 from seqloom.kernels.fused_cpu import operands
 from seqloom.kernels.packing import pack
-from seqloom.kernels.recurrence import Reading, compute, differentiate, empty
+from seqloom.kernels.recurrence import Operands, Reading, compute, compute_both, differentiate, empty
 from seqloom.nn import LSTM
 from seqloom.shapes import LSTMState
 from tests.kernels.cases import INPUT, LENGTHS, assert_same_bits, build, inputs, needs_core
@@ -68,72 +70,119 @@ def test_a_view_whose_sign_is_a_flag_is_read_with_it(what: str) -> None:
     torch.testing.assert_close(found(negated), found(torch.clone), rtol=0, atol=1e-6)  # by another path, it may be
 
 
-def test_the_core_refuses_tensors_of_other_sizes_and_kinds_in_words() -> None:
-    layer, x = LSTM(5, 3), torch.randn(2, 4, 5)
-    o = operands(layer.parameters_of_cell(batch=2), x, torch.tensor([4, 3]), layer.first(batch=2))
-    weights, reading = pack("lstm", o), Reading("lstm", reverse=False)
-    results = compute(reading, o, weights, save=True)
-    kept, come_back = (results.outputs, results.gates, results.cells), (torch.ones(2, 4, 3), None, None)
-    wanted = tuple(part is not None and part.is_floating_point() for part in o)
+def asked(hidden: int = 3) -> Operands:
+    """Two rows of 5 numbers for an LSTM, and its weights: all that can be given but ids and a candidate's bias."""
+    layer = build("lstm", hidden)
+    o = operands(layer.parameters_of_cell(batch=2), torch.randn(2, 4, 5), torch.tensor([4, 3]), layer.first(batch=2))
+    return o._replace(first_hidden=torch.randn(2, hidden), mask=torch.rand(2, hidden))
 
-    def go_back(**others: Any) -> list[Tensor | None]:
-        given = {"o": o, "kept": kept, "come_back": come_back, "wanted": wanted} | others
-        return differentiate(reading, given["o"], weights, given["kept"], given["come_back"], given["wanted"])
 
-    found = go_back()
-    assert [part is not None and part.shape == whole.shape for part, whole in zip(found, o, strict=True)] == list(
-        wanted
-    )
-    assert go_back(wanted=(False,) * len(o)) == [None] * len(o)
-    size, kind = "a tensor has not the size that the others ask for", "the core reads tensors of float32 on the CPU"
-    for wrong, refused in {
-        o._replace(x=x[..., :4]): size,
-        o._replace(x=x[0]): size,
-        o._replace(x=x.double()): kind,
-        o._replace(first_hidden=torch.ones(1, 3)): size,
-        o._replace(mask=torch.ones(2, 4)): size,
-        o._replace(lengths=torch.tensor([4, 3, 2])): "each row has one length",
-        o._replace(lengths=torch.ones(2)): "lengths are whole numbers on the CPU",
-        o._replace(ids=torch.zeros(2, dtype=torch.int64)): "ids are whole numbers",
-    }.items():
-        with pytest.raises(TypeError, match=refused):
-            compute(reading, wrong, weights, save=False)
-    for others, refused in (
-        ({"kept": (results.outputs[:1], *kept[1:])}, size),
-        ({"kept": (results.outputs, None, results.cells)}, "the way back needs the gates and cells of its cell"),
-        ({"kept": (results.outputs, results.gates, None)}, "the way back needs the gates and cells of its cell"),
-        ({"come_back": (torch.ones(2, 3, 3), None, None)}, size),
-        ({"come_back": (None, torch.ones(3), None)}, size),
-        ({"wanted": (False, True, *wanted[2:])}, "not all that is wanted are tensors of float32 on the CPU"),
+AHEAD = Reading("lstm", reverse=False)
+OUT_OF_SIZE = "but the weights and the other tensors ask for"
+
+
+def test_the_core_knows_the_operands_by_their_places() -> None:
+    assert Operands._fields == native.core().OPERANDS
+
+
+def test_the_core_refuses_what_it_would_misread_in_words() -> None:
+    o = asked()
+    weights = pack("lstm", o)
+    for name, wrong, refused in (
+        ("x", o.x[..., :4], r"x is \(2, 4, 4\), but the weights and the other tensors ask for \(any, any, 5\)"),
+        ("x", o.x[0], OUT_OF_SIZE),
+        ("x", o.x.double(), "x is no tensor of float32 on the CPU"),
+        ("first_hidden", torch.ones(1, 3), "first_hidden is .* ask for"),
+        ("first_cell", torch.ones(2, 4), "first_cell is .* ask for"),
+        ("mask", torch.ones(2, 4), "mask is .* ask for"),
+        ("lengths", torch.tensor([4, 3, 2]), "lengths is .* ask for"),
+        ("lengths", torch.ones(2), "lengths is no tensor of int64 on the CPU"),
+        ("ids", torch.zeros(2, dtype=torch.int64), "ids is .* ask for"),
     ):
         with pytest.raises(TypeError, match=refused):
-            go_back(**others)
-    for others in ({"wanted": (True,)}, {"kept": kept[:2]}, {"come_back": ()}, {"o": o[:5]}):
-        with pytest.raises(ValueError, match="has other operands"):
-            go_back(**others)
+            compute(AHEAD, o._replace(**{name: wrong}), weights, save=False)
+    with pytest.raises(ValueError, match="a reading has other operands"):
+        compute(AHEAD, o[:5], weights, save=False)  # type: ignore[arg-type]
+    other = asked(4)
+    for second, packed in ((other, pack("lstm", other)), (o._replace(x=o.x[:, :3]), weights)):
+        with pytest.raises(TypeError, match="both directions read as many rows and steps by as many units"):
+            compute_both((o, second), (weights, packed), save=False)
 
 
-@pytest.mark.parametrize("what", ["x", "first_hidden", "mask", "lengths", "gradient", "outputs", "gates"])
-def test_what_lies_apart_is_read_as_what_lies_in_one_piece(what: str) -> None:
-    def apart(part: Tensor) -> Tensor:
+def test_the_way_back_refuses_what_it_would_misread_in_words() -> None:
+    o = asked()
+    weights = pack("lstm", o)
+    outputs, _, _, gates, cells = compute(AHEAD, o, weights, save=True)
+    learned = tuple(name not in ("lengths", "mask", "ids") and part is not None for name, part in o._asdict().items())
+
+    def go_back(
+        o: Operands = o, kept: Any = (outputs, gates, cells), back: Any = (outputs, None, None), wanted: Any = learned
+    ) -> Any:
+        return differentiate(AHEAD, o, weights, kept, back, wanted)
+
+    found = go_back()
+    assert [None if part is None else part.shape for part in found] == [
+        part.shape if want else None for part, want in zip(o, learned, strict=True)
+    ]
+    assert go_back(wanted=(False,) * len(o)) == [None] * len(o)
+    without = "the way back needs the gates and cells of its cell"
+    for refused, given in (
+        ("outputs is .* ask for", {"kept": (outputs[:1], gates, cells)}),
+        ("gates is .* ask for", {"kept": (outputs, gates[..., :2, :], cells)}),
+        (without, {"kept": (outputs, None, cells)}),
+        (without, {"kept": (outputs, gates, None)}),
+        ("the gradient of outputs is .* ask for", {"back": (outputs[:, :3], None, None)}),
+        ("the gradient of last_hidden is .* ask for", {"back": (None, torch.ones(3), None)}),
+        ("the gradient of last_cell is no tensor of float32", {"back": (None, None, torch.ones(2, 3).double())}),
+        ("weight_input is .* ask for", {"o": o._replace(weight_input=torch.ones(1, 3))}),
+        ("weight_hidden is .* ask for", {"o": o._replace(weight_hidden=torch.ones(2, 8))}),
+        ("bias is .* ask for", {"o": o._replace(bias=torch.ones(3))}),
+        ("mask has no gradient here", {"wanted": tuple(name == "mask" for name in o._fields)}),
+        ("lengths has no gradient here", {"wanted": tuple(name == "lengths" for name in o._fields)}),
+    ):
+        with pytest.raises(TypeError, match=refused):
+            go_back(**given)
+    for given in ({"wanted": (True,)}, {"kept": (outputs, gates)}, {"back": ()}):
+        with pytest.raises(ValueError, match="a way back has other operands"):
+            go_back(**given)
+
+
+def test_weights_that_shrink_before_the_way_back_are_refused() -> None:
+    layer = LSTM(5, 64)
+    outputs, _ = layer(torch.randn(3, 4, 5))
+    layer.weight_hidden.data = torch.zeros(2, 8)
+    with pytest.raises(TypeError, match=r"weight_hidden is \(2, 8\), but .* ask for \(64, 256\)"):
+        outputs.sum().backward()
+
+
+APART = ["x", "first_hidden", "first_cell", "mask", "lengths", "outputs", "gates", "cells", "gradient", "last"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("what", APART)
+def test_what_lies_apart_or_has_its_sign_apart_is_read_all_the_same(what: str, sign: int) -> None:
+    def told(part: Tensor, name: str) -> Tensor:
+        if name != what:
+            return part
+        if sign < 0 and part.is_floating_point():
+            return torch.complex(part, -part).conj().imag
         return torch.stack([part, 0 * part], dim=-1)[..., 0]
 
-    layer, x = LSTM(5, 3), torch.randn(2, 4, 5)
-    o = operands(layer.parameters_of_cell(batch=2), x, torch.tensor([4, 3]), layer.first(batch=2))
-    o = o._replace(first_hidden=torch.randn(2, 3), mask=torch.rand(2, 3))
-    weights, reading, wanted = pack("lstm", o), Reading("lstm", reverse=True), (True, False, True) + (False,) * 7
-
-    def all_of(where: str) -> list[Tensor | None]:
-        given = o._replace(**{where: apart(getattr(o, where))}) if where in o._fields else o
-        outputs, last, _, gates, cells = compute(reading, given, weights, save=True)
+    def all_of(told: Callable[[Tensor, str], Tensor]) -> list[Tensor]:
+        o, reading = asked(), Reading("lstm", reverse=True)
+        weights, wanted = pack("lstm", o), tuple(name in ("x", "weight_hidden", "first_hidden") for name in o._fields)
+        o = o._replace(**{name: told(getattr(o, name), name) for name in APART[:5]})
+        outputs, *last, gates, cells = compute(reading, o, weights, save=True)
         gradient = torch.linspace(-1, 1, outputs.numel()).reshape(outputs.shape)
-        kept = (apart(outputs) if where == "outputs" else outputs, apart(gates) if where == "gates" else gates, cells)
-        come_back = (apart(gradient) if where == "gradient" else gradient, None, None)
-        return [outputs, last, *differentiate(reading, given, weights, kept, come_back, wanted)]
+        kept = told(outputs, "outputs"), told(gates, "gates"), told(cells, "cells")
+        back = told(gradient, "gradient"), told(gradient[:, 0], "last"), told(gradient[:, 1], "last")
+        found = differentiate(reading, o, weights, kept, back, wanted)
+        return [outputs, *last, *(part for part in found if part is not None)]
 
-    assert_same_bits(
-        [part for part in all_of(what) if part is not None], [part for part in all_of("") if part is not None]
-    )
+    torch.manual_seed(3)
+    read = all_of(told)
+    torch.manual_seed(3)
+    assert_same_bits(read, all_of(lambda part, _: part))
 
 
 LARGE = (64, 4096)  # numbers of which memory is kept

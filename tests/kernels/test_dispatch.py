@@ -15,7 +15,7 @@ from seqloom.cells import CellParameters, lstm_step, simple_rnn_step
 from seqloom.errors import ConfigError, ShapeError
 from seqloom.kernels.recurrence import name_of
 from seqloom.nn import GRU, LSTM, Bidirectional, SimpleRNN, Stack
-from seqloom.shapes import LSTMState
+from seqloom.shapes import LSTMState, Tokens
 from tests.kernels.cases import LENGTHS, build, inputs, needs_core, of_each_kind
 
 
@@ -177,18 +177,22 @@ def test_zeros_that_have_no_memory_are_read_as_zeros() -> None:
 @needs_core
 def test_what_torch_func_left_behind_is_read() -> None:
     layer, x, left = build("lstm"), inputs(), []
+    vectors, ids = torch.randn(6, 5, requires_grad=True), torch.arange(6).reshape(2, 3)
 
-    def keep(part: torch.Tensor) -> torch.Tensor:
-        left.append(part)
-        return part.sum()
+    def keep(*parts: torch.Tensor) -> torch.Tensor:
+        left.extend(parts)
+        return parts[0].sum()
 
-    torch.func.grad(keep)(x)
+    torch.func.grad(keep)(x, ids)
     found = torch.autograd.grad(layer(left[0])[0].sin().sum(), layer.weight_hidden)[0]
     torch.testing.assert_close(found, torch.autograd.grad(layer(x)[0].sin().sum(), layer.weight_hidden)[0])
     path = kernels.choose(layer.step(), layer.parameters_of_cell(batch=0), left[0], layer.start(batch=0))
     assert path.name == "reference" and path.reason.endswith("those of this tensor are in none of its own")
     with torch.no_grad():
         torch.testing.assert_close(layer(left[0])[0], layer(x)[0])
+    for reader in (layer, Bidirectional(layer)):
+        found = torch.autograd.grad(reader(Tokens(left[1], vectors))[0].sin().sum(), vectors)[0]
+        torch.testing.assert_close(found, torch.autograd.grad(reader(Tokens(ids, vectors))[0].sin().sum(), vectors)[0])
 
 
 def test_which_refuses_what_is_no_tensor_and_no_layer() -> None:

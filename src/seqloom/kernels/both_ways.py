@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from seqloom.cells import CellParameters
-from seqloom.kernels.fused_cpu import by_reference, directly, needs_gradient, operands, plain, tables
+from seqloom.kernels.fused_cpu import as_looked_up, by_reference, directly, needs_gradient, operands, plain, tables
 from seqloom.kernels.packing import pack
 from seqloom.kernels.recurrence import (
     CELLS,
@@ -38,12 +38,8 @@ def run(
     """As `dispatch.run_both`, for what it lets through: both cells are alike, and both or none need a gradient."""
     cell = name_of(step)
     assert cell is not None
-    looked_up: Sequence[Tensor | None] = (None, None)
-    if isinstance(x, Tokens):
-        x = Tokens(x.ids, x.vectors.float())
-        looked_up = tables(x.vectors, parameters)
-    else:
-        x = x.float()
+    x = as_looked_up(x) if isinstance(x, Tokens) else x.float()
+    looked_up: Sequence[Tensor | None] = tables(x.vectors, parameters) if isinstance(x, Tokens) else (None, None)
     ahead, back = (
         operands(p, x, lengths, state, products=products)
         for p, state, products in zip(parameters, states, looked_up, strict=True)

@@ -95,7 +95,10 @@ def which(layer: Module, x: Tensor) -> Path:
 
 
 def is_input(x: object, weight: Float[Tensor, "I G"]) -> bool:
-    """Whether `x` is (B, T, I) for this weight, as the compiled core sees at a glance; if not, it may still be."""
+    """Whether `x` is (B, T, I) for this weight, both plain float32 on the CPU, as the core sees at a glance.
+
+    If not, it may still be what can be read.
+    """
     if NO_CORE or fused_cpu.observed():
         return False
     found: bool = native.core().is_input(x, weight)

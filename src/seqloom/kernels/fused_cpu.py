@@ -35,7 +35,7 @@ def run(
     cell = name_of(step)
     assert cell is not None
     if isinstance(x, Tokens):
-        x = Tokens(x.ids, x.vectors.float())
+        x = as_looked_up(x)
     if observed():  # the graph of a compiler has one way to read
         x = x.spelled_out() if isinstance(x, Tokens) else x
         lengths, state = reference.spelled_out(p, x, lengths, state)
@@ -70,6 +70,12 @@ def operands(
         first_cell=None if cell is None else _expanded(cell.float(), rows),
         ids=ids,
     )
+
+
+def as_looked_up(x: Tokens) -> Tensor | Tokens:
+    """The tokens in float32, spelled out where their ids, which torch.func may have left behind, are in no memory."""
+    x = Tokens(x.ids, x.vectors.float())
+    return x if observed() or native.in_memory(x.ids) else x.spelled_out()
 
 
 def tables(vectors: Float[Tensor, "R I"], cells: Sequence[CellParameters]) -> Sequence[Float[Tensor, "R G"]]:

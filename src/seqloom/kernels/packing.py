@@ -125,7 +125,7 @@ def _kept_or(
 def _looked_at(make: Callable[[], Any], kind: str, parts: tuple[Tensor, ...], others: tuple[Tensor | None, ...]) -> Any:
     try:
         seen = native.core().stamp(parts, others)
-    except ValueError as error:  # the same
+    except ValueError as error:  # a wrong SEQLOOM_ISA
         raise ConfigError(str(error)) from None
     if seen is None:  # not in one piece
         return make()

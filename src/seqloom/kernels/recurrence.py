@@ -114,7 +114,7 @@ def compute_both(
     both: tuple[Operands, Operands], weights: tuple[Any, Any], *, save: bool
 ) -> tuple[Float[Tensor, "B T HH"], tuple[Tensor | None, ...], tuple[Tensor | None, ...]]:
     """Read the batch forward and from back to front: the outputs side by side, then the rest of each `Results`."""
-    found: tuple[Any, Any, Any] = native.core().read_both(*weights, *both, torch.get_num_threads(), save)
+    found: tuple[Any, Any, Any] = native.core().read_both(*weights, both, torch.get_num_threads(), save)
     return found
 
 

@@ -187,7 +187,7 @@ class Recurrent(nn.Module, ABC):
     ) -> tuple[CellParameters, Int[Tensor, " B"] | None, Start]:
         """What `kernels.run` takes beside `x` to read it, checked. Raises ShapeError or LengthError."""
         weight = self._own("weight_input")
-        if isinstance(x, Tokens) or not kernels.is_input(x, weight):
+        if isinstance(x, Tokens) or not kernels.is_input(x, weight):  # else there is nothing to refuse
             check_input(x, input_size=self.input_size, like=weight, layer=type(self).__name__)
         steps = x.ids if isinstance(x, Tokens) else x
         batch = steps.shape[0]
