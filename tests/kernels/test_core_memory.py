@@ -102,7 +102,7 @@ def test_the_core_refuses_what_it_would_misread_in_words() -> None:
         with pytest.raises(TypeError, match=refused):
             compute(AHEAD, o._replace(**{name: wrong}), weights, save=False)
     with pytest.raises(ValueError, match="a reading has other operands"):
-        compute(AHEAD, o[:5], weights, save=False)  # type: ignore[arg-type]
+        compute(AHEAD, o[:5], weights, save=False)  # type: ignore[arg-type]  # too few, on purpose
     other = asked(4)
     for second, packed in ((other, pack("lstm", other)), (o._replace(x=o.x[:, :3]), weights)):
         with pytest.raises(TypeError, match="both directions read as many rows and steps by as many units"):

@@ -125,8 +125,11 @@ def _trace(cell: str, results: Results) -> Trace:
 
 
 def directly(node: type[Function]) -> Callable[..., Any]:
-    """`node.apply`, without a search of all arguments for what torch.func left behind: `dispatch.choose` refuses it."""
-    found: Callable[..., Any] = super(Function, node).apply  # type: ignore[misc]
+    """`node.apply`, without a search of all arguments for what torch.func left behind.
+
+    Such tensors do not come here: `dispatch.choose` refuses them, and `as_looked_up` spells out such ids.
+    """
+    found: Callable[..., Any] = super(Function, node).apply  # type: ignore[misc]  # torch's own class below has no types
     return found
 
 
