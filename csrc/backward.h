@@ -107,7 +107,7 @@ private:
     place find(const member& me, i64 step, i64 row) const {
         const i64 b = row_of(me, row), t = position(s_, s_.lengths[b], step), back = s_.reverse ? 1 : -1;
         place at;
-        at.token = b * s_.time + t, at.rank = all_.at(step, me.part.ranks.data()[row]);
+        at.token = b * s_.time + t, at.rank = all_.at(step, b);
         at.outputs = r_.outputs.at(b, t);
         at.d_outputs = g_.outputs ? g_.outputs.at(b, t) : nullptr;
         at.hidden_before = step > 0 ? r_.outputs.at(b, t + back) : s_.first_hidden ? s_.first_hidden[b] : nullptr;
@@ -258,36 +258,23 @@ private:
     const bool puts_past_;  // whether what goes to `d_` is stored past the caches
 };
 
-// Phase 2. The left operands, one row of numbers a token: x; h before the step (masked); r h (masked), where the cell resets.
-// Each has a last number 1, whose product with d is the gradient of the bias.
+// Phase 2, for one part of the tokens. The left operands, one row of numbers a token: x; h before the step (masked); r h (masked),
+// where the cell resets. Each has a last number 1, whose product with d is the gradient of the bias.
 template <class Cell>
 class weight_gradients {
 public:
     weight_gradients(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
-                     const token_order& all, const real* d)
-        : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), begin_with_zeros_(s.first_hidden ? 0 : all.firsts()), d_(d) {}
+                     const token_order& all, int part, const real* d)
+        : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), begin_(all.begin(part)), end_(all.begin(part + 1)),
+          end_of_zeros_(s.first_hidden ? begin_ : begin_ + all.firsts(part)), d_(d) {}
 
     // Numbers of memory that a member works in.
     i64 memory() const { return workspace::rounded((all_tiles() + 1) * gathered_tile + w_.hidden_size); }
 
-    void make(real* memory, i64 member, i64 members) const {
-        if (g_.x != nullptr) inputs(member, members);
-        if (g_.table != nullptr) table(member, members);
-        const i64 from = first_tile(member, members), to = first_tile(member + 1, members);
-        if (from == to) return;
-        for (i64 token = 0; token == 0 || token < tokens_; token += gathered_tokens) {
-            const i64 count = std::min(gathered_tokens, tokens_ - token);
-            real* const own = memory + (to - from) * gathered_tile;
-            each_operand(from, to, memory, [&](source a, i64 begin, i64 end, real* left) {
-                gather(a, begin, end, token, count, left, own);
-            });
-            // Panels of d one group after the other, each for all tiles: they stay in the caches.
-            const i64 all = Cell::slots * w_.blocks;
-            for (i64 first = 0; first < all; first += at_once)
-                each_operand(from, to, memory, [&](source a, i64 begin, i64 end, const real* left) {
-                    add_round(a, begin, end, first, std::min(at_once, all - first), left, token, count);
-                });
-        }
+    // A member's share of it, from `from` to `to` of `all`.
+    void make(real* memory, i64 from, i64 to, i64 all) const {
+        if (g_.x != nullptr) inputs(begin_ + (end_ - begin_) * from / all, begin_ + (end_ - begin_) * to / all);
+        tiles(memory, first_tile(from, all), first_tile(to, all));
     }
 
 private:
@@ -301,11 +288,12 @@ private:
     }
     i64 all_tiles() const { return tile_count(from_x) + tile_count(from_hidden) + tile_count(from_reset_memory); }
 
-    // The first tile of a member, where all have as much to multiply: the tiles of one operand go with more gates than another's.
-    i64 first_tile(i64 member, i64 members) const {
-        i64 all = 0;
-        for (source a : {from_x, from_hidden, from_reset_memory}) all += tile_count(a) * gates_of(a);
-        i64 tile = 0, before = all * member / members;
+    // The first tile after the share `done` of `all`, where shares are of what is to be multiplied: the tiles of one operand go with
+    // more gates than another's.
+    i64 first_tile(i64 done, i64 all) const {
+        i64 work = 0;
+        for (source a : {from_x, from_hidden, from_reset_memory}) work += tile_count(a) * gates_of(a);
+        i64 tile = 0, before = work * done / all;
         for (source a : {from_x, from_hidden, from_reset_memory}) {
             const i64 here = tile_count(a) * gates_of(a);
             if (before < here) return tile + before / gates_of(a);
@@ -318,6 +306,24 @@ private:
         if (a == from_x) return Cell::input_gates;
         if (a == from_reset_memory) return 1;
         return Cell::resets ? Cell::hidden_gates - 1 : Cell::hidden_gates;
+    }
+
+    // The gradients of the weights in the tiles `from` .. `to` - 1 of all operands.
+    void tiles(real* memory, i64 from, i64 to) const {
+        if (from == to) return;
+        for (i64 token = begin_; token == begin_ || token < end_; token += gathered_tokens) {
+            const i64 count = std::min(gathered_tokens, end_ - token);
+            real* const own = memory + (to - from) * gathered_tile;
+            each_operand(from, to, memory, [&](source a, i64 begin, i64 end, real* left) {
+                gather(a, begin, end, token, count, left, own);
+            });
+            // Panels of d one group after the other, each for all tiles: they stay in the caches.
+            const i64 all = Cell::slots * w_.blocks;
+            for (i64 first = 0; first < all; first += at_once)
+                each_operand(from, to, memory, [&](source a, i64 begin, i64 end, const real* left) {
+                    add_round(a, begin, end, first, std::min(at_once, all - first), left, token, count);
+                });
+        }
     }
 
     // visit(operand, first, end, memory) for the tiles `from` .. `to` - 1, numbered from the first of each operand, and where what is
@@ -404,7 +410,7 @@ private:
             const i64 zeros = zeros_of(a, token, count);
             const real* others[widest];
             for (i64 p = 0; p < taken; ++p) others[p] = b[p] + zeros * panel;
-            accumulate(tile - begin, left + zeros * tallest, taken, others, count - zeros, c, width, token == 0);
+            accumulate(tile - begin, left + zeros * tallest, taken, others, count - zeros, c, width, token == begin_);
         }
         for (; tile < end; ++tile)  // at an edge, and for the bias
             for (i64 p = 0; p < taken; ++p) add_edge(a, tile, which[p], left + (tile - begin) * gathered_tile, b[p], token, count);
@@ -412,7 +418,7 @@ private:
 
     // Of `count` tokens from `token` on, the first ones, where the operand is zeros: they are multiplied with nothing.
     i64 zeros_of(source a, i64 token, i64 count) const {
-        return a == from_x ? 0 : std::min(count, std::max<i64>(0, begin_with_zeros_ - token));
+        return a == from_x ? 0 : std::min(count, std::max<i64>(0, end_of_zeros_ - token));
     }
 
     // Numbers of a row of an operand's weights.
@@ -434,7 +440,7 @@ private:
         const auto add_row = [&](const real* sum, real* to) {
             for (i64 lane = 0; lane < columns; lane += lanes) {
                 const vec here = load(sum + lane);
-                store_units(to + lane, token == 0 ? here : load_units(to + lane, columns - lane) + here, columns - lane);
+                store_units(to + lane, token == begin_ ? here : load_units(to + lane, columns - lane) + here, columns - lane);
             }
         };
         real* const weight = a == from_x ? g_.input : g_.hidden;
@@ -445,30 +451,9 @@ private:
         add_row(whole + rows * panel, bias + (a == from_x ? at : u * panel));
     }
 
-    // Each row of the table has the sum of d over the tokens that looked it up, in their order. A member has its own columns.
-    void table(i64 member, i64 members) const {
-        const i64 all = Cell::input_gates * w_.blocks, columns = Cell::input_gates * w_.hidden_size;
-        for (i64 i = all * member / members; i < all * (member + 1) / members; ++i) {
-            const i64 slot = i / w_.blocks, u = i % w_.blocks, count = std::min(panel, w_.hidden_size - u * panel);
-            real* to = g_.table + slot * w_.hidden_size + u * panel;
-            for (i64 row = 0; row < g_.table_rows; ++row) std::fill_n(to + row * columns, count, real(0));
-            const real* d = d_ + i * tokens_ * panel;
-            all_.each(0, tokens_, [&](i64 token, i64 b, i64 t) {
-                real* sum = to + *s_.ids.at(b, t) * columns;
-                for (i64 lane = 0; lane < count; lane += lanes)
-                    store_units(sum + lane, load_units(sum + lane, count - lane) + load(d + token * panel + lane), count - lane);
-            });
-        }
-    }
-
-    // d W' for the tokens of this member, and zeros at the padding of its rows.
-    void inputs(i64 member, i64 members) const {
-        for (i64 from = tokens_ * member / members, to = tokens_ * (member + 1) / members; from < to; from += rows_at_once)
-            inputs_of(from, std::min(rows_at_once, to - from));
-        for (i64 b = member; b < s_.batch; b += members) {
-            const i64 size = w_.input_size;
-            std::fill_n(g_.x + (b * s_.time + s_.lengths[b]) * size, (s_.time - s_.lengths[b]) * size, real(0));
-        }
+    // d W' for the tokens `from` .. `to` - 1.
+    void inputs(i64 from, i64 to) const {
+        for (; from < to; from += rows_at_once) inputs_of(from, std::min(rows_at_once, to - from));
     }
 
     void inputs_of(i64 first, i64 count) const {
@@ -495,26 +480,116 @@ private:
     const readings<real>& r_;
     const gradients<real>& g_;
     const token_order& all_;
-    const i64 tokens_, begin_with_zeros_;  // the first tokens, before which h is zeros
+    const i64 tokens_;                        // of all parts
+    const i64 begin_, end_, end_of_zeros_;    // the tokens of this part; those of them before which h is zeros come first
     const real* const d_;
 };
+
+// Each row of the table has the sum of d over the tokens that looked it up, in their order. A member has its own columns.
+template <class Cell>
+void table_gradient(const panels<Cell>& w, const sequence<real>& s, const gradients<real>& g, const token_order& order, const real* d,
+                    i64 member, i64 members) {
+    const i64 all = Cell::input_gates * w.blocks, columns = Cell::input_gates * w.hidden_size;
+    for (i64 i = all * member / members; i < all * (member + 1) / members; ++i) {
+        const i64 slot = i / w.blocks, u = i % w.blocks, count = std::min(panel, w.hidden_size - u * panel);
+        real* to = g.table + slot * w.hidden_size + u * panel;
+        for (i64 row = 0; row < g.table_rows; ++row) std::fill_n(to + row * columns, count, real(0));
+        const real* from = d + i * order.count() * panel;
+        order.each(0, order.count(), [&](i64 token, i64 b, i64 t) {
+            real* sum = to + *s.ids.at(b, t) * columns;
+            for (i64 lane = 0; lane < count; lane += lanes)
+                store_units(sum + lane, load_units(sum + lane, count - lane) + load(from + token * panel + lane), count - lane);
+        });
+    }
+}
+
+// Zeros at the padding of a member's rows of the gradient of x.
+inline void clear_padding(const sequence<real>& s, real* x, i64 size, i64 member, i64 members) {
+    for (i64 b = member; b < s.batch; b += members)
+        std::fill_n(x + (b * s.time + s.lengths[b]) * size, (s.time - s.lengths[b]) * size, real(0));
+}
+
+// The gradients of weights that the second part of the tokens is summed up in, before it is added to the first's.
+template <class Cell>
+class second_sum {
+public:
+    second_sum(const panels<Cell>& w, const gradients<real>& g)
+        : counts_{w.input_size * Cell::input_gates * w.hidden_size, w.hidden_size * Cell::hidden_gates * w.hidden_size,
+                  Cell::input_gates * w.hidden_size, w.hidden_size},
+          totals_{g.input, g.hidden, g.bias, g.bias_candidate} {}
+
+    i64 memory() const {
+        i64 all = 0;
+        for (int i = 0; i < 4; ++i) all += totals_[i] == nullptr ? 0 : workspace::rounded(counts_[i]);
+        return all;
+    }
+
+    // `g`, with gradients of weights of its own in `memory`.
+    gradients<real> take(gradients<real> g, real* memory) {
+        real** const own[] = {&g.input, &g.hidden, &g.bias, &g.bias_candidate};
+        for (int i = 0; i < 4; ++i)
+            if (totals_[i] != nullptr) *own[i] = parts_[i] = memory, memory += workspace::rounded(counts_[i]);
+        return g;
+    }
+
+    // Adds a member's share of it.
+    void add(i64 member, i64 members) const {
+        for (int i = 0; i < 4; ++i) {
+            if (totals_[i] == nullptr) continue;
+            const i64 end = counts_[i] * (member + 1) / members;
+            for (i64 at = counts_[i] * member / members; at < end; at += lanes) {
+                const i64 count = end - at;
+                store_units(totals_[i] + at, load_units(totals_[i] + at, count) + load_units(parts_[i] + at, count), count);
+            }
+        }
+    }
+
+private:
+    const i64 counts_[4];
+    real* const totals_[4];
+    real* parts_[4] = {};
+};
+
+// Whether tokens have two parts: where there are enough rows for two threads, and so many tokens that adding up two sums of the weights
+// is less than what one thread would fetch of the other's tokens. Nothing that the number of threads could change.
+template <class Cell>
+int parts_of(const panels<Cell>& w, const sequence<real>& s) {
+    i64 tokens = 0;
+    for (i64 b = 0; b < s.batch; ++b) tokens += s.lengths[b];
+    return s.batch >= 8 && tokens >= 4 * (w.input_size + w.hidden_size) ? 2 : 1;
+}
 
 template <class Cell>
 void backward(const packed<real>& weights, const sequence<real>& s, const readings<real>& r, const gradients<real>& g) {
     const auto& w = static_cast<const panels<Cell>&>(weights);
     w.prepare_back(g.x != nullptr, s.threads);
     const plan p = plan_for(w, s);
-    const token_order all(s.batch, s.lengths, s.reverse, p);
+    const int parts = parts_of(w, s);
+    const token_order all(s.batch, s.lengths, s.reverse, p, parts);
+    second_sum<Cell> second(w, g);
     const i64 d_size = workspace::rounded(Cell::slots * w.blocks * all.count() * panel);
-    workspace space(d_size);
+    workspace space(d_size + (parts > 1 ? second.memory() : 0));
     real* const d = space.take(d_size);
     const backward_pass<Cell> pass(w, s, r, g, all, p.members, d);
-    const weight_gradients<Cell> after(w, s, r, g, all, d);
-    const members_memory memory(p.threads(), std::max(memory_of(pass, p), after.memory()));
+    const weight_gradients<Cell> first(w, s, r, g, all, 0, d);
+    const gradients<real> g_second = parts > 1 ? second.take(g, space.take(second.memory())) : g;
+    const weight_gradients<Cell> other(w, s, r, g_second, all, parts - 1, d);
+    const members_memory memory(p.threads(), std::max(memory_of(pass, p), first.memory()));
     over_slices(pass, p, w.blocks, memory);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        after.make(memory.of(member), member, members);
+        real* const own = memory.of(member);
+        if (g.table != nullptr) table_gradient(w, s, g, all, d, member, members);
+        if (g.x != nullptr) clear_padding(s, g.x, w.input_size, member, members);
+        // Both parts one after the other, members times each: a member's share may end in the first and another's begin in it.
+        const auto share = [&](i64 of) { return std::min(parts * of, members); };
+        if (share(member) < members) first.make(own, share(member), share(member + 1), members);
+        const auto later = [&](i64 of) { return std::max<i64>(0, parts * of - members); };
+        if (parts > 1 && later(member + 1) > 0) other.make(own, later(member), later(member + 1), members);
+    });
+    if (parts > 1) parallel(p.threads(), [&](i64 member, i64 members) {
+        const flush_denormals flushed;
+        second.add(member, members);
     });
 }
 

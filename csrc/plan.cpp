@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "threads.h"
 
@@ -12,6 +13,38 @@ slice& slice::operator=(slice&&) noexcept = default;
 slice::~slice() = default;
 plan::~plan() = default;
 token_order::~token_order() = default;
+
+// Deals rows to `count` slices, each in so many runs of rows alike. `longer`: how much longer than the mean the busiest is at work.
+static std::vector<slice> deal(const std::vector<std::int64_t>& order, const std::int64_t* lengths, std::size_t count, std::size_t runs,
+                               double& longer) {
+    std::vector<slice> slices(count);
+    const std::size_t all_runs = runs * count;
+    const std::size_t run = runs == 1 ? (order.size() + all_runs - 1) / all_runs : std::max<std::size_t>(1, order.size() / all_runs);
+    std::vector<std::int64_t> load(count);
+    std::int64_t all = 0;
+    std::ptrdiff_t least = 0;
+    for (std::size_t rank = 0; rank < order.size(); ++rank) {
+        const std::int64_t b = order[rank];
+        if (rank % run == 0) least = std::min_element(load.begin(), load.end()) - load.begin();
+        load[static_cast<std::size_t>(least)] += lengths[b] + 1, all += lengths[b] + 1;
+        slice& part = slices[static_cast<std::size_t>(least)];
+        part.rows.push_back(b);
+        part.steps = std::max(part.steps, lengths[b]);
+    }
+    const std::int64_t most = *std::max_element(load.begin(), load.end());
+    longer = static_cast<double>(most) * static_cast<double>(count) / static_cast<double>(std::max<std::int64_t>(1, all));
+    return slices;
+}
+
+// The same, in as many runs as are best. What two threads write side by side, each would fetch from the other: the longer the runs of
+// rows, the better, where that leaves none of them much longer at work.
+static std::vector<slice> deal(const std::vector<std::int64_t>& order, const std::int64_t* lengths, std::size_t count) {
+    double longer = 0, longer_in_many = 0;
+    std::vector<slice> in_one = deal(order, lengths, count, 1, longer);
+    if (longer <= 1.03) return in_one;
+    std::vector<slice> in_many = deal(order, lengths, count, 8, longer_in_many);
+    return longer_in_many < longer ? std::move(in_many) : std::move(in_one);
+}
 
 plan::plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::int64_t multiplications, std::int64_t blocks)
     : order_(static_cast<std::size_t>(batch)) {
@@ -27,40 +60,27 @@ plan::plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::in
         if (!alone && barrier::promising(batch, multiplications)) members = static_cast<int>(std::min(useful, blocks));
         if (alone || members > 1) useful = 1;
     }
-    slices_.resize(static_cast<std::size_t>(std::max<std::int64_t>(1, std::min(useful, batch))));
-    // What two threads write side by side, each would fetch from the other: the longer the runs of rows, the better, where that
-    // leaves none of them much longer at work.
-    const double in_one_run = deal(lengths, 1);
-    if (in_one_run > 1.03 && deal(lengths, 8) >= in_one_run) deal(lengths, 1);
+    slices_ = deal(order_, lengths, static_cast<std::size_t>(std::max<std::int64_t>(1, std::min(useful, batch))));
 }
 
-double plan::deal(const std::int64_t* lengths, std::size_t runs) {
-    for (slice& part : slices_) part = slice();
-    const std::size_t all_runs = runs * slices_.size();
-    const std::size_t run = runs == 1 ? (order_.size() + all_runs - 1) / all_runs : std::max<std::size_t>(1, order_.size() / all_runs);
-    std::vector<std::int64_t> load(slices_.size());
-    std::int64_t all = 0;
-    std::ptrdiff_t least = 0;
-    for (std::size_t rank = 0; rank < order_.size(); ++rank) {
-        const std::int64_t b = order_[rank];
-        if (rank % run == 0) least = std::min_element(load.begin(), load.end()) - load.begin();
-        load[static_cast<std::size_t>(least)] += lengths[b] + 1, all += lengths[b] + 1;
-        slice& part = slices_[static_cast<std::size_t>(least)];
-        part.rows.push_back(b);
-        part.ranks.push_back(static_cast<std::int64_t>(rank));
-        part.steps = std::max(part.steps, lengths[b]);
+token_order::token_order(std::int64_t batch, const std::int64_t* lengths, bool reverse, const plan& p, int parts)
+    : lengths_(lengths), reverse_(reverse), parts_(parts), begins_{0}, places_of_(static_cast<std::size_t>(batch)) {
+    orders_.reserve(static_cast<std::size_t>(batch));
+    const std::vector<slice> dealt = deal(p.order(), lengths, static_cast<std::size_t>(parts));
+    for (int part = 0; part < parts; ++part) {
+        const std::vector<std::int64_t>& rows = dealt[static_cast<std::size_t>(part)].rows;
+        for (std::size_t rank = 0; rank < rows.size(); ++rank)
+            places_of_[static_cast<std::size_t>(rows[rank])] = {part, static_cast<std::int64_t>(rank)};
+        first_row_[part] = static_cast<std::int64_t>(orders_.size());
+        orders_.insert(orders_.end(), rows.begin(), rows.end());
+        auto active = static_cast<std::int64_t>(rows.size());
+        for (std::int64_t step = 0;; ++step, begins_.push_back(begins_.back() + active)) {
+            while (active > 0 && lengths[rows[static_cast<std::size_t>(active - 1)]] <= step) --active;
+            if (active == 0) break;
+        }
+        steps_[part + 1] = static_cast<std::int64_t>(begins_.size()) - 1;
     }
-    const std::int64_t most = *std::max_element(load.begin(), load.end());
-    return static_cast<double>(most) * static_cast<double>(load.size()) / static_cast<double>(std::max<std::int64_t>(1, all));
-}
-
-token_order::token_order(std::int64_t batch, const std::int64_t* lengths, bool reverse, const plan& p)
-    : lengths_(lengths), order_(p.order()), reverse_(reverse), begins_{0} {
-    for (std::int64_t active = batch;; begins_.push_back(begins_.back() + active), ++steps_) {
-        while (active > 0 && lengths[order_[active - 1]] <= steps_) --active;
-        if (active == 0) break;
-    }
-    begin_ = begins_.data();
+    order_ = orders_.data(), begin_ = begins_.data(), places_ = places_of_.data();
 }
 
 std::int64_t token_order::step_of(std::int64_t token) const {

@@ -9,9 +9,8 @@ namespace seqloom {
 
 // Which rows are read together, and by whom.
 struct slice {
-    std::vector<std::int64_t> rows;   // longest first
-    std::vector<std::int64_t> ranks;  // of these rows among all
-    std::int64_t steps = 0;           // of the longest
+    std::vector<std::int64_t> rows;  // longest first
+    std::int64_t steps = 0;          // of the longest
 
     slice();
     slice(slice&&) noexcept;
@@ -34,26 +33,31 @@ public:
     std::int64_t slices() const { return static_cast<std::int64_t>(slices_.size()); }
     const slice& at(std::int64_t i) const { return slices_.data()[i]; }
     int threads() const { return members * static_cast<int>(slices_.size()); }
-    const std::int64_t* order() const { return order_.data(); }  // all rows, longest first
+    const std::vector<std::int64_t>& order() const { return order_; }  // all rows, longest first
 
 private:
-    // Deals the rows to the slices, each in so many runs of rows alike. How much longer than the mean the busiest is at work.
-    double deal(const std::int64_t* lengths, std::size_t runs);
-
     std::vector<std::int64_t> order_;
     std::vector<slice> slices_;
 };
 
-// All real steps of all rows in one order: step after step, and within a step the longest row first, so that what a step
-// writes lies side by side.
+// All real steps of all rows in one order. It has one part, or two with half of the steps each, which whoever reads the rows of a
+// part needs alone. Within a part: step after step, and within a step the longest row first, so that what a step writes lies side by
+// side.
 class token_order {
 public:
-    token_order(std::int64_t batch, const std::int64_t* lengths, bool reverse, const plan& p);
+    token_order(std::int64_t batch, const std::int64_t* lengths, bool reverse, const plan& p, int parts);
     ~token_order();
 
-    std::int64_t count() const { return begin_[steps_]; }
-    std::int64_t firsts() const { return steps_ == 0 ? 0 : begin_[1]; }  // of the rows that have a step
-    std::int64_t at(std::int64_t step, std::int64_t rank) const { return begin_[step] + rank; }
+    int parts() const { return parts_; }
+    std::int64_t count() const { return begin_[steps_[parts_]]; }
+    // The first token of a part; of one beyond the last: the end of all.
+    std::int64_t begin(int part) const { return begin_[steps_[part]]; }
+    // Of the first tokens of a part, those that are first in their rows.
+    std::int64_t firsts(int part) const { return steps_[part] == steps_[part + 1] ? 0 : begin_[steps_[part] + 1] - begin(part); }
+    std::int64_t at(std::int64_t step, std::int64_t row) const {
+        const place& of = places_[row];
+        return begin_[steps_[of.part] + step] + of.rank;
+    }
 
     // visit(token, row, position) for the tokens first .. last - 1, in order.
     template <class Visit>
@@ -62,18 +66,26 @@ public:
         std::int64_t step = step_of(first);
         for (std::int64_t token = first; token < last; ++token) {
             if (token == begin_[step + 1]) ++step;
-            const std::int64_t b = order_[token - begin_[step]];
-            visit(token, b, reverse_ ? lengths_[b] - 1 - step : step);
+            const int part = step >= steps_[1];
+            const std::int64_t b = order_[first_row_[part] + token - begin_[step]];
+            visit(token, b, reverse_ ? lengths_[b] - 1 - (step - steps_[part]) : step - steps_[part]);
         }
     }
 
 private:
+    struct place {
+        int part;
+        std::int64_t rank;  // among the rows of the part
+    };
     std::int64_t step_of(std::int64_t token) const;
 
-    const std::int64_t *lengths_, *order_, *begin_ = nullptr;
+    const std::int64_t *lengths_, *order_ = nullptr, *begin_ = nullptr;
+    const place* places_ = nullptr;
     bool reverse_;
-    std::int64_t steps_ = 0;
-    std::vector<std::int64_t> begins_;  // of each step, and the end of the last
+    int parts_;
+    std::int64_t steps_[3] = {}, first_row_[2] = {};  // where the steps of a part begin among those of all, and its rows in the order
+    std::vector<std::int64_t> begins_, orders_;       // of each step, and the end of the last; rows, part after part
+    std::vector<place> places_of_;
 };
 
 }  // namespace seqloom

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -43,7 +44,7 @@ struct dealt {
             const slice& part = p.at(i);
             steps.push_back(0);
             for (std::int64_t row : part.rows) steps.back() += static_cast<double>(lengths[static_cast<std::size_t>(row)]);
-            in_one_run = in_one_run && part.ranks.back() - part.ranks.front() + 1 == part.count();
+            in_one_run = in_one_run && std::abs(part.rows.back() - part.rows.front()) + 1 == part.count();  // rows stand by length
         }
         unlike = 1 - *std::min_element(steps.begin(), steps.end()) / *std::max_element(steps.begin(), steps.end());
     }
@@ -62,6 +63,32 @@ static void test_deals() {
     for (std::size_t b = 0; b < lengths.size(); ++b) lengths[b] = 1 + static_cast<std::int64_t>(b * b) / 10;
     const dealt unlike(plan(64, lengths.data(), 2, 100'000, 8), lengths);
     check(!unlike.in_one_run && unlike.unlike < 0.1, "rows of unlike lengths are not dealt evenly");
+}
+
+// Every real step once, in the two directions between its place and its number; parts alike, rows of a part in the slice of one of two
+// threads.
+static void test_order(const std::vector<std::int64_t>& lengths, bool reverse, int parts) {
+    const auto rows = static_cast<std::int64_t>(lengths.size());
+    const plan p(rows, lengths.data(), 2, 100'000, 8);
+    const token_order order(rows, lengths.data(), reverse, p, parts);
+    const std::int64_t all = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+    check(order.count() == all && order.begin(0) == 0 && order.begin(parts) == all, "not all steps are in the order");
+    std::int64_t next = 0;
+    for (int part = 0; part < parts; ++part) {
+        std::int64_t firsts = 0;
+        order.each(order.begin(part), order.begin(part + 1), [&](std::int64_t token, std::int64_t row, std::int64_t position) {
+            const std::int64_t length = lengths[static_cast<std::size_t>(row)], step = reverse ? length - 1 - position : position;
+            check(token == next++ && position >= 0 && position < length, "a step stands where none is");
+            check(order.at(step, row) == token, "a step's number is another's");
+            firsts += step == 0;
+            check((step == 0) == (token < order.begin(part) + order.firsts(part)), "first steps are not known");
+            if (parts == 1 || p.slices() != 2) return;
+            const std::vector<std::int64_t>& mine = p.at(part).rows;
+            check(std::find(mine.begin(), mine.end(), row) != mine.end(), "a thread's rows are in another's part");
+        });
+        check(firsts == order.firsts(part), "first steps are counted wrongly");
+    }
+    check(next == all, "steps are missing");
 }
 
 static void sleep_past_awake() { std::this_thread::sleep_for(std::chrono::milliseconds(8)); }
@@ -112,6 +139,13 @@ static void test_team(int members, bool late) {
 int main() {
     test_plans();
     test_deals();
+    for (int parts : {1, 2})
+        for (bool reverse : {false, true}) {
+            test_order({5, 1, 3, 0, 5, 2, 2, 9, 4, 4}, reverse, parts);
+            test_order(std::vector<std::int64_t>(64, 30), reverse, parts);
+            test_order({3, 0}, reverse, parts);
+            test_order({0, 0, 0}, reverse, parts);
+        }
     for (int members : {1, 2, 3, 4}) test_team(members, false);
     for (int members : {2, 3}) test_team(members, true);
     std::printf("plan: %s\n", failures == 0 ? "right" : "wrong");
