@@ -2,21 +2,26 @@
 //
 // Phase 1 goes back through the steps, slice by slice as forward went on, and leaves the gradient of every pre-activation of
 // every real step in `d`: d[slot][block] is tokens x panel numbers. Phase 2 makes of it the gradients of the weights, summed
-// over the tokens in one order, and of x. Both are shared out by what is written, never by what is summed: the thread count
-// changes no bit.
+// over the tokens in one order, and of x. Tokens may have two parts with a sum each, the second added to the first: what one of two
+// threads left, it sums up by itself, as it would have to fetch the other's, from afar where they share no cache. Within a part
+// work is shared out by what is written, never by what is summed: the thread count changes no bit.
 #pragma once
 
 #include "time_loop.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
 
+// Tokens from one block of `d` to the next. Odd, as all blocks of a token are written together, and lines that lie pages apart fall on
+// each other in the first-level cache.
+inline i64 spacing(const token_order& order) { return order.count() | 1; }
+
 template <class Cell>
 class backward_pass {
 public:
     backward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
                   const token_order& all, i64 members, real* d)
-        : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), tokens_(all.count()), d_(d),
-          puts_past_(worth_storing_past(Cell::slots * w.blocks * tokens_ * panel, d, panel)) {}
+        : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), spacing_(spacing(all)), d_(d),
+          puts_past_(worth_storing_past(Cell::slots * w.blocks * spacing_ * panel, d, panel)) {}
 
     i64 memory(i64 rows) const {
         return members_ * numbers_for<place>(rows) + workspace::rounded((gradients_kept() + 4) * w_.blocks * rows * panel);
@@ -217,8 +222,8 @@ private:
     // Where the gradients of the pre-activations of block u are put: where the product of this step and where phase 2 read them.
     struct kept_gradients {
         kept_gradients(const backward_pass& pass, const member& me, i64 u)
-            : of_tokens(pass.d_ + u * pass.tokens_ * panel), of_step(me.d_hidden_gates + u * me.block),
-              slot_size(pass.w_.blocks * pass.tokens_ * panel), gate_size(pass.w_.blocks * me.block), past(pass.puts_past_) {}
+            : of_tokens(pass.d_ + u * pass.spacing_ * panel), of_step(me.d_hidden_gates + u * me.block),
+              slot_size(pass.w_.blocks * pass.spacing_ * panel), gate_size(pass.w_.blocks * me.block), past(pass.puts_past_) {}
 
         // Asks for where `put` will write: memory that other members have read since.
         SEQLOOM_INLINE void expect(const place& later) const {
@@ -253,7 +258,7 @@ private:
     const readings<real>& r_;
     const gradients<real>& g_;
     const token_order& all_;
-    const i64 members_, tokens_;
+    const i64 members_, spacing_;
     real* const d_;
     const bool puts_past_;  // whether what goes to `d_` is stored past the caches
 };
@@ -265,7 +270,7 @@ class weight_gradients {
 public:
     weight_gradients(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
                      const token_order& all, int part, const real* d)
-        : w_(w), s_(s), r_(r), g_(g), all_(all), tokens_(all.count()), begin_(all.begin(part)), end_(all.begin(part + 1)),
+        : w_(w), s_(s), r_(r), g_(g), all_(all), spacing_(spacing(all)), begin_(all.begin(part)), end_(all.begin(part + 1)),
           end_of_zeros_(s.first_hidden ? begin_ : begin_ + all.firsts(part)), d_(d) {}
 
     // Numbers of memory that a member works in.
@@ -395,7 +400,7 @@ private:
         const real* b[widest];
         i64 taken = 0, which[widest];
         for (i64 i = first; i < first + panels; ++i)
-            if (gate_of(a, i / w_.blocks) >= 0) b[taken] = d_ + (i * tokens_ + token) * panel, which[taken++] = i;
+            if (gate_of(a, i / w_.blocks) >= 0) b[taken] = d_ + (i * spacing_ + token) * panel, which[taken++] = i;
         if (taken == 0) return;
         const i64 size = a == from_x ? w_.input_size : w_.hidden_size, width = columns_of(a);
         real* const weight = a == from_x ? g_.input : g_.hidden;
@@ -466,11 +471,12 @@ private:
             const real *right[widest], *start[widest];
             real* c[widest];
             for (i64 p = 0; p < taken; ++p) right[p] = w_.input_back(v + p), start[p] = zeros, c[p] = whole[p];
-            multiply(count, {d_ + first * panel, panel, tokens_ * panel}, taken, right, Cell::input_gates * w_.blocks * panel,
+            multiply(count, {d_ + first * panel, panel, spacing_ * panel}, taken, right, Cell::input_gates * w_.blocks * panel,
                      start, 0, c, panel);
             for (i64 p = 0; p < taken; ++p) {
                 const i64 at = (v + p) * panel, units = std::min(panel, w_.input_size - at);
-                for (i64 m = 0; m < count; ++m) store_units<false>(rows[m] + at, load_row(c[p] + m * panel), units);
+                if (units == panel) for (i64 m = 0; m < count; ++m) store(rows[m] + at, load_row(c[p] + m * panel));
+                else for (i64 m = 0; m < count; ++m) store_units<false>(rows[m] + at, load_row(c[p] + m * panel), units);
             }
         }
     }
@@ -480,8 +486,8 @@ private:
     const readings<real>& r_;
     const gradients<real>& g_;
     const token_order& all_;
-    const i64 tokens_;                        // of all parts
-    const i64 begin_, end_, end_of_zeros_;    // the tokens of this part; those of them before which h is zeros come first
+    const i64 spacing_;
+    const i64 begin_, end_, end_of_zeros_;  // the tokens of this part; those of them before which h is zeros come first
     const real* const d_;
 };
 
@@ -494,7 +500,7 @@ void table_gradient(const panels<Cell>& w, const sequence<real>& s, const gradie
         const i64 slot = i / w.blocks, u = i % w.blocks, count = std::min(panel, w.hidden_size - u * panel);
         real* to = g.table + slot * w.hidden_size + u * panel;
         for (i64 row = 0; row < g.table_rows; ++row) std::fill_n(to + row * columns, count, real(0));
-        const real* from = d + i * order.count() * panel;
+        const real* from = d + i * spacing(order) * panel;
         order.each(0, order.count(), [&](i64 token, i64 b, i64 t) {
             real* sum = to + *s.ids.at(b, t) * columns;
             for (i64 lane = 0; lane < count; lane += lanes)
@@ -550,13 +556,13 @@ private:
     real* parts_[4] = {};
 };
 
-// Whether tokens have two parts: where there are enough rows for two threads, and so many tokens that adding up two sums of the weights
-// is less than what one thread would fetch of the other's tokens. Nothing that the number of threads could change.
+// How many parts tokens have: two where two threads have rows enough, and where the tokens are more than what adding up a second sum
+// of the weights is worth. The number of threads has no say in it.
 template <class Cell>
 int parts_of(const panels<Cell>& w, const sequence<real>& s) {
     i64 tokens = 0;
     for (i64 b = 0; b < s.batch; ++b) tokens += s.lengths[b];
-    return s.batch >= 8 && tokens >= 4 * (w.input_size + w.hidden_size) ? 2 : 1;
+    return s.batch >= 8 && tokens > w.input_size + w.hidden_size ? 2 : 1;
 }
 
 template <class Cell>
@@ -567,25 +573,24 @@ void backward(const packed<real>& weights, const sequence<real>& s, const readin
     const int parts = parts_of(w, s);
     const token_order all(s.batch, s.lengths, s.reverse, p, parts);
     second_sum<Cell> second(w, g);
-    const i64 d_size = workspace::rounded(Cell::slots * w.blocks * all.count() * panel);
+    const i64 d_size = workspace::rounded(Cell::slots * w.blocks * spacing(all) * panel);
     workspace space(d_size + (parts > 1 ? second.memory() : 0));
     real* const d = space.take(d_size);
     const backward_pass<Cell> pass(w, s, r, g, all, p.members, d);
-    const weight_gradients<Cell> first(w, s, r, g, all, 0, d);
     const gradients<real> g_second = parts > 1 ? second.take(g, space.take(second.memory())) : g;
-    const weight_gradients<Cell> other(w, s, r, g_second, all, parts - 1, d);
-    const members_memory memory(p.threads(), std::max(memory_of(pass, p), first.memory()));
+    const weight_gradients<Cell> sums[] = {{w, s, r, g, all, 0, d}, {w, s, r, g_second, all, parts - 1, d}};
+    const members_memory memory(p.threads(), std::max(memory_of(pass, p), sums[0].memory()));
     over_slices(pass, p, w.blocks, memory);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        real* const own = memory.of(member);
         if (g.table != nullptr) table_gradient(w, s, g, all, d, member, members);
         if (g.x != nullptr) clear_padding(s, g.x, w.input_size, member, members);
-        // Both parts one after the other, members times each: a member's share may end in the first and another's begin in it.
-        const auto share = [&](i64 of) { return std::min(parts * of, members); };
-        if (share(member) < members) first.make(own, share(member), share(member + 1), members);
-        const auto later = [&](i64 of) { return std::max<i64>(0, parts * of - members); };
-        if (parts > 1 && later(member + 1) > 0) other.make(own, later(member), later(member + 1), members);
+        // `members` shares of each part, one part after the other: of three members the second ends the first part and begins the other.
+        for (i64 part = 0; part < parts; ++part) {
+            const auto of_part = [&](i64 shares) { return std::clamp<i64>(shares - part * members, 0, members); };
+            const i64 from = of_part(parts * member), to = of_part(parts * (member + 1));
+            if (from < to) sums[part].make(memory.of(member), from, to, members);
+        }
     });
     if (parts > 1) parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
