@@ -1,26 +1,22 @@
 // The time loop, backward, and the gradients of the weights after it.
 //
 // Phase 1 goes back through the steps, slice by slice as forward went on, and leaves the gradient of every pre-activation of
-// every real step in `d`: d[slot][block] is tokens x panel numbers. Phase 2 makes of it the gradients of the weights, summed
-// over the tokens in one order, and of x. Tokens may have two parts with a sum each, the second added to the first: what one of two
-// threads left, it sums up by itself, as it would have to fetch the other's, from afar where they share no cache. Within a part
-// work is shared out by what is written, never by what is summed: the thread count changes no bit.
+// every real step in `d`: d[slot][block] is tokens x panel numbers, from one block to the next `spacing` tokens. Phase 2 makes of it
+// the gradients of the weights, summed over the tokens in one order, and of x. Tokens may have two parts with a sum each, the second
+// added to the first: what one of two threads left, it sums up by itself, as it would have to fetch the other's, from afar where they
+// share no cache. Within a part work is shared out by what is written, never by what is summed: the thread count changes no bit.
 #pragma once
 
 #include "time_loop.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
 
-// Tokens from one block of `d` to the next. Odd, as all blocks of a token are written together, and lines that lie pages apart fall on
-// each other in the first-level cache.
-inline i64 spacing(const token_order& order) { return order.count() | 1; }
-
 template <class Cell>
 class backward_pass {
 public:
     backward_pass(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
                   const token_order& all, i64 members, real* d)
-        : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), spacing_(spacing(all)), d_(d),
+        : w_(w), s_(s), r_(r), g_(g), all_(all), members_(members), spacing_(all.spacing()), d_(d),
           puts_past_(worth_storing_past(Cell::slots * w.blocks * spacing_ * panel, d, panel)) {}
 
     i64 memory(i64 rows) const {
@@ -225,7 +221,7 @@ private:
             : of_tokens(pass.d_ + u * pass.spacing_ * panel), of_step(me.d_hidden_gates + u * me.block),
               slot_size(pass.w_.blocks * pass.spacing_ * panel), gate_size(pass.w_.blocks * me.block), past(pass.puts_past_) {}
 
-        // Asks for where `put` will write: memory that other members have read since.
+        // Asks for where `put` will write: memory that has left the caches since.
         SEQLOOM_INLINE void expect(const place& later) const {
             for (i64 slot = Cell::resets ? 1 : 0; !past && slot < Cell::slots; ++slot)
                 prefetch<true>(of_tokens + slot * slot_size + later.rank * panel);
@@ -270,7 +266,7 @@ class weight_gradients {
 public:
     weight_gradients(const panels<Cell>& w, const sequence<real>& s, const readings<real>& r, const gradients<real>& g,
                      const token_order& all, int part, const real* d)
-        : w_(w), s_(s), r_(r), g_(g), all_(all), spacing_(spacing(all)), begin_(all.begin(part)), end_(all.begin(part + 1)),
+        : w_(w), s_(s), r_(r), g_(g), all_(all), spacing_(all.spacing()), begin_(all.begin(part)), end_(all.begin(part + 1)),
           end_of_zeros_(s.first_hidden ? begin_ : begin_ + all.firsts(part)), d_(d) {}
 
     // Numbers of memory that a member works in.
@@ -500,7 +496,7 @@ void table_gradient(const panels<Cell>& w, const sequence<real>& s, const gradie
         const i64 slot = i / w.blocks, u = i % w.blocks, count = std::min(panel, w.hidden_size - u * panel);
         real* to = g.table + slot * w.hidden_size + u * panel;
         for (i64 row = 0; row < g.table_rows; ++row) std::fill_n(to + row * columns, count, real(0));
-        const real* from = d + i * spacing(order) * panel;
+        const real* from = d + i * order.spacing() * panel;
         order.each(0, order.count(), [&](i64 token, i64 b, i64 t) {
             real* sum = to + *s.ids.at(b, t) * columns;
             for (i64 lane = 0; lane < count; lane += lanes)
@@ -534,7 +530,7 @@ public:
     gradients<real> take(gradients<real> g, real* memory) {
         real** const own[] = {&g.input, &g.hidden, &g.bias, &g.bias_candidate};
         for (int i = 0; i < 4; ++i)
-            if (totals_[i] != nullptr) *own[i] = parts_[i] = memory, memory += workspace::rounded(counts_[i]);
+            if (totals_[i] != nullptr) *own[i] = sums_[i] = memory, memory += workspace::rounded(counts_[i]);
         return g;
     }
 
@@ -545,7 +541,7 @@ public:
             const i64 end = counts_[i] * (member + 1) / members;
             for (i64 at = counts_[i] * member / members; at < end; at += lanes) {
                 const i64 count = end - at;
-                store_units(totals_[i] + at, load_units(totals_[i] + at, count) + load_units(parts_[i] + at, count), count);
+                store_units(totals_[i] + at, load_units(totals_[i] + at, count) + load_units(sums_[i] + at, count), count);
             }
         }
     }
@@ -553,27 +549,19 @@ public:
 private:
     const i64 counts_[4];
     real* const totals_[4];
-    real* parts_[4] = {};
+    real* sums_[4] = {};
 };
-
-// How many parts tokens have: two where two threads have rows enough, and where the tokens are more than what adding up a second sum
-// of the weights is worth. The number of threads has no say in it.
-template <class Cell>
-int parts_of(const panels<Cell>& w, const sequence<real>& s) {
-    i64 tokens = 0;
-    for (i64 b = 0; b < s.batch; ++b) tokens += s.lengths[b];
-    return s.batch >= 8 && tokens > w.input_size + w.hidden_size ? 2 : 1;
-}
 
 template <class Cell>
 void backward(const packed<real>& weights, const sequence<real>& s, const readings<real>& r, const gradients<real>& g) {
     const auto& w = static_cast<const panels<Cell>&>(weights);
     w.prepare_back(g.x != nullptr, s.threads);
     const plan p = plan_for(w, s);
-    const int parts = parts_of(w, s);
-    const token_order all(s.batch, s.lengths, s.reverse, p, parts);
+    // Two parts where there are so many tokens that adding up a second sum of the weights is worth its while.
+    const token_order all(p, s.lengths, s.reverse, w.input_size + w.hidden_size);
+    const int parts = all.parts();
     second_sum<Cell> second(w, g);
-    const i64 d_size = workspace::rounded(Cell::slots * w.blocks * spacing(all) * panel);
+    const i64 d_size = workspace::rounded(Cell::slots * w.blocks * all.spacing() * panel);
     workspace space(d_size + (parts > 1 ? second.memory() : 0));
     real* const d = space.take(d_size);
     const backward_pass<Cell> pass(w, s, r, g, all, p.members, d);

@@ -14,10 +14,15 @@ slice::~slice() = default;
 plan::~plan() = default;
 token_order::~token_order() = default;
 
-// Deals rows to `count` slices, each in so many runs of rows alike. `longer`: how much longer than the mean the busiest is at work.
-static std::vector<slice> deal(const std::vector<std::int64_t>& order, const std::int64_t* lengths, std::size_t count, std::size_t runs,
-                               double& longer) {
-    std::vector<slice> slices(count);
+struct dealt {
+    std::vector<slice> slices;
+    double longer = 0;  // than the mean the busiest is at work
+};
+
+// Deals rows, longest first, to `count` slices, each in so many runs of rows alike.
+static dealt deal(const std::vector<std::int64_t>& order, const std::int64_t* lengths, std::size_t count, std::size_t runs) {
+    dealt found;
+    found.slices.resize(count);
     const std::size_t all_runs = runs * count;
     const std::size_t run = runs == 1 ? (order.size() + all_runs - 1) / all_runs : std::max<std::size_t>(1, order.size() / all_runs);
     std::vector<std::int64_t> load(count);
@@ -27,23 +32,22 @@ static std::vector<slice> deal(const std::vector<std::int64_t>& order, const std
         const std::int64_t b = order[rank];
         if (rank % run == 0) least = std::min_element(load.begin(), load.end()) - load.begin();
         load[static_cast<std::size_t>(least)] += lengths[b] + 1, all += lengths[b] + 1;
-        slice& part = slices[static_cast<std::size_t>(least)];
+        slice& part = found.slices[static_cast<std::size_t>(least)];
         part.rows.push_back(b);
         part.steps = std::max(part.steps, lengths[b]);
     }
     const std::int64_t most = *std::max_element(load.begin(), load.end());
-    longer = static_cast<double>(most) * static_cast<double>(count) / static_cast<double>(std::max<std::int64_t>(1, all));
-    return slices;
+    found.longer = static_cast<double>(most) * static_cast<double>(count) / static_cast<double>(std::max<std::int64_t>(1, all));
+    return found;
 }
 
 // The same, in as many runs as are best. What two threads write side by side, each would fetch from the other: the longer the runs of
 // rows, the better, where that leaves none of them much longer at work.
 static std::vector<slice> deal(const std::vector<std::int64_t>& order, const std::int64_t* lengths, std::size_t count) {
-    double longer = 0, longer_in_many = 0;
-    std::vector<slice> in_one = deal(order, lengths, count, 1, longer);
-    if (longer <= 1.03) return in_one;
-    std::vector<slice> in_many = deal(order, lengths, count, 8, longer_in_many);
-    return longer_in_many < longer ? std::move(in_many) : std::move(in_one);
+    dealt in_one_run = deal(order, lengths, count, 1);
+    if (in_one_run.longer <= 1.03) return std::move(in_one_run.slices);
+    dealt in_many = deal(order, lengths, count, 8);
+    return std::move(in_many.longer < in_one_run.longer ? in_many.slices : in_one_run.slices);
 }
 
 plan::plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::int64_t multiplications, std::int64_t blocks)
@@ -63,16 +67,22 @@ plan::plan(std::int64_t batch, const std::int64_t* lengths, int threads, std::in
     slices_ = deal(order_, lengths, static_cast<std::size_t>(std::max<std::int64_t>(1, std::min(useful, batch))));
 }
 
-token_order::token_order(std::int64_t batch, const std::int64_t* lengths, bool reverse, const plan& p, int parts)
-    : lengths_(lengths), reverse_(reverse), parts_(parts), begins_{0}, places_of_(static_cast<std::size_t>(batch)) {
-    orders_.reserve(static_cast<std::size_t>(batch));
-    const std::vector<slice> dealt = deal(p.order(), lengths, static_cast<std::size_t>(parts));
-    for (int part = 0; part < parts; ++part) {
-        const std::vector<std::int64_t>& rows = dealt[static_cast<std::size_t>(part)].rows;
+token_order::token_order(const plan& p, const std::int64_t* lengths, bool reverse, std::int64_t many)
+    : lengths_(lengths), reverse_(reverse), begins_{0}, standings_(p.order().size()) {
+    constexpr std::size_t enough_rows = 8;
+    std::vector<std::int64_t> read = p.order();  // those that have steps
+    while (!read.empty() && lengths[read.back()] == 0) read.pop_back();
+    std::int64_t tokens = 0;
+    for (std::int64_t b : read) tokens += lengths[b];
+    if (read.size() >= enough_rows && tokens > many) parts_ = 2;
+    rows_.reserve(read.size());
+    const std::vector<slice> slices = deal(read, lengths, static_cast<std::size_t>(parts_));
+    for (int part = 0; part < parts_; ++part) {
+        const std::vector<std::int64_t>& rows = slices[static_cast<std::size_t>(part)].rows;
         for (std::size_t rank = 0; rank < rows.size(); ++rank)
-            places_of_[static_cast<std::size_t>(rows[rank])] = {part, static_cast<std::int64_t>(rank)};
-        first_row_[part] = static_cast<std::int64_t>(orders_.size());
-        orders_.insert(orders_.end(), rows.begin(), rows.end());
+            standings_[static_cast<std::size_t>(rows[rank])] = {part, static_cast<std::int64_t>(rank)};
+        first_row_[part] = static_cast<std::int64_t>(rows_.size());
+        rows_.insert(rows_.end(), rows.begin(), rows.end());
         auto active = static_cast<std::int64_t>(rows.size());
         for (std::int64_t step = 0;; ++step, begins_.push_back(begins_.back() + active)) {
             while (active > 0 && lengths[rows[static_cast<std::size_t>(active - 1)]] <= step) --active;
@@ -80,7 +90,7 @@ token_order::token_order(std::int64_t batch, const std::int64_t* lengths, bool r
         }
         steps_[part + 1] = static_cast<std::int64_t>(begins_.size()) - 1;
     }
-    order_ = orders_.data(), begin_ = begins_.data(), places_ = places_of_.data();
+    order_ = rows_.data(), begin_ = begins_.data(), standing_ = standings_.data();
 }
 
 std::int64_t token_order::step_of(std::int64_t token) const {

@@ -40,22 +40,26 @@ private:
     std::vector<slice> slices_;
 };
 
-// All real steps of all rows in one order. It has one part, or two with half of the steps each, which whoever reads the rows of a
+// All real steps of all rows in one order. It has one part, or two with about half of the steps each, which whoever reads the rows of a
 // part needs alone. Within a part: step after step, and within a step the longest row first, so that what a step writes lies side by
-// side.
+// side. The number of threads has no say in it.
 class token_order {
 public:
-    token_order(std::int64_t batch, const std::int64_t* lengths, bool reverse, const plan& p, int parts);
+    // Two parts: of eight rows and more, where they have more tokens than `many`.
+    token_order(const plan& p, const std::int64_t* lengths, bool reverse, std::int64_t many);
     ~token_order();
 
     int parts() const { return parts_; }
     std::int64_t count() const { return begin_[steps_[parts_]]; }
+    // Tokens from one block of numbers to the next, where each token has one row in each. Odd, as all rows of a token are written
+    // together, and lines that lie pages apart fall on each other in the first-level cache.
+    std::int64_t spacing() const { return count() | 1; }
     // The first token of a part; of one beyond the last: the end of all.
     std::int64_t begin(int part) const { return begin_[steps_[part]]; }
     // Of the first tokens of a part, those that are first in their rows.
     std::int64_t firsts(int part) const { return steps_[part] == steps_[part + 1] ? 0 : begin_[steps_[part] + 1] - begin(part); }
     std::int64_t at(std::int64_t step, std::int64_t row) const {
-        const place& of = places_[row];
+        const standing& of = standing_[row];
         return begin_[steps_[of.part] + step] + of.rank;
     }
 
@@ -73,19 +77,20 @@ public:
     }
 
 private:
-    struct place {
+    struct standing {
         int part;
         std::int64_t rank;  // among the rows of the part
     };
     std::int64_t step_of(std::int64_t token) const;
 
     const std::int64_t *lengths_, *order_ = nullptr, *begin_ = nullptr;
-    const place* places_ = nullptr;
+    const standing* standing_ = nullptr;
     bool reverse_;
-    int parts_;
+    int parts_ = 1;
     std::int64_t steps_[3] = {}, first_row_[2] = {};  // where the steps of a part begin among those of all, and its rows in the order
-    std::vector<std::int64_t> begins_, orders_;       // of each step, and the end of the last; rows, part after part
-    std::vector<place> places_of_;
+    // What the pointers above point to: where each step begins, and the end of the last; rows, part after part; of each row.
+    std::vector<std::int64_t> begins_, rows_;
+    std::vector<standing> standings_;
 };
 
 }  // namespace seqloom

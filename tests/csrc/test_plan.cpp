@@ -65,16 +65,19 @@ static void test_deals() {
     check(!unlike.in_one_run && unlike.unlike < 0.1, "rows of unlike lengths are not dealt evenly");
 }
 
-// Every real step once, in the two directions between its place and its number; parts alike, rows of a part in the slice of one of two
-// threads.
-static void test_order(const std::vector<std::int64_t>& lengths, bool reverse, int parts) {
+// Every real step once, in the two directions between its place and its number; in `parts` parts, where more than `many` tokens have two.
+// `alike`: they have about as many steps each, and the rows that one of two threads has.
+static void test_order(const std::vector<std::int64_t>& lengths, std::int64_t many, int parts, bool alike, bool reverse) {
     const auto rows = static_cast<std::int64_t>(lengths.size());
     const plan p(rows, lengths.data(), 2, 100'000, 8);
-    const token_order order(rows, lengths.data(), reverse, p, parts);
+    const token_order order(p, lengths.data(), reverse, many);
     const std::int64_t all = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
-    check(order.count() == all && order.begin(0) == 0 && order.begin(parts) == all, "not all steps are in the order");
+    check(order.parts() == parts, "tokens have other parts");
+    check(order.count() == all && order.begin(0) == 0 && order.begin(order.parts()) == all, "not all steps are in the order");
+    check(order.spacing() >= all && order.spacing() % 2 == 1, "blocks of a token fall on each other");
+    if (alike) check(p.slices() == parts && std::abs(2 * order.begin(1) - all) * 10 <= all, "parts are unlike, or nobody's");
     std::int64_t next = 0;
-    for (int part = 0; part < parts; ++part) {
+    for (int part = 0; part < order.parts(); ++part) {
         std::int64_t firsts = 0;
         order.each(order.begin(part), order.begin(part + 1), [&](std::int64_t token, std::int64_t row, std::int64_t position) {
             const std::int64_t length = lengths[static_cast<std::size_t>(row)], step = reverse ? length - 1 - position : position;
@@ -82,13 +85,26 @@ static void test_order(const std::vector<std::int64_t>& lengths, bool reverse, i
             check(order.at(step, row) == token, "a step's number is another's");
             firsts += step == 0;
             check((step == 0) == (token < order.begin(part) + order.firsts(part)), "first steps are not known");
-            if (parts == 1 || p.slices() != 2) return;
+            if (!alike) return;
             const std::vector<std::int64_t>& mine = p.at(part).rows;
             check(std::find(mine.begin(), mine.end(), row) != mine.end(), "a thread's rows are in another's part");
         });
         check(firsts == order.firsts(part), "first steps are counted wrongly");
     }
     check(next == all, "steps are missing");
+}
+
+static void test_orders(bool reverse) {
+    const std::vector<std::int64_t> seven(7, 30), eight(8, 30);
+    test_order(seven, 0, 1, false, reverse);
+    test_order(eight, 240, 1, false, reverse);
+    test_order(eight, 239, 2, true, reverse);
+    test_order(std::vector<std::int64_t>(64, 30), 128, 2, true, reverse);
+    test_order({50, 10, 30, 40, 50, 20, 20, 90, 40, 40, 10, 80, 60, 70}, 100, 2, true, reverse);
+    test_order({300, 1, 1, 1, 1, 1, 1, 1, 1}, 100, 2, false, reverse);
+    test_order({300, 0, 0, 0, 0, 0, 0, 0, 0}, 100, 1, false, reverse);  // rows without steps are none
+    test_order({3, 0}, 0, 1, false, reverse);
+    test_order({0, 0, 0}, 0, 1, false, reverse);
 }
 
 static void sleep_past_awake() { std::this_thread::sleep_for(std::chrono::milliseconds(8)); }
@@ -139,13 +155,7 @@ static void test_team(int members, bool late) {
 int main() {
     test_plans();
     test_deals();
-    for (int parts : {1, 2})
-        for (bool reverse : {false, true}) {
-            test_order({5, 1, 3, 0, 5, 2, 2, 9, 4, 4}, reverse, parts);
-            test_order(std::vector<std::int64_t>(64, 30), reverse, parts);
-            test_order({3, 0}, reverse, parts);
-            test_order({0, 0, 0}, reverse, parts);
-        }
+    for (bool reverse : {false, true}) test_orders(reverse);
     for (int members : {1, 2, 3, 4}) test_team(members, false);
     for (int members : {2, 3}) test_team(members, true);
     std::printf("plan: %s\n", failures == 0 ? "right" : "wrong");

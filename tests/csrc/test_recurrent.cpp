@@ -277,6 +277,15 @@ static void try_all(const kernels& level, const problem& p, unsigned seed) {
     }
 }
 
+// Each gradient by itself has the bits that it has among all.
+static void try_each_alone(const kernels& level, const problem& p) {
+    const recurrent<float>& loops = level.cells[static_cast<int>(p.cell)];
+    const auto all = solve<float>(loops, p, p.lookup, 1);
+    for (int name = d_x; name < parts; ++name)
+        for (int threads = 1; threads <= 3; ++threads)
+            hold_bits(solve<float>(loops, p, p.lookup, threads, true, 1u << name), all, p, level.isa, "what else is wanted changes");
+}
+
 // A team that parts at its turns first .. last, one after the other: member 0 goes on alone, and nothing of it can be seen.
 static void try_parting(const kernels& level, const problem& p, int threads, std::uint32_t first, std::uint32_t last) {
     const recurrent<float>& loops = level.cells[static_cast<int>(p.cell)];
@@ -338,14 +347,27 @@ static void try_cell(const kernels& level, cell_kind cell, i64 random_cases) {
         {cell, 2, panel + 1, 5, {0, 5, 1, 0, 4}},
         {cell, 9, 2 * panel + 1, 1, {1, 1}},
         {cell, 3, 5, 41, std::vector<i64>(26, 41)},  // more tokens than two rounds of the weights' gradients
+        // Two parts of the tokens: unlike ones, and one that has one row of all.
+        {cell, 3, 5, 20, std::vector<i64>(9, 20)},
+        {cell, 3, 5, 60, {60, 1, 1, 0, 1, 1, 1, 1, 1}},
     };
+    for (std::size_t i = edges.size() - 2, end = edges.size(); i < end; ++i) {
+        edges[i].first = false;
+        for (bool problem::*option : {&problem::reverse, &problem::mask, &problem::lookup}) {
+            problem other = edges[i];
+            other.*option = true;
+            edges.push_back(other);
+        }
+    }
     // Enough work for four threads: many rows, which are dealt out, and few with many weights, which a team shares.
     const i64 wide = std::max<i64>(2 * panel + 1, 33), heavy = 4 * 400'000 / (wide * (wide + 7));
     problem dealt{cell, 7, wide, std::max<i64>(2, heavy / 17), std::vector<i64>(17)}, shared{cell, 101, 200, 5, {5, 0, 4}};
+    const problem parted{cell, 101, 200, 35, {35, 35, 34, 33, 35, 30, 35, 35, 35}};  // a team of three or four, and two parts
     for (std::size_t b = 0; b < 17; ++b) dealt.lengths[b] = b % 5 == 0 ? dealt.time : dealt.time - static_cast<i64>(b) % dealt.time;
     const problem alone{cell, 101, 200, 14, {14}};
-    for (problem p : {dealt, shared, alone}) edges.push_back(p), p.reverse = p.mask = true, edges.push_back(p);
+    for (problem p : {dealt, shared, parted, alone}) edges.push_back(p), p.reverse = p.mask = true, edges.push_back(p);
     for (problem& p : edges) try_all(level, p, seed);
+    for (const problem& p : {dealt, parted}) try_each_alone(level, p);
     for (const problem& p : {dealt, shared}) try_side_by_side(level, p);
     for (problem p : {shared, alone})
         for (int threads = 2; threads <= 3; ++threads, p.reverse = p.mask = true)
