@@ -77,8 +77,9 @@ private:
         for (i64 u = me.first; u < me.last; ++u)
             for (i64 row = 0; row < me.rows; ++row) {
                 const i64 at = u * me.block + row * panel, b = row_of(me, row);
-                store(me.carried + at, state_of(g_.last_hidden, b, u * panel, units(u)));
-                store(me.fed + at, block_row(set(0)));
+                const block_row last = state_of(g_.last_hidden, b, u * panel, units(u));
+                store(me.carried + at, has_carried_ ? last : block_row(set(0)));
+                store(me.fed + at, has_carried_ ? block_row(set(0)) : last);
                 if constexpr (Cell::has_cell) store(me.d_cell + at, state_of(g_.last_cell, b, u * panel, units(u)));
             }
     }
@@ -148,11 +149,13 @@ private:
         if (row + 1 < active) saved.expect(me.places[row + 1]), kept.expect(me.places[row + 1]);
         unit_gradient x = saved.template gather<whole>(at_row, units(u));
         const block_row fed = load_row(me.fed + at);
-        x.d_hidden = load_row(me.carried + at) + (s_.mask ? fed * mask_of(me, row, u) : fed);
+        x.d_hidden = s_.mask ? fed * mask_of(me, row, u) : fed;
+        if (has_carried_) x.d_hidden = load_row(me.carried + at) + x.d_hidden;
         if (at_row.d_outputs != nullptr) x.d_hidden = x.d_hidden + load_units<whole>(at_row.d_outputs + unit_at, units(u));
         if constexpr (Cell::has_cell) x.d_cell = load_row(me.d_cell + at);
         Cell::unmove(x);
-        store(me.carried + at, x.d_carried);
+        if constexpr (Cell::carries) store(me.carried + at, x.d_carried);
+        else if (has_carried_) store(me.carried + at, block_row(set(0)));
         if constexpr (Cell::has_cell) store(me.d_cell + at, x.d_cell);
         for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) kept.put(slot, at_row, row, x.d_z[slot]);
     }
@@ -256,6 +259,7 @@ private:
     const token_order& all_;
     const i64 members_, spacing_;
     real* const d_;
+    const bool has_carried_ = Cell::carries || s_.mask;  // the gradient of the last state does not go through the mask
     const bool puts_past_;  // whether what goes to `d_` is stored past the caches
 };
 
@@ -272,10 +276,13 @@ public:
     // Numbers of memory that a member works in.
     i64 memory() const { return workspace::rounded((all_tiles() + 1) * gathered_tile + w_.hidden_size); }
 
-    // A member's share of it, from `from` to `to` of `all`.
-    void make(real* memory, i64 from, i64 to, i64 all) const {
-        if (g_.x != nullptr) inputs(begin_ + (end_ - begin_) * from / all, begin_ + (end_ - begin_) * to / all);
-        tiles(memory, first_tile(from, all), first_tile(to, all));
+    // A member's share of the gradients of the weights, from `from` to `to` of `all`.
+    void make(real* memory, i64 from, i64 to, i64 all) const { tiles(memory, first_tile(from, all), first_tile(to, all)); }
+
+    // d W', the gradient of x, for the tokens that none of the `members` at work on it has taken yet.
+    void make_inputs(shared_work& tokens, i64 members) const {
+        for (i64 from; (from = begin_ + tokens.take(rows_at_once)) < end_;)
+            inputs(from, std::min(rows_at_once, end_ - from), from + members * rows_at_once);
     }
 
 private:
@@ -320,9 +327,9 @@ private:
             });
             // Panels of d one group after the other, each for all tiles: they stay in the caches.
             const i64 all = Cell::slots * w_.blocks;
-            for (i64 first = 0; first < all; first += at_once)
+            for (i64 first = 0; first < all; first += most_summed)
                 each_operand(from, to, memory, [&](source a, i64 begin, i64 end, const real* left) {
-                    add_round(a, begin, end, first, std::min(at_once, all - first), left, token, count);
+                    add_round(a, begin, end, first, std::min(most_summed, all - first), left, token, count);
                 });
         }
     }
@@ -393,28 +400,22 @@ private:
     // Adds one round of tokens to the rows of an operand's tiles `begin` .. `end` - 1, gathered at `left`, and the panels `first` ..
     // `first` + `panels` - 1 of d, slot after slot. The first round is written over what was there.
     void add_round(source a, i64 begin, i64 end, i64 first, i64 panels, const real* left, i64 token, i64 count) const {
-        const real* b[widest];
-        i64 taken = 0, which[widest];
-        for (i64 i = first; i < first + panels; ++i)
-            if (gate_of(a, i / w_.blocks) >= 0) b[taken] = d_ + (i * spacing_ + token) * panel, which[taken++] = i;
-        if (taken == 0) return;
-        const i64 size = a == from_x ? w_.input_size : w_.hidden_size, width = columns_of(a);
+        const i64 size = a == from_x ? w_.input_size : w_.hidden_size, width = columns_of(a), zeros = zeros_of(a, token, count);
         real* const weight = a == from_x ? g_.input : g_.hidden;
-        bool inside = weight != nullptr;
-        for (i64 p = 0; p < taken; ++p) inside = inside && (which[p] % w_.blocks + 1) * panel <= w_.hidden_size;
-        i64 tile = begin;
-        if (inside && begin < size / tallest) {
-            real* c[widest];
-            for (i64 p = 0; p < taken; ++p)
-                c[p] = weight + begin * tallest * width + gate_of(a, which[p] / w_.blocks) * w_.hidden_size + which[p] % w_.blocks * panel;
-            tile = std::min(end, size / tallest);
-            const i64 zeros = zeros_of(a, token, count);
-            const real* others[widest];
-            for (i64 p = 0; p < taken; ++p) others[p] = b[p] + zeros * panel;
-            accumulate(tile - begin, left + zeros * tallest, taken, others, count - zeros, c, width, token == begin_);
+        const i64 inside = weight == nullptr ? begin : std::clamp(size / tallest, begin, end);  // the first tile that has an edge
+        const real* b[most_summed];
+        real* c[most_summed];
+        i64 taken = 0;
+        for (i64 i = first; i < first + panels; ++i) {
+            const i64 gate = gate_of(a, i / w_.blocks), unit = i % w_.blocks * panel;
+            if (gate < 0) continue;
+            const real* const d = d_ + (i * spacing_ + token) * panel;
+            const bool whole = inside > begin && unit + panel <= w_.hidden_size;
+            if (whole) b[taken] = d + zeros * panel, c[taken++] = weight + begin * tallest * width + gate * w_.hidden_size + unit;
+            for (i64 tile = whole ? inside : begin; tile < end; ++tile)  // at an edge, and for the bias
+                add_edge(a, tile, i, left + (tile - begin) * gathered_tile, d, token, count);
         }
-        for (; tile < end; ++tile)  // at an edge, and for the bias
-            for (i64 p = 0; p < taken; ++p) add_edge(a, tile, which[p], left + (tile - begin) * gathered_tile, b[p], token, count);
+        if (taken > 0) accumulate(inside - begin, left + zeros * tallest, taken, b, count - zeros, c, width, token == begin_);
     }
 
     // Of `count` tokens from `token` on, the first ones, where the operand is zeros: they are multiplied with nothing.
@@ -452,12 +453,9 @@ private:
         add_row(whole + rows * panel, bias + (a == from_x ? at : u * panel));
     }
 
-    // d W' for the tokens `from` .. `to` - 1.
-    void inputs(i64 from, i64 to) const {
-        for (; from < to; from += rows_at_once) inputs_of(from, std::min(rows_at_once, to - from));
-    }
-
-    void inputs_of(i64 first, i64 count) const {
+    // The same for the tokens `first` .. `first` + `count` - 1; those from `next` on will be, and are asked for: two rows a tile with
+    // each of the first panels, lest all wait at once.
+    void inputs(i64 first, i64 count, i64 next) const {
         static constexpr real zeros[panel] = {};
         real whole[widest][rows_at_once * panel];
         real* rows[rows_at_once];
@@ -467,7 +465,8 @@ private:
             const real *right[widest], *start[widest];
             real* c[widest];
             for (i64 p = 0; p < taken; ++p) right[p] = w_.input_back(v + p), start[p] = zeros, c[p] = whole[p];
-            multiply(count, {d_ + first * panel, panel, spacing_ * panel}, taken, right, Cell::input_gates * w_.blocks * panel,
+            const i64 ahead = v / at_once * 2 < tallest && next + count <= end_ ? (next - first + v / at_once * 2) * panel : 0;
+            multiply(count, {d_ + first * panel, panel, spacing_ * panel, ahead}, taken, right, Cell::input_gates * w_.blocks * panel,
                      start, 0, c, panel);
             for (i64 p = 0; p < taken; ++p) {
                 const i64 at = (v + p) * panel, units = std::min(panel, w_.input_size - at);
@@ -569,6 +568,7 @@ void backward(const packed<real>& weights, const sequence<real>& s, const readin
     const weight_gradients<Cell> sums[] = {{w, s, r, g, all, 0, d}, {w, s, r, g_second, all, parts - 1, d}};
     const members_memory memory(p.threads(), std::max(memory_of(pass, p), sums[0].memory()));
     over_slices(pass, p, w.blocks, memory);
+    shared_work tokens[2];
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
         if (g.table != nullptr) table_gradient(w, s, g, all, d, member, members);
@@ -578,6 +578,11 @@ void backward(const packed<real>& weights, const sequence<real>& s, const readin
             const auto of_part = [&](i64 shares) { return std::clamp<i64>(shares - part * members, 0, members); };
             const i64 from = of_part(parts * member), to = of_part(parts * (member + 1));
             if (from < to) sums[part].make(memory.of(member), from, to, members);
+        }
+        // Whoever is done with that takes pieces of what is left, of the part that it knows first.
+        for (i64 i = 0; g.x != nullptr && i < parts; ++i) {
+            const i64 part = (parts * member / members + i) % parts;
+            sums[part].make_inputs(tokens[part], (members + parts - 1) / parts);
         }
     });
     if (parts > 1) parallel(p.threads(), [&](i64 member, i64 members) {

@@ -2,7 +2,7 @@
 //
 // A unit has `slots` pre-activations: z = x W + b (+ h U). Gate g of the input weights adds to slot g; gate g of the hidden
 // weights adds to slot hidden_slot(g). Where a cell has a second product (`resets`), its last hidden gate does not read h but
-// the `reset_memory` that the other gates made of it.
+// the `reset_memory` that the other gates made of it. `carries`: h goes on to the next step beside the products too.
 //
 // Two calls a step for such a cell: `open` after the first product, `move` after the second; the others have `move` alone.
 // Backward mirrors it: `unmove`, the transposed second product, `unopen`, the transposed first product.
@@ -30,7 +30,7 @@ struct unit_gradient {
     block_row hidden_before, cell_before;  // before it
     block_row d_hidden, d_cell;            // of the state after the step; then d_cell: of the cell before it
     block_row d_z[4];                      // of the pre-activations
-    block_row d_carried;                   // of the hidden state before it, but for the way through the products
+    block_row d_carried;                   // of the hidden state before it, beside the products, where the cell carries it
 };
 
 SEQLOOM_INLINE block_row one_minus(block_row a) {
@@ -41,7 +41,7 @@ SEQLOOM_INLINE block_row one_minus(block_row a) {
 template <cell_kind kind>
 struct simple_rnn {
     static constexpr i64 slots = 1, saved = 0, input_gates = 1, hidden_gates = 1;
-    static constexpr bool resets = false, has_cell = false;
+    static constexpr bool resets = false, has_cell = false, carries = false;
     static constexpr i64 hidden_slot(i64 gate) { return gate; }
 
     SEQLOOM_INLINE static void move(unit& u) {
@@ -57,14 +57,13 @@ struct simple_rnn {
         if constexpr (kind == cell_kind::simple_rnn_relu) slope = where_positive(u.hidden, set(1), set(0));
         if constexpr (kind == cell_kind::simple_rnn_leaky_relu) slope = where_positive(u.hidden, set(1), set(real(0.01)));
         u.d_z[0] = u.d_hidden * slope;
-        u.d_carried = set(0);
     }
 };
 
 // i, f, o = sigmoid(z), g = tanh(z);  c' = f c + i g;  h' = o tanh(c')   (Hochreiter & Schmidhuber 1997; Gers et al. 2000)
 struct lstm {
     static constexpr i64 slots = 4, saved = 4, input_gates = 4, hidden_gates = 4;
-    static constexpr bool resets = false, has_cell = true;
+    static constexpr bool resets = false, has_cell = true, carries = false;
     static constexpr i64 hidden_slot(i64 gate) { return gate; }
 
     SEQLOOM_INLINE static void move(unit& u) {
@@ -85,7 +84,6 @@ struct lstm {
         u.d_z[2] = d_cell * i * fnma(g, g, set(1));
         u.d_z[3] = u.d_hidden * shown * (o * one_minus(o));
         u.d_cell = d_cell * f;
-        u.d_carried = set(0);
     }
 };
 
@@ -97,7 +95,7 @@ SEQLOOM_INLINE block_row mix(block_row update, block_row hidden, block_row candi
 // r, u = sigmoid(z);  n = tanh(z + (r h) U);  h' = u h + (1 - u) n   (Cho et al. 2014)
 struct gru {
     static constexpr i64 slots = 3, saved = 3, input_gates = 3, hidden_gates = 3;
-    static constexpr bool resets = true, has_cell = false;
+    static constexpr bool resets = true, has_cell = false, carries = true;
     static constexpr i64 hidden_slot(i64 gate) { return gate; }
 
     SEQLOOM_INLINE static block_row open(unit& u) {
@@ -129,7 +127,7 @@ struct gru {
 // r, u = sigmoid(z);  n = tanh(z + r (h U + d));  h' = u h + (1 - u) n   (cuDNN's and torch.nn's form)
 struct gru_reset_after {
     static constexpr i64 slots = 4, saved = 4, input_gates = 3, hidden_gates = 3;
-    static constexpr bool resets = false, has_cell = false;
+    static constexpr bool resets = false, has_cell = false, carries = true;
     static constexpr i64 hidden_slot(i64 gate) { return gate < 2 ? gate : 3; }
 
     SEQLOOM_INLINE static void move(unit& u) {

@@ -33,11 +33,11 @@ constexpr i64 panels_of(i64 columns) { return (columns + panel - 1) / panel; }
 // line apart from a power of two, as all tiles are written together.
 constexpr i64 gathered_tokens = 512, gathered_tile = tallest * gathered_tokens + 16;
 
-// The left operand: element (m, k) at data[m * row + (k / panel) * block + (k % panel) * step], where step is 1 for rows of
-// numbers and `tallest` for numbers already gathered column by column, tile by tile, gathered_tile apart (row is 1 then).
+// The left operand: element (m, k) at data[m * row + (k / panel) * block + k % panel]. soon: each tile asks for two rows that lie so
+// many numbers after its first, as they will be read later and may be far from the caches; 0: it does not.
 struct operand {
     const real* data;
-    i64 row, block;
+    i64 row, block, soon = 0;
 };
 
 // A row-major matrix as the left operand, rows `row` apart.
@@ -57,32 +57,66 @@ __attribute__((always_inline)) inline void prefetch_rows(i64 from, real* const* 
         for (int m = 0; m < M; ++m) prefetch<true>(c[p] + (from + m) * c_row);
 }
 
-// What a tile does with its sums: starts them from `start`, or starts them from zero and adds them to c or leaves them there.
-enum class sums_go { from_start, onto_c, into_c };
-
-// The sums of one tile, in registers: M rows by P panels.
+// The sums of one tile, in registers: M rows by P panels. Inlined by force: registers is where they are to stay.
 template <int M, int P>
 struct sums {
     vec at[M][P][2];
 
     // Their first numbers; start[p]: that of row 0, rows `row` apart.
-    template <sums_go Go>
-    void begin(const real* const* start, i64 from, i64 row) {
+    SEQLOOM_INLINE void begin(const real* const* start, i64 from, i64 row) {
         for (int p = 0; p < P; ++p)
             for (int m = 0; m < M; ++m) {
-                if constexpr (Go == sums_go::from_start) {
-                    const real* const first = start[p] + (from + m) * row;
-                    at[m][p][0] = load(first), at[m][p][1] = load(first + lanes);
-                } else {
-                    at[m][p][0] = at[m][p][1] = set(0);
-                }
+                const real* const first = start[p] + (from + m) * row;
+                at[m][p][0] = load(first), at[m][p][1] = load(first + lanes);
             }
     }
 
-    // Adds `Count` products to every sum, in order. base: three rows from each pointer, which is what one address of the
-    // processor reaches without further arithmetic.
+    SEQLOOM_INLINE void begin() {
+        for (int p = 0; p < P; ++p)
+            for (int m = 0; m < M; ++m) at[m][p][0] = at[m][p][1] = set(0);
+    }
+
+    // Adds `depth` products to every sum, in order. a: its row 0, rows `row` apart; right[p]: goes on to the row after the last.
+    template <i64 Step>
+    SEQLOOM_INLINE void add(const real* a, i64 row, const real** right, i64 depth) {
+        constexpr int at_once = 2;  // steps without arithmetic on addresses, which competes with the products for the ports
+        constexpr int groups = (M + 2) / 3;
+        const real* base[groups];
+        for (int g = 0; g < groups; ++g) base[g] = a + 3 * g * row;
+        const auto advance = [&](int steps) {
+            for (int g = 0; g < groups; ++g) base[g] += steps * Step;
+            for (int p = 0; p < P; ++p) right[p] += steps * panel;
+        };
+        for (; depth >= at_once; depth -= at_once) {
+            add_steps<Step, at_once>(base, row, right);
+            advance(at_once);
+        }
+        static_assert(at_once == 2);
+        if (depth > 0) {
+            add_steps<Step, 1>(base, row, right);
+            advance(1);
+        }
+    }
+
+    // To the rows of c from `from` on, or added to them.
+    template <bool Added>
+    SEQLOOM_INLINE void leave(real* const* c, i64 from, i64 row) {
+        for (int p = 0; p < P; ++p)
+            for (int m = 0; m < M; ++m) {
+                real* const to = c[p] + (from + m) * row;
+                if constexpr (Added) {
+                    at[m][p][0] = load(to) + at[m][p][0];
+                    at[m][p][1] = load(to + lanes) + at[m][p][1];
+                }
+                store(to, at[m][p][0]);
+                store(to + lanes, at[m][p][1]);
+            }
+    }
+
+private:
+    // base: three rows from each pointer, which is what one address of the processor reaches without further arithmetic.
     template <i64 Step, int Count>
-    void add(const real* const* base, i64 row, const real* const* right) {
+    SEQLOOM_INLINE void add_steps(const real* const* base, i64 row, const real* const* right) {
 #pragma GCC unroll 4
         for (int k = 0; k < Count; ++k) {
             vec low[P], high[P];
@@ -100,21 +134,6 @@ struct sums {
             }
         }
     }
-
-    // To the rows of c from `from` on.
-    template <sums_go Go>
-    void leave(real* const* c, i64 from, i64 row) {
-        for (int p = 0; p < P; ++p)
-            for (int m = 0; m < M; ++m) {
-                real* const to = c[p] + (from + m) * row;
-                if constexpr (Go == sums_go::onto_c) {
-                    at[m][p][0] = load(to) + at[m][p][0];
-                    at[m][p][1] = load(to + lanes) + at[m][p][1];
-                }
-                store(to, at[m][p][0]);
-                store(to + lanes, at[m][p][1]);
-            }
-    }
 };
 
 // A product that a tile's sums go through. b[p]: depth x panel.
@@ -127,43 +146,25 @@ struct term {
 // `count` tiles, one below the other: the sums of each go through the terms first .. last - 1, one after the other. start[p]: its
 // rows, start_row apart (0: the same row for all). c[p]: its rows, c_row apart, written; it may be start. All tiles in one call: what
 // lies between two of them, the processor gets done while it still multiplies, and a call would be too long for that.
-template <i64 Step, sums_go Go, int M, int P>
+template <int M, int P>
 void tiles(i64 count, const term* first, const term* last, const real* const* start, i64 start_row, real* const* c, i64 c_row) {
-    constexpr int at_once = 2;  // steps without arithmetic on addresses, which competes with the products for the ports
-    constexpr int groups = (M + 2) / 3;
     for (i64 tile = 0; tile < count; ++tile) {
         const i64 from = tile * M;
         prefetch_rows<M, P>(from, c, c_row);
         sums<M, P> sum;
-        sum.template begin<Go>(start, from, start_row);
+        sum.begin(start, from, start_row);
         for (const term* of = first; of != last; ++of) {
             operand a = of->a;
-            a.data += Step == 1 ? from * a.row : tile * gathered_tile;
+            a.data += from * a.row;
             const real* right[P];
             for (int p = 0; p < P; ++p) right[p] = of->b[p];
-            const i64 piece = a.block == panel * Step ? of->depth : panel;  // rows in one piece need no visit a block
+            const i64 piece = a.block == panel ? of->depth : panel;  // rows in one piece need no visit a block
             for (i64 to_go = of->depth; to_go > 0; to_go -= piece, a.data += a.block) {
-                const real* base[groups];
-                for (int g = 0; g < groups; ++g) base[g] = a.data + 3 * g * a.row;
-                const auto advance = [&](int steps) {
-                    for (int g = 0; g < groups; ++g) base[g] += steps * Step;
-                    for (int p = 0; p < P; ++p) right[p] += steps * panel;
-                };
-                if (Step == 1 && piece < to_go)  // the next block lies elsewhere
-                    for (int m = 0; m < M; ++m) prefetch<false>(a.data + a.block + m * a.row);
-                i64 left = std::min(piece, to_go);
-                for (; left >= at_once; left -= at_once) {
-                    sum.template add<Step, at_once>(base, a.row, right);
-                    advance(at_once);
-                }
-                static_assert(at_once == 2);
-                if (left > 0) {
-                    sum.template add<Step, 1>(base, a.row, right);
-                    advance(1);
-                }
+                if (a.soon != 0) prefetch<false>(a.data + a.soon), prefetch<false>(a.data + a.soon + a.row);
+                sum.template add<1>(a.data, a.row, right, std::min(piece, to_go));
             }
         }
-        sum.template leave<Go>(c, from, c_row);
+        sum.template leave<false>(c, from, c_row);
     }
 }
 
@@ -171,7 +172,7 @@ using tiles_function = void (*)(i64, const term*, const term*, const real* const
 
 template <int M, int P>
 constexpr tiles_function tiles_of() {
-    if constexpr (P <= panels_at_once(M)) return tiles<1, sums_go::from_start, M, P>;
+    if constexpr (P <= panels_at_once(M)) return tiles<M, P>;
     else return nullptr;
 }
 
@@ -221,24 +222,37 @@ inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 
     for (i64 done = 0; done < depth; done += round_depth) {
         const real* b_at[widest];
         for (i64 p = 0; p < panels; ++p) b_at[p] = b[p] + done * panel;
-        const term part{{a.data + done / panel * a.block, a.row, a.block}, b_at, std::min(round_depth, depth - done)};
+        const term part{{a.data + done / panel * a.block, a.row, a.block, a.soon}, b_at, std::min(round_depth, depth - done)};
         multiply(rows, &part, &part + 1, panels, done == 0 ? start : c, done == 0 ? start_row : c_row, c, c_row);
     }
 }
 
-// `accumulate`, where what becomes of the sums is known.
-template <sums_go Go>
+// Panels that a tile of gathered rows goes through before the next one does: few enough for the second-level cache. The tiles, which
+// together may be too large for it, are fetched once for all of them.
+constexpr i64 most_summed = 4;
+
+// `accumulate`, P panels at once.
+template <bool Anew, int P>
 void sum_up(i64 count, const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row) {
-    constexpr tiles_function one = tiles<tallest, Go, tallest, 1>, all = tiles<tallest, Go, tallest, panels_at_once(tallest)>;
-    const term sum{{a, 1, panel * tallest}, b, depth};
-    (panels == 1 ? one : all)(count, &sum, &sum + 1, nullptr, 0, c, c_row);
+    for (i64 tile = 0; tile < count; ++tile)
+        for (i64 first = 0; first < panels; first += P) {
+            prefetch_rows<tallest, P>(tile * tallest, c + first, c_row);
+            sums<tallest, P> sum;
+            sum.begin();
+            const real* right[P];
+            for (int p = 0; p < P; ++p) right[p] = b[first + p];
+            sum.template add<tallest>(a + tile * gathered_tile, 1, right, depth);
+            sum.template leave<!Anew>(c + first, tile * tallest, c_row);
+        }
 }
 
-// c += a b, or c = a b where it is made `anew`, for `count` tiles of `tallest` rows of a, gathered (data[k * tallest + m]), on up to
-// panels_at_once(tallest) panels. The sum of the call is formed by itself and then added: one chain over thousands of tokens would
-// lose digits.
+// c += a b, or c = a b where it is made `anew`, for `count` tiles of `tallest` rows of a, gathered (data[k * tallest + m]), on any
+// number of panels. The sum of the call is formed by itself and then added: one chain over thousands of tokens would lose digits.
 inline void accumulate(i64 count, const real* a, i64 panels, const real* const* b, i64 depth, real* const* c, i64 c_row, bool anew) {
-    (anew ? sum_up<sums_go::into_c> : sum_up<sums_go::onto_c>)(count, a, panels, b, depth, c, c_row);
+    constexpr i64 most = panels_at_once(tallest);
+    const i64 whole = panels / most * most;
+    (anew ? sum_up<true, most> : sum_up<false, most>)(count, a, whole, b, depth, c, c_row);
+    if (whole < panels) (anew ? sum_up<true, 1> : sum_up<false, 1>)(count, a, panels - whole, b + whole, depth, c + whole, c_row);
 }
 
 }  // namespace seqloom::SEQLOOM_LEVEL

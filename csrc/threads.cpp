@@ -113,6 +113,10 @@ bool barrier::promising(std::int64_t rows, std::int64_t multiplications) {
 
 static std::atomic<std::uint32_t> parts_at{barrier::never};  // see assume
 
+std::int64_t shared_work::take(std::int64_t count) {
+    return taken_.fetch_add(count, std::memory_order_relaxed);
+}
+
 // Two lines wide: processors fetch lines in pairs.
 struct alignas(128) barrier::counter {
     std::atomic<std::uint32_t> turns{0};

@@ -44,6 +44,16 @@ void side_by_side(std::int64_t multiplications, F&& work) {
         if (one) std::rethrow_exception(one);
 }
 
+// What several threads do a piece at a time, each piece by whoever is free first.
+class shared_work {
+public:
+    // Where the next `count` begin, which are the caller's. From any thread.
+    std::int64_t take(std::int64_t count);
+
+private:
+    alignas(128) std::atomic<std::int64_t> taken_{0};
+};
+
 // Where members wait for each other, thousands of times a call. On a busy machine a member may lose its processor for
 // longer than all of the work takes: then the team breaks up, and member 0 goes on alone.
 //
