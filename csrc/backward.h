@@ -57,7 +57,8 @@ private:
         int number;     // among the team
         bool waits = false;
         place* places = nullptr;
-        // carried, fed: the two parts of the gradient of h, by the cell and by the product U. [block], as hidden in forward
+        // carried, fed: the two parts of the gradient of h, by the cell and by the product U. [block], as hidden in forward. The
+        // gradient of the last state begins in `carried`; where nothing is carried, in `fed`.
         real *carried = nullptr, *fed = nullptr, *d_cell = nullptr, *d_reset_memory = nullptr;
         // [gate][block]: of the pre-activations of one step, in the order of the transposed products. A team has those of the next step
         // elsewhere, as others may still read this step's.
@@ -155,7 +156,7 @@ private:
         if constexpr (Cell::has_cell) x.d_cell = load_row(me.d_cell + at);
         Cell::unmove(x);
         if constexpr (Cell::carries) store(me.carried + at, x.d_carried);
-        else if (has_carried_) store(me.carried + at, block_row(set(0)));
+        else if (has_carried_) store(me.carried + at, block_row(set(0)));  // the last state's gradient was there
         if constexpr (Cell::has_cell) store(me.d_cell + at, x.d_cell);
         for (i64 slot = Cell::resets ? 1 : 0; slot < Cell::slots; ++slot) kept.put(slot, at_row, row, x.d_z[slot]);
     }
@@ -259,7 +260,7 @@ private:
     const token_order& all_;
     const i64 members_, spacing_;
     real* const d_;
-    const bool has_carried_ = Cell::carries || s_.mask;  // the gradient of the last state does not go through the mask
+    const bool has_carried_ = Cell::carries || s_.mask;  // with a mask too, which the gradient of the last state must not go through
     const bool puts_past_;  // whether what goes to `d_` is stored past the caches
 };
 
@@ -279,14 +280,20 @@ public:
     // A member's share of the gradients of the weights, from `from` to `to` of `all`.
     void make(real* memory, i64 from, i64 to, i64 all) const { tiles(memory, first_tile(from, all), first_tile(to, all)); }
 
-    // d W', the gradient of x, for the tokens that none of the `members` at work on it has taken yet.
+    // The gradient of x for tokens that nobody has taken yet, until none are left, in pieces of nearly equal size. `members`: about
+    // how many share them; the pieces depend on it, and what is asked for ahead.
     void make_inputs(shared_work& tokens, i64 members) const {
-        for (i64 from; (from = begin_ + tokens.take(rows_at_once)) < end_;)
-            inputs(from, std::min(rows_at_once, end_ - from), from + members * rows_at_once);
+        const i64 all = end_ - begin_, pieces = members * ((all + members * rows_at_once - 1) / (members * rows_at_once));
+        if (pieces == 0) return;
+        const i64 piece = (all + pieces - 1) / pieces;
+        for (i64 from; (from = begin_ + tokens.take(piece)) < end_;) inputs(from, std::min(piece, end_ - from), from + members * piece);
     }
 
 private:
     static constexpr i64 at_once = panels_at_once(tallest), rows_at_once = 8 * tallest;
+    // Panels of d that a tile of gathered rows goes through before the next one does: few enough for the second-level cache. The
+    // tiles, which together may be too large for it, are fetched once for all of these panels.
+    static constexpr i64 most_summed = 4;
     enum source { from_x, from_hidden, from_reset_memory };
 
     i64 tile_count(source a) const {
@@ -402,7 +409,7 @@ private:
     void add_round(source a, i64 begin, i64 end, i64 first, i64 panels, const real* left, i64 token, i64 count) const {
         const i64 size = a == from_x ? w_.input_size : w_.hidden_size, width = columns_of(a), zeros = zeros_of(a, token, count);
         real* const weight = a == from_x ? g_.input : g_.hidden;
-        const i64 inside = weight == nullptr ? begin : std::clamp(size / tallest, begin, end);  // the first tile that has an edge
+        const i64 edge = std::clamp(size / tallest, begin, end);  // the first tile that has more than rows of the weights
         const real* b[most_summed];
         real* c[most_summed];
         i64 taken = 0;
@@ -410,12 +417,12 @@ private:
             const i64 gate = gate_of(a, i / w_.blocks), unit = i % w_.blocks * panel;
             if (gate < 0) continue;
             const real* const d = d_ + (i * spacing_ + token) * panel;
-            const bool whole = inside > begin && unit + panel <= w_.hidden_size;
+            const bool whole = weight != nullptr && begin < edge && unit + panel <= w_.hidden_size;
             if (whole) b[taken] = d + zeros * panel, c[taken++] = weight + begin * tallest * width + gate * w_.hidden_size + unit;
-            for (i64 tile = whole ? inside : begin; tile < end; ++tile)  // at an edge, and for the bias
+            for (i64 tile = whole || weight == nullptr ? edge : begin; tile < end; ++tile)  // at an edge, and for the bias
                 add_edge(a, tile, i, left + (tile - begin) * gathered_tile, d, token, count);
         }
-        if (taken > 0) accumulate(inside - begin, left + zeros * tallest, taken, b, count - zeros, c, width, token == begin_);
+        if (taken > 0) accumulate(edge - begin, left + zeros * tallest, taken, b, count - zeros, c, width, token == begin_);
     }
 
     // Of `count` tokens from `token` on, the first ones, where the operand is zeros: they are multiplied with nothing.
@@ -453,8 +460,8 @@ private:
         add_row(whole + rows * panel, bias + (a == from_x ? at : u * panel));
     }
 
-    // The same for the tokens `first` .. `first` + `count` - 1; those from `next` on will be, and are asked for: two rows a tile with
-    // each of the first panels, lest all wait at once.
+    // d W' for the tokens `first` .. `first` + `count` - 1. The gradients from `next` on are asked for meanwhile, two rows a tile with
+    // each of the first panels, so that not all requests wait at once.
     void inputs(i64 first, i64 count, i64 next) const {
         static constexpr real zeros[panel] = {};
         real whole[widest][rows_at_once * panel];
@@ -465,8 +472,8 @@ private:
             const real *right[widest], *start[widest];
             real* c[widest];
             for (i64 p = 0; p < taken; ++p) right[p] = w_.input_back(v + p), start[p] = zeros, c[p] = whole[p];
-            const i64 ahead = v / at_once * 2 < tallest && next + count <= end_ ? (next - first + v / at_once * 2) * panel : 0;
-            multiply(count, {d_ + first * panel, panel, spacing_ * panel, ahead}, taken, right, Cell::input_gates * w_.blocks * panel,
+            const i64 row = v / at_once * 2, soon = row < tallest && next + count <= end_ ? (next - first + row) * panel : 0;
+            multiply(count, {d_ + first * panel, panel, spacing_ * panel, soon}, taken, right, Cell::input_gates * w_.blocks * panel,
                      start, 0, c, panel);
             for (i64 p = 0; p < taken; ++p) {
                 const i64 at = (v + p) * panel, units = std::min(panel, w_.input_size - at);

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "several.h"
 #include "simd.h"
 
 namespace seqloom::SEQLOOM_LEVEL {
@@ -33,8 +34,8 @@ constexpr i64 panels_of(i64 columns) { return (columns + panel - 1) / panel; }
 // line apart from a power of two, as all tiles are written together.
 constexpr i64 gathered_tokens = 512, gathered_tile = tallest * gathered_tokens + 16;
 
-// The left operand: element (m, k) at data[m * row + (k / panel) * block + k % panel]. soon: each tile asks for two rows that lie so
-// many numbers after its first, as they will be read later and may be far from the caches; 0: it does not.
+// The left operand: element (m, k) at data[m * row + (k / panel) * block + k % panel]. soon: with each block, a tile asks for that of
+// two rows that lie so many numbers after its first, as they will be read later and may be far from the caches; 0: it does not.
 struct operand {
     const real* data;
     i64 row, block, soon = 0;
@@ -226,10 +227,6 @@ inline void multiply(i64 rows, operand a, i64 panels, const real* const* b, i64 
         multiply(rows, &part, &part + 1, panels, done == 0 ? start : c, done == 0 ? start_row : c_row, c, c_row);
     }
 }
-
-// Panels that a tile of gathered rows goes through before the next one does: few enough for the second-level cache. The tiles, which
-// together may be too large for it, are fetched once for all of them.
-constexpr i64 most_summed = 4;
 
 // `accumulate`, P panels at once.
 template <bool Anew, int P>

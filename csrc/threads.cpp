@@ -89,6 +89,10 @@ static std::atomic<std::int64_t> last_asked{0}, alone_until{0}, measured_at{0}, 
 
 constexpr std::int64_t millisecond = 1'000'000;
 
+std::int64_t shared_work::take(std::int64_t count) {
+    return taken_.fetch_add(count, std::memory_order_relaxed);
+}
+
 static std::int64_t nanoseconds() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -112,10 +116,6 @@ bool barrier::promising(std::int64_t rows, std::int64_t multiplications) {
 }
 
 static std::atomic<std::uint32_t> parts_at{barrier::never};  // see assume
-
-std::int64_t shared_work::take(std::int64_t count) {
-    return taken_.fetch_add(count, std::memory_order_relaxed);
-}
 
 // Two lines wide: processors fetch lines in pairs.
 struct alignas(128) barrier::counter {
