@@ -291,9 +291,6 @@ public:
 
 private:
     static constexpr i64 at_once = panels_at_once(tallest), rows_at_once = 8 * tallest;
-    // Panels of d that a tile of gathered rows goes through before the next one does: few enough for the second-level cache. The
-    // tiles, which together may be too large for it, are fetched once for all of these panels.
-    static constexpr i64 most_summed = 4;
     enum source { from_x, from_hidden, from_reset_memory };
 
     i64 tile_count(source a) const {
@@ -353,25 +350,16 @@ private:
         }
     }
 
-    // `count` tokens of an operand, for each of the tiles `begin` .. `end` - 1 token by token: tallest numbers each, 1 after the last
-    // row, then zeros. Each token's row is read once, for all tiles. `own`: memory for one row.
+    // `count` tokens of an operand, for each of the tiles `begin` .. `end` - 1 token by token. Each token's row is read once, for all
+    // tiles. `own`: memory for one row.
     void gather(source a, i64 begin, i64 end, i64 token, i64 count, real* to, real* own) const {
-        const i64 size = a == from_x ? w_.input_size : w_.hidden_size, whole = std::min(end, size / tallest);
+        const i64 size = a == from_x ? w_.input_size : w_.hidden_size;
         const bool changed = a == from_reset_memory || (a == from_hidden && s_.mask);
-        constexpr i64 wide = 8;  // one move, where `tallest` numbers take two: what is too much the next token overwrites
-        const i64 in_one = std::min(whole, (size + tallest - wide) / tallest);
         all_.each(token, token + count, [&](i64, i64 b, i64 t) {
             const real* row = a == from_x ? s_.x.at(b, t) : before(b, t);
             if (row == nullptr) std::fill_n(own, size, real(0)), row = own;
             else if (changed) row = masked(a, b, t, row, own);
-            real* tile = to;
-            i64 i = begin;
-            for (; i < in_one; ++i, tile += gathered_tile) std::copy_n(row + i * tallest, wide, tile);
-            for (; i < whole; ++i, tile += gathered_tile) std::copy_n(row + i * tallest, tallest, tile);
-            if (whole < end) {
-                const i64 rows = size - whole * tallest;
-                for (i64 m = 0; m < tallest; ++m) tile[m] = m < rows ? row[whole * tallest + m] : m == rows ? 1 : 0;
-            }
+            gather_token(row, size, begin, end, to);
             to += tallest;
         });
     }

@@ -33,6 +33,9 @@ constexpr i64 panels_of(i64 columns) { return (columns + panel - 1) / panel; }
 // Tokens whose rows are gathered at once, for the gradients of weights, and the numbers from one tile of them to the next: a cache
 // line apart from a power of two, as all tiles are written together.
 constexpr i64 gathered_tokens = 512, gathered_tile = tallest * gathered_tokens + 16;
+// Panels that a gathered tile goes through before the next one does: few enough for the second-level cache. The tiles, which together
+// may be too large for it, are fetched once for all of these panels.
+constexpr i64 most_summed = 4;
 
 // The left operand: element (m, k) at data[m * row + (k / panel) * block + k % panel]. soon: with each block, a tile asks for that of
 // two rows that lie so many numbers after its first, as they will be read later and may be far from the caches; 0: it does not.
@@ -40,6 +43,20 @@ struct operand {
     const real* data;
     i64 row, block, soon = 0;
 };
+
+// The numbers of one token, `size` of them, to the tiles `begin` .. `end` - 1 at `to`, tallest numbers each: 1 after the last number
+// (whose product is the sum of the other operand), then zeros.
+inline void gather_token(const real* row, i64 size, i64 begin, i64 end, real* to) {
+    constexpr i64 wide = 8;  // one move, where `tallest` numbers take two: what is too much the next token overwrites
+    const i64 whole = std::min(end, size / tallest), in_one = std::min(whole, (size + tallest - wide) / tallest);
+    i64 i = begin;
+    for (; i < in_one; ++i, to += gathered_tile) std::copy_n(row + i * tallest, wide, to);
+    for (; i < whole; ++i, to += gathered_tile) std::copy_n(row + i * tallest, tallest, to);
+    for (; i < end; ++i) {
+        const i64 rows = size - i * tallest;
+        for (i64 m = 0; m < tallest; ++m) to[m] = m < rows ? row[i * tallest + m] : m == rows ? 1 : 0;
+    }
+}
 
 // A row-major matrix as the left operand, rows `row` apart.
 inline operand by_rows(const real* data, i64 row) { return {data, row, panel}; }

@@ -107,7 +107,7 @@ public:
         : tokens_(tokens), a_(a), a_row_(a_row), depth_(depth), d_(d), d_row_(d_row), columns_(columns), c_(c), sums_(sums) {}
 
     // Numbers of memory that a member works in.
-    i64 memory() const { return left_size() + workspace::rounded(at_once * gathered_tokens * panel); }
+    i64 memory() const { return left_size() + workspace::rounded(most_summed * packed_panel); }
 
     // The panels first .. last - 1 of c and sums.
     void make(real* memory, i64 first, i64 last) const {
@@ -115,53 +115,50 @@ public:
         for (i64 token = 0; token == 0 || token < tokens_; token += gathered_tokens) {
             const i64 count = std::min(gathered_tokens, tokens_ - token);
             gather(token, count, memory);
-            for (i64 v = first; v < last; v += at_once) {
-                const i64 taken = std::min(at_once, last - v);
-                const real* b[widest];
-                for (i64 p = 0; p < taken; ++p) {
-                    real* const packed = right + p * gathered_tokens * panel;
-                    pack_rows(d_ + token * d_row_ + (v + p) * panel, count, std::min(panel, columns_ - (v + p) * panel), packed);
-                    b[p] = packed;
-                }
+            for (i64 v = first; v < last; v += most_summed) {
+                const i64 taken = std::min(most_summed, last - v);
+                pack_rows(d_ + token * d_row_, count, v, taken, right);
+                const real* b[most_summed];
+                for (i64 p = 0; p < taken; ++p) b[p] = right + p * packed_panel;
                 add_round(memory, v, taken, b, count, token == 0);
             }
         }
     }
 
 private:
-    static constexpr i64 at_once = panels_at_once(tallest);
+    // Numbers from one packed panel to the next: a cache line apart from a power of two, as all are written together.
+    static constexpr i64 packed_panel = gathered_tokens * panel + 16;
 
     i64 tile_count() const { return (depth_ + tallest) / tallest; }  // with the row of ones that makes the sums
     i64 left_size() const { return workspace::rounded(tile_count() * gathered_tile); }
 
-    // `count` rows of a, for each tile token by token: tallest numbers each, 1 after the last row, then zeros.
+    // `count` rows of a, for each tile token by token.
     void gather(i64 token, i64 count, real* to) const {
-        const i64 whole = depth_ / tallest, rest = depth_ - whole * tallest;
-        for (i64 k = 0; k < count; ++k, to += tallest) {
-            const real* row = a_ + (token + k) * a_row_;
-            for (i64 tile = 0; tile < whole; ++tile) std::copy_n(row + tile * tallest, tallest, to + tile * gathered_tile);
-            real* last = to + whole * gathered_tile;
-            for (i64 m = 0; m < tallest; ++m) last[m] = m < rest ? row[whole * tallest + m] : m == rest ? 1 : 0;
-        }
+        for (i64 k = 0; k < count; ++k) gather_token(a_ + (token + k) * a_row_, depth_, 0, tile_count(), to + k * tallest);
     }
 
-    // `width` columns of d, in a panel.
-    void pack_rows(const real* from, i64 count, i64 width, real* to) const {
-        if (width < panel) return pack_panel(from, d_row_, 1, count, width, to);
-        for (i64 k = 0; k < count; ++k) std::copy_n(from + k * d_row_, panel, to + k * panel);
+    // The panels `v` .. `v` + `panels` - 1 of `count` rows of d, row by row: of long rows, each lies in a page of memory by itself.
+    void pack_rows(const real* d, i64 count, i64 v, i64 panels, real* to) const {
+        const i64 full = full_panels(v, panels);
+        for (i64 k = 0; k < count; ++k)
+            for (i64 p = 0; p < full; ++p) std::copy_n(d + k * d_row_ + (v + p) * panel, panel, to + p * packed_panel + k * panel);
+        if (full == panels) return;
+        const i64 at = (v + full) * panel;
+        pack_panel(d + at, d_row_, 1, count, columns_ - at, to + full * packed_panel);
     }
+
+    i64 full_panels(i64 v, i64 panels) const { return std::min(panels, columns_ / panel - v); }
 
     // Adds `count` tokens, whose rows of a are gathered at `left`, to the panels `v` .. `v` + `panels` - 1 of c, or writes them over
     // what was there (`anew`).
     void add_round(const real* left, i64 v, i64 panels, const real* const* b, i64 count, bool anew) const {
-        const i64 whole = (v + panels) * panel <= columns_ ? depth_ / tallest : 0;
-        if (whole > 0) {
-            real* c[widest];
-            for (i64 p = 0; p < panels; ++p) c[p] = c_ + (v + p) * panel;
-            accumulate(whole, left, panels, b, count, c, columns_, anew);
-        }
-        for (i64 tile = whole; tile < tile_count(); ++tile)
-            for (i64 p = 0; p < panels; ++p) add_edge(tile, left + tile * gathered_tile, v + p, b[p], count, anew);
+        const i64 full = full_panels(v, panels), edge = depth_ / tallest;  // the first tile with fewer rows of c
+        real* c[most_summed];
+        for (i64 p = 0; p < full; ++p) c[p] = c_ + (v + p) * panel;
+        accumulate(edge, left, full, b, count, c, columns_, anew);
+        for (i64 p = 0; p < panels; ++p)
+            for (i64 tile = p < full ? edge : 0; tile < tile_count(); ++tile)
+                add_edge(tile, left + tile * gathered_tile, v + p, b[p], count, anew);
     }
 
     // The same for one panel of a tile at an edge, and for the sums: by way of a whole tile.

@@ -19,8 +19,8 @@ SIZES = [
     (33, 100, 65),
     (200, 130, 300),
     (3, 64, 2000),
-    (1100, 13, 45),
-]  # the last: rounds of gradients
+    (1100, 13, 173),
+]  # the last: rounds of gradients, of groups of panels
 
 
 def made(rows: int, inputs: int, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
