@@ -3,8 +3,9 @@
 // Phase 1 goes back through the steps, slice by slice as forward went on, and leaves the gradient of every pre-activation of
 // every real step in `d`: d[slot][block] is tokens x panel numbers, from one block to the next `spacing` tokens. Phase 2 makes of it
 // the gradients of the weights, summed over the tokens in one order, and of x. Tokens may have two parts with a sum each, the second
-// added to the first: what one of two threads left, it sums up by itself, as it would have to fetch the other's, from afar where they
-// share no cache. Within a part work is shared out by what is written, never by what is summed: the thread count changes no bit.
+// added to the first: what one of two threads left, it sums up by itself, at once, as it would have to wait for the other's, and to fetch
+// it, from afar where they share no cache. Within a part work is shared out by what is written, never by what is summed: the thread
+// count changes no bit.
 #pragma once
 
 #include "time_loop.h"
@@ -562,27 +563,32 @@ void backward(const packed<real>& weights, const sequence<real>& s, const readin
     const gradients<real> g_second = parts > 1 ? second.take(g, space.take(second.memory())) : g;
     const weight_gradients<Cell> sums[] = {{w, s, r, g, all, 0, d}, {w, s, r, g_second, all, parts - 1, d}};
     const members_memory memory(p.threads(), std::max(memory_of(pass, p), sums[0].memory()));
-    over_slices(pass, p, w.blocks, memory);
+    barrier team(p.members);
+    milestone gone_back, summed_up;
     shared_work tokens[2];
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        if (g.table != nullptr) table_gradient(w, s, g, all, d, member, members);
-        if (g.x != nullptr) clear_padding(s, g.x, w.input_size, member, members);
+        read_slices(pass, p, w.blocks, memory, team, member, members);
+        gone_back.reach();
+        // Of two threads each goes on with its own part: which of them was faster so far, is made up for by the pieces below.
+        const bool has_own_part = all.follows_slices() && parts == members;
+        if (!has_own_part) gone_back.wait(members);
         // `members` shares of each part, one part after the other: of three members the second ends the first part and begins the other.
         for (i64 part = 0; part < parts; ++part) {
             const auto of_part = [&](i64 shares) { return std::clamp<i64>(shares - part * members, 0, members); };
             const i64 from = of_part(parts * member), to = of_part(parts * (member + 1));
             if (from < to) sums[part].make(memory.of(member), from, to, members);
         }
+        summed_up.reach();
         // Whoever is done with that takes pieces of what is left, of the part that it knows first.
         for (i64 i = 0; g.x != nullptr && i < parts; ++i) {
             const i64 part = (parts * member / members + i) % parts;
+            if (i > 0) gone_back.wait(members);
             sums[part].make_inputs(tokens[part], (members + parts - 1) / parts);
         }
-    });
-    if (parts > 1) parallel(p.threads(), [&](i64 member, i64 members) {
-        const flush_denormals flushed;
-        second.add(member, members);
+        if (g.x != nullptr) clear_padding(s, g.x, w.input_size, member, members);
+        if (g.table != nullptr) gone_back.wait(members), table_gradient(w, s, g, all, d, member, members);
+        if (parts > 1) summed_up.wait(members), second.add(member, members);
     });
 }
 

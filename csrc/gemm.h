@@ -75,6 +75,13 @@ __attribute__((always_inline)) inline void prefetch_rows(i64 from, real* const* 
         for (int m = 0; m < M; ++m) prefetch<true>(c[p] + (from + m) * c_row);
 }
 
+// Asks for the first rows of P panels that are about to be read: the processor foresees the others, once it has seen some.
+template <int P>
+__attribute__((always_inline)) inline void prefetch_panels(const real* const* b) {
+    for (int p = 0; p < P; ++p)
+        for (int k = 0; k < 8; ++k) prefetch<false>(b[p] + k * panel);
+}
+
 // The sums of one tile, in registers: M rows by P panels. Inlined by force: registers is where they are to stay.
 template <int M, int P>
 struct sums {
@@ -177,8 +184,10 @@ void tiles(i64 count, const term* first, const term* last, const real* const* st
             const real* right[P];
             for (int p = 0; p < P; ++p) right[p] = of->b[p];
             const i64 piece = a.block == panel ? of->depth : panel;  // rows in one piece need no visit a block
+            const real* const* const next = of + 1 != last ? of[1].b : tile + 1 < count ? first->b : nullptr;
             for (i64 to_go = of->depth; to_go > 0; to_go -= piece, a.data += a.block) {
                 if (a.soon != 0) prefetch<false>(a.data + a.soon), prefetch<false>(a.data + a.soon + a.row);
+                if (to_go <= piece && next != nullptr) prefetch_panels<P>(next);
                 sum.template add<1>(a.data, a.row, right, std::min(piece, to_go));
             }
         }
@@ -255,7 +264,11 @@ void sum_up(i64 count, const real* a, i64 panels, const real* const* b, i64 dept
             sum.begin();
             const real* right[P];
             for (int p = 0; p < P; ++p) right[p] = b[first + p];
-            sum.template add<tallest>(a + tile * gathered_tile, 1, right, depth);
+            const real* const left = a + tile * gathered_tile;
+            const i64 last = std::min(depth, panel);
+            sum.template add<tallest>(left, 1, right, depth - last);
+            prefetch_panels<P>(b + (first + P < panels ? first + P : 0));
+            sum.template add<tallest>(left + (depth - last) * tallest, 1, right, last);
             sum.template leave<!Anew>(c + first, tile * tallest, c_row);
         }
 }

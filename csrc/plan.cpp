@@ -90,6 +90,11 @@ token_order::token_order(const plan& p, const std::int64_t* lengths, bool revers
         }
         steps_[part + 1] = static_cast<std::int64_t>(begins_.size()) - 1;
     }
+    follows_slices_ = parts_ == p.slices();
+    for (int part = 0; part < parts_ && follows_slices_; ++part) {  // a slice may end in rows without steps
+        const std::vector<std::int64_t>&mine = slices[static_cast<std::size_t>(part)].rows, &others = p.at(part).rows;
+        follows_slices_ = mine.size() <= others.size() && std::equal(mine.begin(), mine.end(), others.begin());
+    }
     order_ = rows_.data(), begin_ = begins_.data(), standing_ = standings_.data();
 }
 

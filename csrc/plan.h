@@ -50,6 +50,8 @@ public:
     ~token_order();
 
     int parts() const { return parts_; }
+    // Whether each part has the steps of one slice of the plan, the first those of the first.
+    bool follows_slices() const { return follows_slices_; }
     std::int64_t count() const { return begin_[steps_[parts_]]; }
     // Tokens from one block of numbers to the next, where each token has one row in each. Odd, as all rows of a token are written
     // together, and lines that lie pages apart fall on each other in the first-level cache.
@@ -85,7 +87,7 @@ private:
 
     const std::int64_t *lengths_, *order_ = nullptr, *begin_ = nullptr;
     const standing* standing_ = nullptr;
-    bool reverse_;
+    bool reverse_, follows_slices_;
     int parts_ = 1;
     std::int64_t steps_[3] = {}, first_row_[2] = {};  // where the steps of a part begin among those of all, and its rows in the order
     // What the pointers above point to: where each step begins, and the end of the last; rows, part after part; of each row.

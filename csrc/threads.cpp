@@ -84,6 +84,25 @@ void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
     for (std::thread& other : others) other.join();
 }
 
+constexpr int patience = 8000;  // pauses, some 200 microseconds: the system itself takes tens
+
+static void pause() {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb");  // about as long as a pause of the others
+#endif
+}
+
+void milestone::reach() { reached_.fetch_add(1, std::memory_order_release); }
+
+void milestone::wait(std::int64_t members) const {
+    for (int spins = 0; reached_.load(std::memory_order_acquire) < members; ++spins) {
+        if (spins < patience) pause();
+        else std::this_thread::yield();  // a member that lost its processor comes back only when we give ours up
+    }
+}
+
 // When others were last asked, before when no team is tried, when a wait was measured last, and what it took. Nanoseconds.
 static std::atomic<std::int64_t> last_asked{0}, alone_until{0}, measured_at{0}, wait_takes{0};
 
@@ -169,22 +188,17 @@ void barrier::arrive(int member) {
 }
 
 bool barrier::wait(int member) {
-    constexpr int patience = 8000;       // pauses, some 200 microseconds: the system itself takes tens
     constexpr int first_patience = 50'000;  // the others may have to be woken; they are waited for in any case
-    constexpr std::int64_t pause = 20 * millisecond;  // without teams
+    constexpr std::int64_t rest = 20 * millisecond;  // without teams
     if (members_ == 1) return true;
     const std::uint32_t turn = turns(member);
     const int enough = turn == 1 ? first_patience : patience;
     for (int other = 0; other < members_; ++other)
         for (int spins = 0; turns(other) < turn; ++spins) {
             if (spins < enough) {
-#if defined(__x86_64__)
-                _mm_pause();
-#elif defined(__aarch64__)
-                asm volatile("isb");  // about as long as a pause of the others
-#endif
+                pause();
             } else {
-                if (!late_.exchange(true, std::memory_order_relaxed)) alone_until.store(nanoseconds() + pause, std::memory_order_relaxed);
+                if (!late_.exchange(true, std::memory_order_relaxed)) alone_until.store(nanoseconds() + rest, std::memory_order_relaxed);
                 std::this_thread::yield();  // a partner that lost its processor comes back only when we give ours up
             }
         }

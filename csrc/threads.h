@@ -54,6 +54,18 @@ private:
     alignas(128) std::atomic<std::int64_t> taken_{0};
 };
 
+// A point that the members of a call reach, each when it does.
+class milestone {
+public:
+    // One more member is there: whoever waits may read what it wrote until now.
+    void reach();
+    // Returns when so many members are there.
+    void wait(std::int64_t members) const;
+
+private:
+    alignas(128) std::atomic<std::int64_t> reached_{0};
+};
+
 // Where members wait for each other, thousands of times a call. On a busy machine a member may lose its processor for
 // longer than all of the work takes: then the team breaks up, and member 0 goes on alone.
 //

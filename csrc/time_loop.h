@@ -517,19 +517,25 @@ i64 memory_of(const Pass& pass, const plan& p) {
     return memory;
 }
 
-// Runs `pass.read(slice, memory, member, first block, last block, team)` for every slice of the plan, on the plan's threads.
+// A member's share of `pass.read(slice, memory, member, first block, last block, team)` for every slice of the plan.
+template <class Pass>
+void read_slices(const Pass& pass, const plan& p, i64 blocks, const members_memory& memory, barrier& team, i64 member, i64 members) {
+    if (p.members > 1 && members == p.members) {
+        team.measure(static_cast<int>(member));
+        pass.read(p.at(0), memory.of(0), member, blocks * member / members, blocks * (member + 1) / members, &team);
+    } else {
+        for (i64 i = member; i < p.slices(); i += members) pass.read(p.at(i), memory.of(member), 0, 0, blocks, nullptr);
+    }
+    settle();
+}
+
+// The same on the plan's threads.
 template <class Pass>
 void over_slices(const Pass& pass, const plan& p, i64 blocks, const members_memory& memory) {
     barrier team(p.members);
     parallel(p.threads(), [&](i64 member, i64 members) {
         const flush_denormals flushed;
-        if (p.members > 1 && members == p.members) {
-            team.measure(member);
-            pass.read(p.at(0), memory.of(0), member, blocks * member / members, blocks * (member + 1) / members, &team);
-        } else {
-            for (i64 i = member; i < p.slices(); i += members) pass.read(p.at(i), memory.of(member), 0, 0, blocks, nullptr);
-        }
-        settle();
+        read_slices(pass, p, blocks, memory, team, member, members);
     });
 }
 

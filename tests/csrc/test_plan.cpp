@@ -77,21 +77,27 @@ static void test_order(const std::vector<std::int64_t>& lengths, std::int64_t ma
     check(order.spacing() >= all && order.spacing() % 2 == 1, "blocks of a token fall on each other");
     if (alike) check(p.slices() == parts && std::abs(2 * order.begin(1) - all) * 10 <= all, "parts are unlike, or nobody's");
     std::int64_t next = 0;
+    bool follows = order.parts() == p.slices();
     for (int part = 0; part < order.parts(); ++part) {
-        std::int64_t firsts = 0;
+        std::int64_t firsts = 0, of_slice = 0;
         order.each(order.begin(part), order.begin(part + 1), [&](std::int64_t token, std::int64_t row, std::int64_t position) {
             const std::int64_t length = lengths[static_cast<std::size_t>(row)], step = reverse ? length - 1 - position : position;
             check(token == next++ && position >= 0 && position < length, "a step stands where none is");
             check(order.at(step, row) == token, "a step's number is another's");
             firsts += step == 0;
             check((step == 0) == (token < order.begin(part) + order.firsts(part)), "first steps are not known");
-            if (!alike) return;
-            const std::vector<std::int64_t>& mine = p.at(part).rows;
-            check(std::find(mine.begin(), mine.end(), row) != mine.end(), "a thread's rows are in another's part");
+            const std::vector<std::int64_t>& mine = p.at(std::min(p.slices() - 1, std::int64_t{part})).rows;
+            const bool is_mine = std::find(mine.begin(), mine.end(), row) != mine.end();
+            check(is_mine || !alike, "a thread's rows are in another's part");
+            follows = follows && is_mine, ++of_slice;
         });
+        for (std::int64_t row : p.at(std::min(p.slices() - 1, std::int64_t{part})).rows) of_slice -= lengths[static_cast<std::size_t>(row)];
+        follows = follows && of_slice == 0;
         check(firsts == order.firsts(part), "first steps are counted wrongly");
     }
     check(next == all, "steps are missing");
+    check(order.follows_slices() == follows, "whether parts are slices is not known");
+    check(!alike || follows, "parts are not slices");
 }
 
 static void test_orders(bool reverse) {
@@ -103,8 +109,24 @@ static void test_orders(bool reverse) {
     test_order({50, 10, 30, 40, 50, 20, 20, 90, 40, 40, 10, 80, 60, 70}, 100, 2, true, reverse);
     test_order({300, 1, 1, 1, 1, 1, 1, 1, 1}, 100, 2, false, reverse);
     test_order({300, 0, 0, 0, 0, 0, 0, 0, 0}, 100, 1, false, reverse);  // rows without steps are none
+    test_order({9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 0, 0, 0}, 50, 2, false, reverse);  // which make slices other than parts
     test_order({3, 0}, 0, 1, false, reverse);
     test_order({0, 0, 0}, 0, 1, false, reverse);
+}
+
+// Members that need what the others did first, and one that comes late.
+static void test_milestone() {
+    milestone here;
+    int written[3] = {};
+    std::vector<std::thread> threads;
+    for (int member = 0; member < 3; ++member) threads.emplace_back([&, member] {
+        if (member == 1) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+        written[member] = member + 1;
+        here.reach();
+        here.wait(3);
+        check(written[0] == 1 && written[1] == 2 && written[2] == 3, "a member goes on before all are there");
+    });
+    for (std::thread& thread : threads) thread.join();
 }
 
 static void sleep_past_awake() { std::this_thread::sleep_for(std::chrono::milliseconds(8)); }
@@ -156,6 +178,7 @@ int main() {
     test_plans();
     test_deals();
     for (bool reverse : {false, true}) test_orders(reverse);
+    test_milestone();
     for (int members : {1, 2, 3, 4}) test_team(members, false);
     for (int members : {2, 3}) test_team(members, true);
     std::printf("plan: %s\n", failures == 0 ? "right" : "wrong");
