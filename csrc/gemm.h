@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "several.h"
@@ -44,14 +45,18 @@ struct operand {
     i64 row, block, soon = 0;
 };
 
+// So few numbers that they take a move or two. `std::copy_n`, which allows for overlaps, becomes a call.
+template <i64 count>
+inline void copy(const real* from, real* to) { std::memcpy(to, from, count * sizeof(real)); }
+
 // The numbers of one token, `size` of them, to the tiles `begin` .. `end` - 1 at `to`, tallest numbers each: 1 after the last number
 // (whose product is the sum of the other operand), then zeros.
 inline void gather_token(const real* row, i64 size, i64 begin, i64 end, real* to) {
     constexpr i64 wide = 8;  // one move, where `tallest` numbers take two: what is too much the next token overwrites
     const i64 whole = std::min(end, size / tallest), in_one = std::min(whole, (size + tallest - wide) / tallest);
     i64 i = begin;
-    for (; i < in_one; ++i, to += gathered_tile) std::copy_n(row + i * tallest, wide, to);
-    for (; i < whole; ++i, to += gathered_tile) std::copy_n(row + i * tallest, tallest, to);
+    for (; i < in_one; ++i, to += gathered_tile) copy<wide>(row + i * tallest, to);
+    for (; i < whole; ++i, to += gathered_tile) copy<tallest>(row + i * tallest, to);
     for (; i < end; ++i) {
         const i64 rows = size - i * tallest;
         for (i64 m = 0; m < tallest; ++m) to[m] = m < rows ? row[i * tallest + m] : m == rows ? 1 : 0;

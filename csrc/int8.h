@@ -353,7 +353,7 @@ private:
                 *to.scale = round_row(w_.input_size, to.data, [&](i64 i) { return load_units(x + i, w_.input_size - i); });
                 for (i64 slot = Cell::input_gates; slot < Cell::slots; ++slot)
                     for (i64 u = me.first; u < me.last; ++u)
-                        std::copy_n(w_.start(u, slot), panel, z_at(me, step, u, slot) + t * z_step(me) + row * panel);
+                        copy<panel>(w_.start(u, slot), z_at(me, step, u, slot) + t * z_step(me) + row * panel);
             }
             if (chunk_ > 1) multiply_input(me, steps, step, row, z_step(me));
         }

@@ -141,7 +141,7 @@ private:
     void pack_rows(const real* d, i64 count, i64 v, i64 panels, real* to) const {
         const i64 full = full_panels(v, panels);
         for (i64 k = 0; k < count; ++k)
-            for (i64 p = 0; p < full; ++p) std::copy_n(d + k * d_row_ + (v + p) * panel, panel, to + p * packed_panel + k * panel);
+            for (i64 p = 0; p < full; ++p) copy<panel>(d + k * d_row_ + (v + p) * panel, to + p * packed_panel + k * panel);
         if (full == panels) return;
         const i64 at = (v + full) * panel;
         pack_panel(d + at, d_row_, 1, count, columns_ - at, to + full * packed_panel);

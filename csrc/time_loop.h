@@ -264,7 +264,7 @@ private:
             for (i64 slot = Cell::input_gates; slot < Cell::slots; ++slot)
                 for (i64 u = me.first; u < me.last; ++u)
                     for (i64 t = 0; t < steps; ++t)
-                        std::copy_n(w_.start(u, slot), panel, z_at(me, step, u, slot) + t * z_step(me) + row * panel);
+                        copy<panel>(w_.start(u, slot), z_at(me, step, u, slot) + t * z_step(me) + row * panel);
         }
         if (s_.ids) return look_up(me, step, active);
         for (i64 row = 0; row < active;) {  // rows are sorted: those with a whole chunk to go come first, in one go
