@@ -34,6 +34,8 @@ namespace seqloom::SEQLOOM_LEVEL {
 
 // Every level has the same words:
 //   set(a)           all lanes a                load(p), store(p, v)   `lanes` floats, any alignment
+//   load_first(p, n), store_first(p, v, n)      the first n < lanes of them, and zero in the other lanes: tails go through the same
+//                    arithmetic as whole vectors
 //   fma(a, b, c)     a * b + c                  max(a, b)              b where either is NaN
 //   fnma(a, b, c)    c - a * b                  power_of_two(n)        2^n, for whole n in -126..127; anything for other n
 //   store_past(p, v) as store, where `stores_past`: past the caches, which need not fetch what is overwritten; p at a multiple of
@@ -58,6 +60,9 @@ inline vec set(float a) { return {_mm512_set1_ps(a)}; }
 inline vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void store(float* p, vec a) { _mm512_storeu_ps(p, a.v); }
 inline void store_past(float* p, vec a) { _mm512_stream_ps(p, a.v); }
+inline __mmask16 first_lanes(std::int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
+inline vec load_first(const float* p, std::int64_t count) { return {_mm512_maskz_loadu_ps(first_lanes(count), p)}; }
+inline void store_first(float* p, vec a, std::int64_t count) { _mm512_mask_storeu_ps(p, first_lanes(count), a.v); }
 inline vec operator+(vec a, vec b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline vec operator-(vec a, vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline vec operator*(vec a, vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
@@ -97,6 +102,16 @@ inline vec set(float a) { return {_mm256_set1_ps(a)}; }
 inline vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline void store(float* p, vec a) { _mm256_storeu_ps(p, a.v); }
 inline void store_past(float* p, vec a) { _mm256_stream_ps(p, a.v); }
+inline vec load_first(const float* p, std::int64_t count) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return {_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane))};
+}
+inline void store_first(float* p, vec a, std::int64_t count) {  // piece by piece: a store by a mask is slow on Zen
+    __m128 left = _mm256_castps256_ps128(a.v);
+    if (count & 4) _mm_storeu_ps(p, left), p += 4, left = _mm256_extractf128_ps(a.v, 1);
+    if (count & 2) _mm_storel_pi(reinterpret_cast<__m64*>(p), left), p += 2, left = _mm_movehl_ps(left, left);
+    if (count & 1) _mm_store_ss(p, left);
+}
 inline vec operator+(vec a, vec b) { return {_mm256_add_ps(a.v, b.v)}; }
 inline vec operator-(vec a, vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
 inline vec operator*(vec a, vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
@@ -200,14 +215,7 @@ inline void settle() { _mm_sfence(); }
 constexpr bool stores_past = false;
 inline void store_past(real* p, vec a) { store(p, a); }
 inline void settle() {}
-#endif
 
-#if !defined(__AVX512F__) && !defined(SEQLOOM_DOUBLE)
-// In two factors, of which the second alone rounds: 2^n may be below the smallest normal float.
-inline vec scale(vec a, vec n) { return a * power_of_two(n + set(64.0f)) * set(0x1p-64f); }
-#endif
-
-// `count` < lanes numbers, the other lanes zero: tails go through the same arithmetic as whole vectors.
 inline vec load_first(const real* p, std::int64_t count) {
     real padded[lanes] = {};
     std::memcpy(padded, p, static_cast<std::size_t>(count) * sizeof(real));
@@ -219,5 +227,11 @@ inline void store_first(real* p, vec a, std::int64_t count) {
     store(padded, a);
     std::memcpy(p, padded, static_cast<std::size_t>(count) * sizeof(real));
 }
+#endif
+
+#if !defined(__AVX512F__) && !defined(SEQLOOM_DOUBLE)
+// In two factors, of which the second alone rounds: 2^n may be below the smallest normal float.
+inline vec scale(vec a, vec n) { return a * power_of_two(n + set(64.0f)) * set(0x1p-64f); }
+#endif
 
 }  // namespace seqloom::SEQLOOM_LEVEL
