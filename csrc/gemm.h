@@ -49,10 +49,12 @@ struct operand {
 template <i64 count>
 inline void copy(const real* from, real* to) { std::memcpy(to, from, count * sizeof(real)); }
 
-// The numbers of one token, `size` of them, to the tiles `begin` .. `end` - 1 at `to`, tallest numbers each: 1 after the last number
-// (whose product is the sum of the other operand), then zeros.
+// The numbers of one token, `size` of them, to the tiles `begin` .. `end` - 1, tallest numbers each, that of the first at `to`: 1 after
+// the last number (whose product is the sum of the other operand), then zeros. One token after the other: some numbers that follow
+// in a tile are written over.
 inline void gather_token(const real* row, i64 size, i64 begin, i64 end, real* to) {
-    constexpr i64 wide = 8;  // one move, where `tallest` numbers take two: what is too much the next token overwrites
+    constexpr i64 wide = 8;  // one move, where `tallest` numbers take two
+    static_assert(tallest <= wide && wide <= tallest + gathered_tile - tallest * gathered_tokens);
     const i64 whole = std::min(end, size / tallest), in_one = std::min(whole, (size + tallest - wide) / tallest);
     i64 i = begin;
     for (; i < in_one; ++i, to += gathered_tile) copy<wide>(row + i * tallest, to);
@@ -80,11 +82,12 @@ __attribute__((always_inline)) inline void prefetch_rows(i64 from, real* const* 
         for (int m = 0; m < M; ++m) prefetch<true>(c[p] + (from + m) * c_row);
 }
 
-// Asks for the first rows of P panels that are about to be read: the processor foresees the others, once it has seen some.
+// Asks for where P panels begin that are read next. Once the processor has seen some lines of them, it foresees the others.
 template <int P>
 __attribute__((always_inline)) inline void prefetch_panels(const real* const* b) {
+    constexpr i64 line = 64 / static_cast<i64>(sizeof(real)), lines = 8;
     for (int p = 0; p < P; ++p)
-        for (int k = 0; k < 8; ++k) prefetch<false>(b[p] + k * panel);
+        for (i64 at = 0; at < lines * line; at += line) __builtin_prefetch(b[p] + at);
 }
 
 // The sums of one tile, in registers: M rows by P panels. Inlined by force: registers is where they are to stay.

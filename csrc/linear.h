@@ -137,7 +137,7 @@ private:
         for (i64 k = 0; k < count; ++k) gather_token(a_ + (token + k) * a_row_, depth_, 0, tile_count(), to + k * tallest);
     }
 
-    // The panels `v` .. `v` + `panels` - 1 of `count` rows of d, row by row: of long rows, each lies in a page of memory by itself.
+    // The panels `v` .. `v` + `panels` - 1 of `count` rows of d. Row by row, as long rows lie pages apart.
     void pack_rows(const real* d, i64 count, i64 v, i64 panels, real* to) const {
         const i64 full = full_panels(v, panels);
         for (i64 k = 0; k < count; ++k)

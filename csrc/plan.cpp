@@ -92,8 +92,9 @@ token_order::token_order(const plan& p, const std::int64_t* lengths, bool revers
     }
     follows_slices_ = parts_ == p.slices();
     for (int part = 0; part < parts_ && follows_slices_; ++part) {  // a slice may end in rows without steps
-        const std::vector<std::int64_t>&mine = slices[static_cast<std::size_t>(part)].rows, &others = p.at(part).rows;
-        follows_slices_ = mine.size() <= others.size() && std::equal(mine.begin(), mine.end(), others.begin());
+        const std::vector<std::int64_t>& rows = slices[static_cast<std::size_t>(part)].rows;
+        const std::vector<std::int64_t>& of_slice = p.at(part).rows;
+        follows_slices_ = rows.size() <= of_slice.size() && std::equal(rows.begin(), rows.end(), of_slice.begin());
     }
     order_ = rows_.data(), begin_ = begins_.data(), standing_ = standings_.data();
 }

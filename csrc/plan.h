@@ -50,7 +50,7 @@ public:
     ~token_order();
 
     int parts() const { return parts_; }
-    // Whether each part has the steps of one slice of the plan, the first those of the first.
+    // Whether there are as many parts as slices of the plan, and part i has the steps of slice i.
     bool follows_slices() const { return follows_slices_; }
     std::int64_t count() const { return begin_[steps_[parts_]]; }
     // Tokens from one block of numbers to the next, where each token has one row in each. Odd, as all rows of a token are written

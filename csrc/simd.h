@@ -34,8 +34,8 @@ namespace seqloom::SEQLOOM_LEVEL {
 
 // Every level has the same words:
 //   set(a)           all lanes a                load(p), store(p, v)   `lanes` floats, any alignment
-//   load_first(p, n), store_first(p, v, n)      the first n < lanes of them, and zero in the other lanes: tails go through the same
-//                    arithmetic as whole vectors
+//   load_first(p, n), store_first(p, v, n)      the first n < lanes of them; the other lanes are zero, and what lies after the n is
+//                    not written: tails go through the same arithmetic as whole vectors
 //   fma(a, b, c)     a * b + c                  max(a, b)              b where either is NaN
 //   fnma(a, b, c)    c - a * b                  power_of_two(n)        2^n, for whole n in -126..127; anything for other n
 //   store_past(p, v) as store, where `stores_past`: past the caches, which need not fetch what is overwritten; p at a multiple of
@@ -216,6 +216,7 @@ constexpr bool stores_past = false;
 inline void store_past(real* p, vec a) { store(p, a); }
 inline void settle() {}
 
+// Without masks, by way of memory.
 inline vec load_first(const real* p, std::int64_t count) {
     real padded[lanes] = {};
     std::memcpy(padded, p, static_cast<std::size_t>(count) * sizeof(real));

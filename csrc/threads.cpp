@@ -84,9 +84,13 @@ void run_parallel(int threads, void (*work)(void*, int, int), void* context) {
     for (std::thread& other : others) other.join();
 }
 
+std::int64_t shared_work::take(std::int64_t count) {
+    return taken_.fetch_add(count, std::memory_order_relaxed);
+}
+
 constexpr int patience = 8000;  // pauses, some 200 microseconds: the system itself takes tens
 
-static void pause() {
+static void relax() {
 #if defined(__x86_64__)
     _mm_pause();
 #elif defined(__aarch64__)
@@ -97,8 +101,8 @@ static void pause() {
 void milestone::reach() { reached_.fetch_add(1, std::memory_order_release); }
 
 void milestone::wait(std::int64_t members) const {
-    for (int spins = 0; reached_.load(std::memory_order_acquire) < members; ++spins) {
-        if (spins < patience) pause();
+    for (int spins = 0; reached_.load(std::memory_order_acquire) < members;) {
+        if (spins < patience) ++spins, relax();
         else std::this_thread::yield();  // a member that lost its processor comes back only when we give ours up
     }
 }
@@ -107,10 +111,6 @@ void milestone::wait(std::int64_t members) const {
 static std::atomic<std::int64_t> last_asked{0}, alone_until{0}, measured_at{0}, wait_takes{0};
 
 constexpr std::int64_t millisecond = 1'000'000;
-
-std::int64_t shared_work::take(std::int64_t count) {
-    return taken_.fetch_add(count, std::memory_order_relaxed);
-}
 
 static std::int64_t nanoseconds() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -194,9 +194,9 @@ bool barrier::wait(int member) {
     const std::uint32_t turn = turns(member);
     const int enough = turn == 1 ? first_patience : patience;
     for (int other = 0; other < members_; ++other)
-        for (int spins = 0; turns(other) < turn; ++spins) {
+        for (int spins = 0; turns(other) < turn;) {
             if (spins < enough) {
-                pause();
+                ++spins, relax();
             } else {
                 if (!late_.exchange(true, std::memory_order_relaxed)) alone_until.store(nanoseconds() + rest, std::memory_order_relaxed);
                 std::this_thread::yield();  // a partner that lost its processor comes back only when we give ours up

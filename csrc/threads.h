@@ -54,12 +54,12 @@ private:
     alignas(128) std::atomic<std::int64_t> taken_{0};
 };
 
-// A point that the members of a call reach, each when it does.
+// A point that each member of a call passes once, in its own time.
 class milestone {
 public:
-    // One more member is there: whoever waits may read what it wrote until now.
+    // One more member is there: what it wrote until now (past the caches: and settled) may be read by whoever has waited.
     void reach();
-    // Returns when so many members are there.
+    // Returns when so many members are there. Does not sleep meanwhile, but gives its processor up to others.
     void wait(std::int64_t members) const;
 
 private:

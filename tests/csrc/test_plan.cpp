@@ -107,6 +107,7 @@ static void test_orders(bool reverse) {
     test_order(eight, 239, 2, true, reverse);
     test_order(std::vector<std::int64_t>(64, 30), 128, 2, true, reverse);
     test_order({50, 10, 30, 40, 50, 20, 20, 90, 40, 40, 10, 80, 60, 70}, 100, 2, true, reverse);
+    test_order({50, 10, 30, 40, 50, 20, 20, 90, 40, 40, 10, 80, 60, 70, 0}, 100, 2, true, reverse);
     test_order({300, 1, 1, 1, 1, 1, 1, 1, 1}, 100, 2, false, reverse);
     test_order({300, 0, 0, 0, 0, 0, 0, 0, 0}, 100, 1, false, reverse);  // rows without steps are none
     test_order({9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 0, 0, 0}, 50, 2, false, reverse);  // which make slices other than parts

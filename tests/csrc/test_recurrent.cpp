@@ -365,7 +365,9 @@ static void try_cell(const kernels& level, cell_kind cell, i64 random_cases) {
     const problem parted{cell, 101, 200, 35, {35, 35, 34, 33, 35, 30, 35, 35, 35}};  // a team of three or four, and two parts
     for (std::size_t b = 0; b < 17; ++b) dealt.lengths[b] = b % 5 == 0 ? dealt.time : dealt.time - static_cast<i64>(b) % dealt.time;
     const problem alone{cell, 101, 200, 14, {14}};
-    for (problem p : {dealt, shared, parted, alone}) edges.push_back(p), p.reverse = p.mask = true, edges.push_back(p);
+    problem looked_up = dealt;  // two threads with parts of their own, one of which has a row without steps
+    looked_up.lookup = true, looked_up.lengths[16] = 0;
+    for (problem p : {dealt, shared, parted, alone, looked_up}) edges.push_back(p), p.reverse = p.mask = true, edges.push_back(p);
     for (problem& p : edges) try_all(level, p, seed);
     for (const problem& p : {dealt, parted}) try_each_alone(level, p);
     for (const problem& p : {dealt, shared}) try_side_by_side(level, p);

@@ -19,8 +19,9 @@ SIZES = [
     (33, 100, 65),
     (200, 130, 300),
     (3, 64, 2000),
+    (600, 12, 192),  # no edges
     (1100, 13, 173),
-]  # the last: rounds of gradients, of groups of panels
+]  # the last two: rounds of gradients, of groups of panels
 
 
 def made(rows: int, inputs: int, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,9 +55,10 @@ def test_a_row_alone_is_the_row_in_a_batch(sizes: tuple[int, int, int]) -> None:
 
 
 @needs_core
-def test_the_thread_count_changes_no_bit() -> None:
-    x, weight, bias = (part.requires_grad_() for part in made(200, 130, 300))
-    back, threads = torch.randn(200, 300), torch.get_num_threads()
+@pytest.mark.parametrize("sizes", [(200, 130, 300), (1100, 13, 173)])
+def test_the_thread_count_changes_no_bit(sizes: tuple[int, int, int]) -> None:
+    x, weight, bias = (part.requires_grad_() for part in made(*sizes))
+    back, threads = torch.randn(sizes[0], sizes[2]), torch.get_num_threads()
     results = []
     try:
         for count in (1, 2, 3):
