@@ -79,20 +79,20 @@ static void test_order(const std::vector<std::int64_t>& lengths, std::int64_t ma
     std::int64_t next = 0;
     bool follows = order.parts() == p.slices();
     for (int part = 0; part < order.parts(); ++part) {
-        std::int64_t firsts = 0, of_slice = 0;
+        const std::vector<std::int64_t>& mine = p.at(std::min(p.slices() - 1, std::int64_t{part})).rows;
+        std::int64_t firsts = 0, left = 0;  // left: steps of the slice that are not in the part
+        for (std::int64_t row : mine) left += lengths[static_cast<std::size_t>(row)];
         order.each(order.begin(part), order.begin(part + 1), [&](std::int64_t token, std::int64_t row, std::int64_t position) {
             const std::int64_t length = lengths[static_cast<std::size_t>(row)], step = reverse ? length - 1 - position : position;
             check(token == next++ && position >= 0 && position < length, "a step stands where none is");
             check(order.at(step, row) == token, "a step's number is another's");
             firsts += step == 0;
             check((step == 0) == (token < order.begin(part) + order.firsts(part)), "first steps are not known");
-            const std::vector<std::int64_t>& mine = p.at(std::min(p.slices() - 1, std::int64_t{part})).rows;
             const bool is_mine = std::find(mine.begin(), mine.end(), row) != mine.end();
             check(is_mine || !alike, "a thread's rows are in another's part");
-            follows = follows && is_mine, ++of_slice;
+            follows = follows && is_mine, --left;
         });
-        for (std::int64_t row : p.at(std::min(p.slices() - 1, std::int64_t{part})).rows) of_slice -= lengths[static_cast<std::size_t>(row)];
-        follows = follows && of_slice == 0;
+        follows = follows && left == 0;
         check(firsts == order.firsts(part), "first steps are counted wrongly");
     }
     check(next == all, "steps are missing");
